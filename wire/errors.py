@@ -1,0 +1,48 @@
+"""Who must act when something is not accepted.
+
+`Refused` is the sender's fault: the bytes were examined and are wrong, and sending them again changes nothing.
+`Unavailable` is nobody's fault yet: the check or the deed could not be done now; try again. Anything else that is
+raised is a bug of ours. The two are never mixed, because a token that is unplugged is no forged signature.
+"""
+
+from typing import ClassVar
+
+
+class Refused(Exception):
+    """The bytes were examined and are wrong. `code` is a stable word for scripts, `str()` says why in words."""
+
+    code: ClassVar[str] = "refused"
+
+
+class Malformed(Refused):
+    """Not the deterministic CBOR, or not the shape, that the format asks for."""
+
+    code = "malformed"
+
+
+class BadKey(Refused):
+    """A public key that must never be registered or trusted (wrong size, not on the curve, small order)."""
+
+    code = "bad-key"
+
+
+class BadSignature(Refused):
+    """A signature that the named key did not make over these bytes, or not in the one accepted form."""
+
+    code = "bad-signature"
+
+
+class BadProof(Refused):
+    """A Merkle path that does not lead from this leaf to this root."""
+
+    code = "bad-proof"
+
+
+class TooFewSeals(Refused):
+    """A commit without seals of a quorum of distinct validators."""
+
+    code = "too-few-seals"
+
+
+class Unavailable(Exception):
+    """Could not be checked or done now (token, broker, disk, peer); nothing was decided. Try again."""
