@@ -51,7 +51,7 @@ def _ordered_map(value: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _ordered(value: Any) -> Any:
-    """Return `value` with every map in canonical order, refusing what the format has no encoding for."""
+    """Return `value` as plain lists and dicts, every map in canonical order, refusing what the format has no encoding for."""
     kind = type(value)
     if kind is bytes or kind is str or kind is bool or value is None:
         return value
@@ -61,10 +61,10 @@ def _ordered(value: Any) -> Any:
         return value
     if kind is list or kind is tuple:
         return [_ordered(item) for item in value]
-    if kind is dict:
-        return _ordered_map(value)
     if kind is Tag:
         return Tag(value.tag, _ordered(value.value))
+    if isinstance(value, Mapping):  # Also the immutable mapping that the library puts inside tags.
+        return _ordered_map(value)
     raise Malformed(f"a value of type {kind.__name__} has no place in these formats")
 
 
@@ -91,11 +91,12 @@ def decode(data: bytes) -> Any:
             allow_indefinite=False,
             allow_duplicate_keys=False,
         )
-        again = encode(value)
+        plain = _ordered(value)
+        again = cbor2.dumps(plain)
     except Malformed:
         raise
     except (cbor2.CBORError, ValueError, OverflowError, MemoryError, RecursionError, TypeError) as reason:
         raise Malformed(f"not CBOR: {reason}") from None
     if again != data:
         raise Malformed("not deterministic CBOR, or bytes left over")
-    return value
+    return plain
