@@ -30,14 +30,16 @@ _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ED_PRIME = 2**255 - 19
 _ED_ORDER = 2**252 + 27742317777372353535851937790883648493
 _ED_MASK = 2**255 - 1
-# y coordinates of the eight points of small order of edwards25519 (RFC 7748 §6.2 maps to these; 5 distinct values).
+# y coordinates of the eight points of small order of edwards25519: five distinct values, among them the two of order 8,
+# for which d·y⁴ + 2·y² = 1 (Chalkias, Garillot, Nikolaenko, "Taming the many EdDSAs", 2020, table 1).
+_ED_ORDER_8_Y = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 _ED_SMALL_ORDER_Y = frozenset(
     {
         0,
         1,
         _ED_PRIME - 1,
-        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
-        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7,
+        _ED_ORDER_8_Y,
+        _ED_PRIME - _ED_ORDER_8_Y,
     }
 )
 _NAMES = {ES256: "es256", EDDSA: "eddsa"}
