@@ -1,0 +1,193 @@
+"""What a block says about each batch and reading, and the seal of a zone's balance: the leaves of its result roots.
+
+Decides encodings and reason codes only. Which reason applies is the validators' rules' business; the words here reach
+gateways, technicians and whoever verifies a receipt.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Self
+
+from wire import cbor, fields
+from wire.errors import Malformed
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason code in words."""
+
+    name: str
+    """Stable word for scripts."""
+
+    words: str
+    """What it means and what to do."""
+
+    retry: bool
+    """True when the same reading may come again (a carrier's fault, or one that registration cures)."""
+
+
+ACCEPTED = 0
+ALREADY_ACCEPTED = 1
+
+REASONS: dict[int, Reason] = {
+    ACCEPTED: Reason("accepted", "accepted", False),
+    ALREADY_ACCEPTED: Reason("already-accepted", "the same reading is on the ledger already; nothing to do", False),
+}
+"""Every code that a ReadingResult or TxResult may carry."""
+
+
+class Verdict(IntEnum):
+    """What a zone seal says of one zone and window."""
+
+    BALANCED = 0
+    SUSPECT = 1
+    IMPOSSIBLE = 2
+    INCONCLUSIVE = 3
+    UNREFERENCED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingResult:
+    """What a block decided about one reading of a batch."""
+
+    reading_hash: bytes
+    """SHA-256 of the signed reading's bytes."""
+
+    code: int
+    """0 accepted; else a key of REASONS."""
+
+    key_thumbprint: bytes
+    """Thumbprint of the key whose signature stood, 32 bytes; empty when none did."""
+
+    zone: str
+    """The meter's zone; empty when the meter is unknown."""
+
+    @property
+    def encoded(self) -> bytes:
+        """The leaf under `readings_root`."""
+        return cbor.encode([self.reading_hash, self.code, self.key_thumbprint, self.zone])
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read a leaf; raises Malformed."""
+        reading_hash, code, key_thumbprint, zone = fields.items(cbor.decode(data), "reading result", 4)
+        if not isinstance(zone, str):
+            raise Malformed("zone: not text")
+        return cls(
+            fields.octets(reading_hash, "reading hash", 32),
+            fields.uint(code, "code"),
+            fields.blob(key_thumbprint, "key thumbprint", most=32),
+            zone,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TxResult:
+    """What a block decided about one transaction."""
+
+    tx_id: bytes
+    """Transaction id, 32 bytes (a batch's id)."""
+
+    code: int
+    """0 when the transaction stands."""
+
+    readings_root: bytes
+    """RFC 9162 root over the batch's reading results, 32 bytes."""
+
+    witness_thumbprint: bytes
+    """Thumbprint of the witness key, 32 bytes."""
+
+    @property
+    def encoded(self) -> bytes:
+        """The leaf under `results_root`."""
+        return cbor.encode([self.tx_id, self.code, self.readings_root, self.witness_thumbprint])
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read a leaf; raises Malformed."""
+        tx_id, code, readings_root, witness_thumbprint = fields.items(cbor.decode(data), "transaction result", 4)
+        return cls(
+            fields.octets(tx_id, "transaction id", 32),
+            fields.uint(code, "code"),
+            fields.octets(readings_root, "readings root", 32),
+            fields.octets(witness_thumbprint, "witness thumbprint", 32),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSeal:
+    """The verdict on one zone and window: the leaf under `zone_root`."""
+
+    zone: str
+    """Zone id."""
+
+    start_s: int
+    """Start of the window, Unix seconds."""
+
+    end_s: int
+    """End of the window, Unix seconds."""
+
+    revision: int
+    """0 for the first seal of the window, then counting up."""
+
+    verdict: Verdict
+    """What the rule says."""
+
+    residual_wh: int
+    """R: what is lost between the boundary meters and the others; negative when energy appears."""
+
+    loss_low_wh: int
+    """Llo: the least that the lines and transformers must lose."""
+
+    loss_high_wh: int
+    """Lhi: the most that they can lose."""
+
+    band_wh: int
+    """The energy that could hide in the meters' tolerances."""
+
+    coverage_ppm: int
+    """Registered meters whose reading is in, parts per million."""
+
+    parameters_hash: bytes
+    """SHA-256 over the rule's parameters, 32 bytes."""
+
+    inputs_root: bytes
+    """RFC 9162 root over the SHA-256 of each reading used, in order of meter id, 32 bytes."""
+
+    @property
+    def encoded(self) -> bytes:
+        """The leaf under `zone_root`."""
+        return cbor.encode(
+            [
+                self.zone,
+                self.start_s,
+                self.end_s,
+                self.revision,
+                int(self.verdict),
+                self.residual_wh,
+                self.loss_low_wh,
+                self.loss_high_wh,
+                self.band_wh,
+                self.coverage_ppm,
+                self.parameters_hash,
+                self.inputs_root,
+            ]
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read a leaf; raises Malformed."""
+        item = fields.items(cbor.decode(data), "zone seal", 12)
+        fields.uint(item[4], "verdict", most=max(Verdict))
+        return cls(
+            fields.identifier(item[0], "zone"),
+            fields.uint(item[1], "start"),
+            fields.uint(item[2], "end"),
+            fields.uint(item[3], "revision"),
+            Verdict(item[4]),
+            *(fields.integer(value, "energy") for value in item[5:8]),
+            fields.uint(item[8], "band"),
+            fields.uint(item[9], "coverage", most=1_000_000),
+            fields.octets(item[10], "parameters hash", 32),
+            fields.octets(item[11], "inputs root", 32),
+        )
