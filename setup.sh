@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Makes this checkout ready to run: Debian packages, the virtual environment, Python packages.
+# The Python packages again only when pyproject.toml, constraints.txt, this file or Python changed.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+PYTHON=${PYTHON:-python3}
+DEBIAN_PACKAGES=(mosquitto python3-venv softhsm2)
+STAMP=.venv/ready
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+stop() { say "$@"; exit 1; }
+
+fingerprint() {
+    { cat pyproject.toml constraints.txt setup.sh; "$PYTHON" -VV; pwd; } | sha256sum
+}
+
+check_python() {
+    command -v "$PYTHON" >/dev/null || stop "no $PYTHON here: install Python 3.11 or newer."
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        stop "$("$PYTHON" -V) is too old: Python 3.11 or newer is needed (PYTHON=/path/to/python3)."
+}
+
+# The MicroPython wheel exists for x86-64 only: elsewhere say so before anything is installed.
+check_micropython() {
+    local firmware_host=${MICROPYTHON:-}
+    if [[ -n $firmware_host ]]; then
+        [[ $("$firmware_host" -c 'print(6 * 7)' 2>&1) == 42 ]] ||
+            stop "MICROPYTHON=$firmware_host does not run as MicroPython's unix port."
+    elif [[ $(uname -m) != x86_64 ]]; then
+        stop "on $(uname -m) no MicroPython comes with the Python packages: build its unix port" \
+            "(github.com/micropython/micropython, ports/unix) and give MICROPYTHON=/path/to/micropython."
+    fi
+}
+
+missing_packages() {
+    local name
+    for name in "${DEBIAN_PACKAGES[@]}"; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed || echo "$name"
+    done
+}
+
+install_debian_packages() {
+    local missing as_root=()
+    command -v dpkg-query >/dev/null || { check_without_dpkg; return; }
+    mapfile -t missing < <(missing_packages)
+    ((${#missing[@]})) || return 0
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null || stop "missing Debian packages: ${missing[*]}. As root:" \
+            "apt-get install ${missing[*]}"
+        as_root=(sudo)
+    fi
+    say "installing Debian packages: ${missing[*]}"
+    if [[ " ${missing[*]} " == *" mosquitto "* ]]; then
+        say "Debian's mosquitto also starts a service of its own on 127.0.0.1:1883 where systemd runs;" \
+            "nothing here uses it."
+    fi
+    "${as_root[@]}" apt-get update -qq || stop "apt-get update failed; see above."
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 ||
+        stop "apt-get install ${missing[*]} failed; see above."
+}
+
+check_without_dpkg() {
+    PATH=$PATH:/usr/sbin command -v mosquitto softhsm2-util >/dev/null ||
+        stop "this is no Debian: install Mosquitto 2 and SoftHSM 2 yourself, then run this again."
+}
+
+install_python_packages() {
+    [[ -x .venv/bin/pip ]] || { say "making .venv"; "$PYTHON" -m venv .venv; }
+    say "installing Python packages into .venv (about 900 MB once: SimBench and pandapower)"
+    .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt pip
+    .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+        -e '.[gateway,validator,provision,sim]' --group dev
+}
+
+check_python
+check_micropython
+install_debian_packages
+if [[ ! -f $STAMP || $(<"$STAMP") != "$(fingerprint)" ]]; then
+    install_python_packages
+    fingerprint >"$STAMP"
+    say "ready"
+fi
