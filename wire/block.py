@@ -135,7 +135,9 @@ class Block:
         header, transactions, parent_commit = fields.items(cbor.decode(data), "block", 3)
         block = cls(
             fields.blob(header, "header"),
-            tuple(fields.blob(tx, "transaction") for tx in fields.items(transactions, "transactions")),
+            tuple(
+                fields.blob(tx, "transaction") for tx in fields.items(transactions, "transactions")
+            ),
             fields.blob(parent_commit, "parent commit"),
         )
         content = block.content
@@ -183,8 +185,14 @@ class ValidatorSet:
 
     def __post_init__(self) -> None:
         ids = [member for member, _ in self.members]
-        if not ids or ids != sorted(set(ids)) or len({key.raw for _, key in self.members}) != len(ids):
-            raise Malformed("a validator set is not empty, ordered by id, and has no id or key twice")
+        if (
+            not ids
+            or ids != sorted(set(ids))
+            or len({key.raw for _, key in self.members}) != len(ids)
+        ):
+            raise Malformed(
+                "a validator set is not empty, ordered by id, and has no id or key twice"
+            )
         object.__setattr__(self, "_index", {member: index for index, member in enumerate(ids)})
 
     def __len__(self) -> int:
@@ -267,7 +275,9 @@ class Commit:
         pairs = []
         for seal in fields.items(seals, "seals"):
             index, signature = fields.items(seal, "seal", 2)
-            pairs.append((fields.uint(index, "validator index"), fields.octets(signature, "seal", 64)))
+            pairs.append(
+                (fields.uint(index, "validator index"), fields.octets(signature, "seal", 64))
+            )
         indices = [index for index, _ in pairs]
         if indices != sorted(set(indices)):
             raise Malformed("seals are ordered by validator, one of each")
@@ -291,7 +301,9 @@ def verify_commit(commit: Commit, validators: ValidatorSet, network: bytes, heig
         BadSignature: a seal of a stranger, or one that does not stand; one bad seal spoils the commit.
     """
     if len(commit.seals) < validators.quorum:
-        raise TooFewSeals(f"{len(commit.seals)} seals; {validators.quorum} of {len(validators)} validators are needed")
+        raise TooFewSeals(
+            f"{len(commit.seals)} seals; {validators.quorum} of {len(validators)} validators are needed"
+        )
     message = seal_message(network, height, commit.round, commit.digest)
     for index, signature in commit.seals:
         if index >= len(validators):

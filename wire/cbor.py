@@ -22,7 +22,31 @@ _UINT64_MAX = 2**64 - 1
 
 # Tags to which the library gives a meaning (dates, bignums, decimals, shared values, regular expressions, UUIDs ...).
 # None of them occurs on our wire, and some make decoding arbitrarily expensive, so they are refused by number.
-_LIBRARY_TAGS = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
+_LIBRARY_TAGS = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    25,
+    28,
+    29,
+    30,
+    35,
+    36,
+    37,
+    52,
+    54,
+    100,
+    256,
+    258,
+    260,
+    261,
+    1004,
+    43000,
+    55799,
+)
 
 
 def _refuse_tag(*_: Any) -> NoReturn:
@@ -95,7 +119,14 @@ def decode(data: bytes) -> Any:
         again = cbor2.dumps(plain)
     except Malformed:
         raise
-    except (cbor2.CBORError, ValueError, OverflowError, MemoryError, RecursionError, TypeError) as reason:
+    except (
+        cbor2.CBORError,
+        ValueError,
+        OverflowError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+    ) as reason:
         raise Malformed(f"not CBOR: {reason}") from None
     if again != data:
         raise Malformed("not deterministic CBOR, or bytes left over")

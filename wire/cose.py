@@ -89,7 +89,9 @@ class Sign1:
 def open_sign1(data: bytes) -> Sign1:
     """Decode a COSE_Sign1; raises Malformed. The signature is not checked here."""
     match cbor.decode(data):
-        case cbor.Tag(tag=18, value=[bytes(protected), {**unprotected}, bytes(payload), bytes(signature)]):
+        case cbor.Tag(
+            tag=18, value=[bytes(protected), {**unprotected}, bytes(payload), bytes(signature)]
+        ):
             if unprotected:
                 raise Malformed("an unprotected header that is not empty")
             if len(signature) != SIGNATURE_SIZE:

@@ -40,7 +40,9 @@ def blob(value: Any, name: str, most: int = UINT64_MAX) -> bytes:
 def identifier(value: Any, name: str, most: int = 33) -> str:
     """An identifier: `[A-Za-z0-9][A-Za-z0-9._-]{0,32}`, of at most `most` characters."""
     if not isinstance(value, str) or len(value) > most or not _IDENTIFIER.match(value):
-        raise Malformed(f"{name}: not an identifier of 1 to {most} letters, digits, '.', '_' or '-'")
+        raise Malformed(
+            f"{name}: not an identifier of 1 to {most} letters, digits, '.', '_' or '-'"
+        )
     return value
 
 

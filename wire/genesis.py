@@ -81,7 +81,9 @@ class Genesis:
         if content.keys() != _KEYS:
             wrong = ", ".join(sorted(content.keys() ^ _KEYS))
             raise Malformed(f"genesis: keys missing or unknown: {wrong}")
-        if not isinstance(content["parameters"], dict) or not isinstance(content["paced_time"], bool):
+        if not isinstance(content["parameters"], dict) or not isinstance(
+            content["paced_time"], bool
+        ):
             raise Malformed("genesis: parameters is an object and paced_time is true or false")
         return cls(
             fields.identifier(content["name"], "genesis name", most=20),
@@ -104,7 +106,9 @@ def _validators(value: Any) -> ValidatorSet:
     for entry in fields.items(value, "genesis validators"):
         match entry:
             case {"id": str(member), "key": str(key), "authority": str()}:
-                members.append((fields.identifier(member, "validator id"), PublicKey.from_text(key)))
+                members.append(
+                    (fields.identifier(member, "validator id"), PublicKey.from_text(key))
+                )
             case _:
                 raise Malformed("genesis: a validator has an id, an authority and a key")
-    return ValidatorSet(tuple(sorted(members)))
+    return ValidatorSet(tuple(sorted(members, key=lambda member: member[0])))

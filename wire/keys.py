@@ -82,7 +82,9 @@ class PublicKey:
             raise BadKey(f"a key of algorithm {self.alg} with {len(self.raw)} bytes")
         try:
             if self.alg == ES256:
-                return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + self.raw)
+                return ec.EllipticCurvePublicKey.from_encoded_point(
+                    ec.SECP256R1(), b"\x04" + self.raw
+                )
             if not _strict_y(self.raw):
                 raise BadKey("an Ed25519 key of small order or in a second encoding")
             return ed25519.Ed25519PublicKey.from_public_bytes(self.raw)
@@ -93,7 +95,9 @@ class PublicKey:
     def from_cose(cls, value: Any) -> Self:
         """Read a COSE_Key map (RFC 9052 §7); raises BadKey on anything else."""
         match value:
-            case {1: 2, -1: 1, -2: bytes(x), -3: bytes(y)} if len(value) == 4 and len(x) == len(y) == 32:
+            case {1: 2, -1: 1, -2: bytes(x), -3: bytes(y)} if (
+                len(value) == 4 and len(x) == len(y) == 32
+            ):
                 return cls(ES256, x + y)
             case {1: 1, -1: 6, -2: bytes(x)} if len(value) == 3:
                 return cls(EDDSA, x)

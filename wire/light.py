@@ -46,17 +46,19 @@ class SetChange:
     def from_items(cls, value: Any) -> Self:
         """Read a decoded change; raises Malformed."""
         header, commit, validators = fields.items(value, "validator-set change", 3)
-        return cls(fields.blob(header, "header"), Commit.from_items(commit), ValidatorSet.from_items(validators))
+        return cls(
+            fields.blob(header, "header"),
+            Commit.from_items(commit),
+            ValidatorSet.from_items(validators),
+        )
 
 
 class LightClient:
-    """Validator sets in force, oldest first, each believed because the one before it sealed it."""
+    """Validator sets and the heights from which they seal, each believed because the one before it sealed it."""
 
     def __init__(self, network: bytes, validators: ValidatorSet) -> None:
         self.network = network
-        self.height = 0
-        self._sets = {validators.hash: validators}
-        self._latest = validators
+        self._eras = [(1, validators)]
 
     def follow(self, changes: Sequence[SetChange]) -> None:
         """Accept changes in order of height; ones that are known already change nothing.
@@ -66,13 +68,18 @@ class LightClient:
         """
         for change in changes:
             header = Header.decode(change.header)
-            if header.height <= self.height:
+            if header.height < self._eras[-1][0]:
                 continue
-            self._check(change.header, header, change.commit, self._latest)
+            self._check(header, change.commit)
             if change.validators.hash != header.next_validators_hash:
                 raise WrongHeader("the new validator set is not the one that the header names")
-            self.height, self._latest = header.height, change.validators
-            self._sets[change.validators.hash] = change.validators
+            self._eras.append((header.height + 1, change.validators))
+
+    def validators(self, height: int) -> ValidatorSet:
+        """The set that seals `height`, as far as changes are known."""
+        return next(
+            (era for first, era in reversed(self._eras) if first <= height), self._eras[0][1]
+        )
 
     def verify_header(self, encoded: bytes, commit: Commit) -> Header:
         """Return the header when a quorum of a set in force has sealed it.
@@ -83,15 +90,19 @@ class LightClient:
             TooFewSeals, BadSignature: the seals do not make it final.
         """
         header = Header.decode(encoded)
-        validators = self._sets.get(header.validators_hash, self._latest)
-        self._check(encoded, header, commit, validators)
+        self._check(header, commit)
         return header
 
-    def _check(self, encoded: bytes, header: Header, commit: Commit, validators: ValidatorSet) -> None:
+    def _check(self, header: Header, commit: Commit) -> None:
         if commit.digest != header.digest:
             raise WrongHeader("the seals are for another header than this one")
         if header.network != self.network:
-            raise WrongNetwork(f"a header of network {header.network.hex()[:8]}, not {self.network.hex()[:8]}")
+            raise WrongNetwork(
+                f"a header of network {header.network.hex()[:8]}, not {self.network.hex()[:8]}"
+            )
+        validators = self.validators(header.height)
         if header.validators_hash != validators.hash:
-            raise WrongHeader("a header sealed by a validator set that the genesis file does not lead to")
+            raise WrongHeader(
+                "a header sealed by a validator set that the genesis file does not lead to"
+            )
         verify_commit(commit, validators, self.network, header.height)

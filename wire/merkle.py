@@ -54,11 +54,15 @@ def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def _check_path(path: Sequence[bytes]) -> None:
-    if len(path) > 64 or any(not isinstance(item, bytes) or len(item) != HASH_SIZE for item in path):
+    if len(path) > 64 or any(
+        not isinstance(item, bytes) or len(item) != HASH_SIZE for item in path
+    ):
         raise BadProof("a path that is not a list of at most 64 hashes of 32 bytes")
 
 
-def verify_inclusion(tree_root: bytes, size: int, index: int, leaf: bytes, path: Sequence[bytes]) -> None:
+def verify_inclusion(
+    tree_root: bytes, size: int, index: int, leaf: bytes, path: Sequence[bytes]
+) -> None:
     """Check that `leaf` (a leaf hash) stands at `index` of the tree of `size` leaves (RFC 9162 §2.1.3.2).
 
     Raises:

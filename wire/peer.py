@@ -11,7 +11,9 @@ from wire import cbor
 _TAG = "gridwitness/tls/1"
 
 
-def peer_message(network: bytes, validator: str, address: str, certificate_der: bytes, expires_s: int) -> bytes:
+def peer_message(
+    network: bytes, validator: str, address: str, certificate_der: bytes, expires_s: int
+) -> bytes:
     """The bytes that a validator's key signs for its TLS certificate.
 
     Args:

@@ -66,7 +66,12 @@ class ReactiveEnergy:
 
     def items(self) -> list[int]:
         """As encoded."""
-        return [self.import_varh, self.export_varh, self.import_advance_varh, self.export_advance_varh]
+        return [
+            self.import_varh,
+            self.export_varh,
+            self.import_advance_varh,
+            self.export_advance_varh,
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +222,9 @@ class Reading:
             raise Malformed("not a reading of format 1")
         extra = {key: content[key] for key in content.keys() - _KNOWN_KEYS}
         if any(type(key) is not int or key < FIRST_FREE_KEY for key in extra):
-            raise Malformed(f"a reading with keys that format 1 does not know: {sorted(map(str, extra))}")
+            raise Malformed(
+                f"a reading with keys that format 1 does not know: {sorted(map(str, extra))}"
+            )
         missing = _REQUIRED_KEYS - content.keys()
         if missing:
             raise Malformed(f"a reading without key {min(missing)}")
@@ -243,7 +250,9 @@ _UINTS = {
 
 def _checked(content: dict[Any, Any]) -> dict[str, Any]:
     """Check every known key and return the fields of `Reading` by name."""
-    found: dict[str, Any] = {name: fields.uint(content[key], f"{name} ({key})") for key, name in _UINTS.items()}
+    found: dict[str, Any] = {
+        name: fields.uint(content[key], f"{name} ({key})") for key, name in _UINTS.items()
+    }
     found["meter"] = fields.identifier(content[2], "meter (2)", most=20)
     found["node"] = fields.identifier(content[3], "node (3)")
     clock = fields.items(content[14], "clock (14)", 4)
@@ -317,7 +326,9 @@ class SignedReading:
         if cose.headers.keys() != {HEADER_ALG, HEADER_CONTENT_TYPE, HEADER_KID}:
             raise Malformed("a reading's protected header has exactly the keys 1, 3 and 4")
         if cose.headers[HEADER_CONTENT_TYPE] != CONTENT_TYPE:
-            raise Malformed("the protected header does not say that this is a reading (content type 60)")
+            raise Malformed(
+                "the protected header does not say that this is a reading (content type 60)"
+            )
         return cls(encoded, cose, Reading.from_payload(cose.payload))
 
     @property

@@ -31,7 +31,9 @@ ALREADY_ACCEPTED = 1
 
 REASONS: dict[int, Reason] = {
     ACCEPTED: Reason("accepted", "accepted", False),
-    ALREADY_ACCEPTED: Reason("already-accepted", "the same reading is on the ledger already; nothing to do", False),
+    ALREADY_ACCEPTED: Reason(
+        "already-accepted", "the same reading is on the ledger already; nothing to do", False
+    ),
 }
 """Every code that a ReadingResult or TxResult may carry."""
 
@@ -70,7 +72,9 @@ class ReadingResult:
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read a leaf; raises Malformed."""
-        reading_hash, code, key_thumbprint, zone = fields.items(cbor.decode(data), "reading result", 4)
+        reading_hash, code, key_thumbprint, zone = fields.items(
+            cbor.decode(data), "reading result", 4
+        )
         if not isinstance(zone, str):
             raise Malformed("zone: not text")
         return cls(
@@ -105,7 +109,9 @@ class TxResult:
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read a leaf; raises Malformed."""
-        tx_id, code, readings_root, witness_thumbprint = fields.items(cbor.decode(data), "transaction result", 4)
+        tx_id, code, readings_root, witness_thumbprint = fields.items(
+            cbor.decode(data), "transaction result", 4
+        )
         return cls(
             fields.octets(tx_id, "transaction id", 32),
             fields.uint(code, "code"),
@@ -179,15 +185,18 @@ class ZoneSeal:
         """Read a leaf; raises Malformed."""
         item = fields.items(cbor.decode(data), "zone seal", 12)
         fields.uint(item[4], "verdict", most=max(Verdict))
+        residual_wh, loss_low_wh, loss_high_wh = (fields.integer(wh, "energy") for wh in item[5:8])
         return cls(
-            fields.identifier(item[0], "zone"),
-            fields.uint(item[1], "start"),
-            fields.uint(item[2], "end"),
-            fields.uint(item[3], "revision"),
-            Verdict(item[4]),
-            *(fields.integer(value, "energy") for value in item[5:8]),
-            fields.uint(item[8], "band"),
-            fields.uint(item[9], "coverage", most=1_000_000),
-            fields.octets(item[10], "parameters hash", 32),
-            fields.octets(item[11], "inputs root", 32),
+            zone=fields.identifier(item[0], "zone"),
+            start_s=fields.uint(item[1], "start"),
+            end_s=fields.uint(item[2], "end"),
+            revision=fields.uint(item[3], "revision"),
+            verdict=Verdict(item[4]),
+            residual_wh=residual_wh,
+            loss_low_wh=loss_low_wh,
+            loss_high_wh=loss_high_wh,
+            band_wh=fields.uint(item[8], "band"),
+            coverage_ppm=fields.uint(item[9], "coverage", most=1_000_000),
+            parameters_hash=fields.octets(item[10], "parameters hash", 32),
+            inputs_root=fields.octets(item[11], "inputs root", 32),
         )

@@ -143,7 +143,9 @@ def _position(value: Any) -> WitnessPosition | None:
 def _statement(cose: Sign1) -> WitnessStatement:
     headers = cose.headers
     if headers.keys() != {HEADER_ALG, HEADER_KID, HEADER_VDS, HEADER_CLAIMS}:
-        raise Malformed("a witness statement's protected header has exactly the keys 1, 4, 15 and 395")
+        raise Malformed(
+            "a witness statement's protected header has exactly the keys 1, 4, 15 and 395"
+        )
     if headers[HEADER_VDS] != VDS_RFC9162_SHA256:
         raise Malformed("a tree other than RFC9162_SHA256")
     claims = headers[HEADER_CLAIMS]
@@ -222,13 +224,18 @@ class Batch:
         if form != BATCH_FORMAT:
             raise Malformed(f"a batch of format {form!r}")
         signed = SignedWitness.open(fields.blob(witness, "witness"))
-        return cls.join(signed, tuple(fields.blob(item, "reading") for item in fields.items(readings, "readings")))
+        return cls.join(
+            signed,
+            tuple(fields.blob(item, "reading") for item in fields.items(readings, "readings")),
+        )
 
     @classmethod
     def join(cls, witness: SignedWitness, readings: tuple[bytes, ...]) -> Self:
         """Put a statement and readings together; raises Malformed when they do not belong together."""
         if not 1 <= len(readings) <= MAX_READINGS or len(readings) != witness.statement.tree_size:
-            raise Malformed(f"{len(readings)} readings; the witness saw {witness.statement.tree_size}")
+            raise Malformed(
+                f"{len(readings)} readings; the witness saw {witness.statement.tree_size}"
+            )
         if readings_root(readings) != witness.statement.root:
             raise Malformed("the readings are not those whose root the witness signed")
         return cls(witness, readings)
