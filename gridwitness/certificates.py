@@ -1,0 +1,144 @@
+"""X.509 certificates of a network: a small CA for the broker, one certificate for each name.
+
+Decides names, lifetimes and what a certificate may be used for. What its holder may do is decided
+by the broker's access list and by the validators' signed address records, not here.
+"""
+
+import datetime
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+CERTIFICATE_DAYS = 825
+CA_DAYS = 3650
+
+SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
+CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+PEER = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A certificate with its private key (P-256)."""
+
+    certificate: x509.Certificate
+    """The certificate."""
+
+    key: ec.EllipticCurvePrivateKey
+    """Its private key."""
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate as PEM."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def der(self) -> bytes:
+        """The certificate as DER."""
+        return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    def write(self, certificate_path: Path, key_path: Path) -> None:
+        """Write both as PEM, the key readable by its owner only."""
+        certificate_path.write_bytes(self.pem)
+        write_secret(
+            key_path,
+            self.key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+        )
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a new file with mode 0600 from its first moment; raises FileExistsError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+def make_ca(name: str) -> Credential:
+    """Make the CA of a network's broker."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(name, key, CA_DAYS).issuer_name(_name(name))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(_key_usage(sign_certificates=True), critical=True)
+    return Credential(_authority_key(builder, key).sign(key, hashes.SHA256()), key)
+
+
+def issue(ca: Credential, name: str, usage: tuple[x509.ObjectIdentifier, ...]) -> Credential:
+    """Issue a certificate for a name and what it may be used for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(name, key, CERTIFICATE_DAYS).issuer_name(ca.certificate.subject)
+    builder = _authority_key(_leaf(builder, name, usage), ca.key)
+    return Credential(builder.sign(ca.key, hashes.SHA256()), key)
+
+
+def self_signed(name: str, usage: tuple[x509.ObjectIdentifier, ...] = PEER) -> Credential:
+    """Make a certificate that stands for itself: a validator's key will sign its fingerprint."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(name, key, CERTIFICATE_DAYS).issuer_name(_name(name))
+    builder = _authority_key(_leaf(builder, name, usage), key)
+    return Credential(builder.sign(key, hashes.SHA256()), key)
+
+
+def _name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _builder(name: str, key: ec.EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(name))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _leaf(
+    builder: x509.CertificateBuilder, name: str, usage: tuple[x509.ObjectIdentifier, ...]
+) -> x509.CertificateBuilder:
+    names = x509.SubjectAlternativeName(
+        [
+            x509.DNSName(name),
+            x509.DNSName("localhost"),
+            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+        ]
+    )
+    return (
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(sign_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+        .add_extension(names, critical=False)
+    )
+
+
+def _authority_key(
+    builder: x509.CertificateBuilder, issuer: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())
+    return builder.add_extension(identifier, critical=False)
+
+
+def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not sign_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
