@@ -1,7 +1,7 @@
 """What validators answer a gateway for a batch: a receipt with seals, or a signed refusal.
 
-Travels on the receipt topic. A gateway forgets a reading only after `BatchReceipt.verify`; a refusal of a whole batch
-counts when f+1 validators have signed one.
+Travels on the receipt topic. A gateway forgets a reading only after `BatchReceipt.verify`; a
+refusal of a whole batch counts when f+1 validators have signed one.
 """
 
 import hashlib
@@ -20,7 +20,10 @@ from wire.results import ReadingResult, TxResult
 from wire.witness import SignedWitness
 
 REFUSAL_CONTENT_TYPE = 65001
-"""Of the range that RFC 7252 §12.3 leaves to experiments: tells a refusal from every other signed thing."""
+"""Of the range that RFC 7252 §12.3 leaves to experiments.
+
+Tells a refusal from every other signed thing.
+"""
 
 _MESSAGE_RECEIPT, _MESSAGE_REFUSAL = 1, 2
 
@@ -39,7 +42,10 @@ class BatchReceipt:
     """Seals of that header."""
 
     inclusion: Inclusion
-    """Of the witness statement under `tx_root`; the batch's result has the same place under `results_root`."""
+    """Of the witness statement under `tx_root`.
+
+    The batch's result has the same place under `results_root`.
+    """
 
     tx_result: bytes
     """Encoded TxResult."""
@@ -90,7 +96,7 @@ class BatchReceipt:
     def verify(
         self, client: LightClient, witness: SignedWitness, readings: Sequence[bytes]
     ) -> list[ReadingResult]:
-        """Check that the batch of `witness` and `readings` is final; return each reading's result in their order.
+        """Check that the batch of `witness` and `readings` is final; return each result.
 
         Raises:
             BrokenLink: this receipt proves nothing about that batch.
@@ -122,7 +128,10 @@ class BatchReceipt:
 
 @dataclass(frozen=True)
 class Refusal:
-    """One validator's signed word that it will not take a batch. It counts when f+1 of them say so."""
+    """One validator's signed word that it will not take a batch.
+
+    It counts when f+1 of them say so.
+    """
 
     network: bytes
     """Network id, 32 bytes."""
@@ -171,7 +180,10 @@ class Refusal:
 
 
 def open_answer(message: bytes, network: bytes, validators: ValidatorSet) -> BatchReceipt | Refusal:
-    """Decode what arrived on a receipt topic: a receipt (not verified yet) or a verified refusal; raises Refused."""
+    """Decode what arrived on a receipt topic.
+
+    A receipt (not verified yet) or a verified refusal; raises Refused.
+    """
     kind, content = fields.items(cbor.decode(message), "answer", 2)
     if kind == _MESSAGE_RECEIPT:
         return BatchReceipt.from_map(content)

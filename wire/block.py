@@ -1,8 +1,8 @@
 """Blocks, seals and commits: what authorities agree on, and how their agreement is shown.
 
-Decides encodings, digests, and when a commit proves a block final: q distinct validators of the set that the header
-names have sealed its digest. How they come to agree is the consensus engine's business, what the roots mean the
-application's.
+Decides encodings, digests, and when a commit proves a block final: q distinct validators of the set
+that the header names have sealed its digest. How they come to agree is the consensus engine's
+business, what the roots mean the application's.
 """
 
 import hashlib
@@ -109,7 +109,7 @@ class Block:
     """Encoded header."""
 
     transactions: tuple[bytes, ...]
-    """Witness statements (a batch's readings travel apart) and other signed transactions, each a COSE message."""
+    """Witness statements (the readings of a batch travel apart) and other COSE messages."""
 
     parent_commit: bytes
     """Encoded commit of the parent; empty in the first block."""
@@ -131,7 +131,10 @@ class Block:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Read a block and check that its parts are what the header commits to; raises Malformed."""
+        """Read a block and check that its parts are what the header commits to.
+
+        Raises Malformed.
+        """
         header, transactions, parent_commit = fields.items(cbor.decode(data), "block", 3)
         block = cls(
             fields.blob(header, "header"),
@@ -149,7 +152,7 @@ class Block:
 
 
 def transaction_leaf(transaction: bytes) -> bytes:
-    """What a transaction contributes to `tx_root`: a batch its witness statement's Sig_structure, others themselves.
+    """What stands under `tx_root`: of a batch what is signed, of others all.
 
     The signature is left out for batches because a token may randomise it; raises Malformed.
     """
@@ -200,7 +203,10 @@ class ValidatorSet:
 
     @property
     def quorum(self) -> int:
-        """q: how many distinct seals make a block final. Any two such sets share an honest validator."""
+        """q: how many distinct seals make a block final.
+
+        Any two such sets share an honest validator.
+        """
         return (2 * len(self.members) - 1) // 3 + 1
 
     @property
@@ -298,11 +304,11 @@ def verify_commit(commit: Commit, validators: ValidatorSet, network: bytes, heig
 
     Raises:
         TooFewSeals: fewer than q seals.
-        BadSignature: a seal of a stranger, or one that does not stand; one bad seal spoils the commit.
+        BadSignature: a seal of a stranger, or one that does not stand; one spoils all.
     """
     if len(commit.seals) < validators.quorum:
         raise TooFewSeals(
-            f"{len(commit.seals)} seals; {validators.quorum} of {len(validators)} validators are needed"
+            f"{len(commit.seals)} seals; {validators.quorum} of {len(validators)} are needed"
         )
     message = seal_message(network, height, commit.round, commit.digest)
     for index, signature in commit.seals:

@@ -1,9 +1,10 @@
 """Deterministic CBOR (RFC 8949 §4.2.1): one value, one encoding, integers only.
 
-Decides which byte strings are canonical; leaves the meaning of the values to the formats. Allowed are integers of 64
-bits, byte and text strings, arrays, maps with integer or text keys, booleans, null and tags without a meaning of
-their own to the library. Floats, indefinite lengths, bignums, undefined, duplicate keys, trailing bytes and every
-encoding that is not the shortest are refused on the way in and cannot be produced on the way out.
+Decides which byte strings are canonical; leaves the meaning of the values to the formats. Allowed
+are integers of 64 bits, byte and text strings, arrays, maps with integer or text keys, booleans,
+null and tags without a meaning of their own to the library. Floats, indefinite lengths, bignums,
+undefined, duplicate keys, trailing bytes and every encoding that is not the shortest are refused on
+the way in and cannot be produced on the way out.
 """
 
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ MAX_DEPTH = 16
 
 _UINT64_MAX = 2**64 - 1
 
-# Tags to which the library gives a meaning (dates, bignums, decimals, shared values, regular expressions, UUIDs ...).
-# None of them occurs on our wire, and some make decoding arbitrarily expensive, so they are refused by number.
+# Tags to which the library gives a meaning (dates, bignums, decimals, shared values, regular
+# expressions, UUIDs ...). None of them occurs on our wire, and some make decoding arbitrarily
+# expensive, so they are refused by number.
 _LIBRARY_TAGS = (
     0,
     1,
@@ -66,7 +68,7 @@ def _ordered_map(value: Mapping[Any, Any]) -> dict[Any, Any]:
     keys = list(value)
     previous = -1
     for key in keys:
-        # Small unsigned keys in ascending order are already in canonical order: the common case, kept cheap.
+        # Ascending unsigned keys are already in canonical order: the common case, kept cheap.
         if type(key) is not int or key <= previous:
             keys.sort(key=_map_key)
             break
@@ -75,7 +77,7 @@ def _ordered_map(value: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _ordered(value: Any) -> Any:
-    """Return `value` as plain lists and dicts, every map in canonical order, refusing what the format has no encoding for."""
+    """Return `value` as plain lists and dicts, every map in canonical order; refuse the rest."""
     kind = type(value)
     if kind is bytes or kind is str or kind is bool or value is None:
         return value
@@ -96,7 +98,7 @@ def encode(value: Any) -> bytes:
     """Encode `value` deterministically.
 
     Raises:
-        Malformed: a float, an integer of more than 64 bits, or another type that the formats do not use.
+        Malformed: a float, an integer of more than 64 bits, or a type that the formats do not use.
     """
     return cbor2.dumps(_ordered(value))
 

@@ -1,7 +1,8 @@
 """COSE_Sign1 (RFC 9052 §4.2), the one envelope of everything that is signed by one key.
 
-Decides the shape: tag 18, a protected header that is canonical CBOR, an empty unprotected header, a payload that is
-present, empty external data. What the header and the payload must say is decided by the format that uses it.
+Decides the shape: tag 18, a protected header that is canonical CBOR, an empty unprotected header, a
+payload that is present, empty external data. What the header and the payload must say is decided by
+the format that uses it.
 """
 
 import hashlib
@@ -55,7 +56,10 @@ class Sign1:
 
     @cached_property
     def sig_hash(self) -> bytes:
-        """SHA-256 of the signed bytes, 32 bytes: names the content, whatever the signature looks like."""
+        """SHA-256 of the signed bytes, 32 bytes.
+
+        Names the content, whatever the signature looks like.
+        """
         return hashlib.sha256(self.sig_structure).digest()
 
     @property
@@ -80,7 +84,10 @@ class Sign1:
         return cbor.encode(cbor.Tag(TAG_SIGN1, [self.protected, {}, self.payload, self.signature]))
 
     def verify(self, public: PublicKey) -> None:
-        """Check the signature; raises BadSignature, also when the header names another algorithm than the key's."""
+        """Check the signature.
+
+        Raises BadSignature, also when the header names another algorithm than the key's.
+        """
         if self.alg != public.alg:
             raise Malformed(f"the header says algorithm {self.alg}, the key is of {public.alg}")
         public.verify(self.sig_structure, self.signature)

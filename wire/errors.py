@@ -1,15 +1,19 @@
 """Who must act when something is not accepted.
 
-`Refused` is the sender's fault: the bytes were examined and are wrong, and sending them again changes nothing.
-`Unavailable` is nobody's fault yet: the check or the deed could not be done now; try again. Anything else that is
-raised is a bug of ours. The two are never mixed, because a token that is unplugged is no forged signature.
+`Refused` is the sender's fault: the bytes were examined and are wrong, and sending them again
+changes nothing. `Unavailable` is nobody's fault yet: the check or the deed could not be done now;
+try again. Anything else that is raised is a bug of ours. The two are never mixed, because a token
+that is unplugged is no forged signature.
 """
 
 from typing import ClassVar
 
 
 class Refused(Exception):
-    """The bytes were examined and are wrong. `code` is a stable word for scripts, `str()` says why in words."""
+    """The bytes were examined and are wrong.
+
+    `code` is a stable word for scripts, `str()` says why in words.
+    """
 
     code: ClassVar[str] = "refused"
 
@@ -21,13 +25,13 @@ class Malformed(Refused):
 
 
 class BadKey(Refused):
-    """A public key that must never be registered or trusted (wrong size, not on the curve, small order)."""
+    """A public key that must never be trusted: wrong size, not on the curve, small order."""
 
     code = "bad-key"
 
 
 class BadSignature(Refused):
-    """A signature that the named key did not make over these bytes, or not in the one accepted form."""
+    """A signature not made by the named key over these bytes, or not in the accepted form."""
 
     code = "bad-signature"
 
@@ -45,4 +49,7 @@ class TooFewSeals(Refused):
 
 
 class Unavailable(Exception):
-    """Could not be checked or done now (token, broker, disk, peer); nothing was decided. Try again."""
+    """Could not be checked or done now (token, broker, disk, peer); nothing was decided.
+
+    Try again.
+    """

@@ -1,4 +1,7 @@
-"""Shape checks shared by the formats: each returns the value it was given, or refuses it by name."""
+"""Shape checks shared by the formats.
+
+Each returns the value it was given, or refuses it by name.
+"""
 
 import re
 from typing import Any

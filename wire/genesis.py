@@ -1,7 +1,8 @@
 """The genesis file: who the first authorities are, what they registered, which parameters rule.
 
-Decides the network id (SHA-256 over the deterministic CBOR of the parsed JSON, so that spaces and order of keys do not
-matter) and the first validator set. The registry's content is given raw: the application types and checks it.
+Decides the network id (SHA-256 over the deterministic CBOR of the parsed JSON, so that spaces and
+order of keys do not matter) and the first validator set. The registry's content is given raw: the
+application types and checks it.
 """
 
 import hashlib

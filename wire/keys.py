@@ -1,8 +1,9 @@
 """Public keys and signatures: what counts as a key, what counts as its signature.
 
-Decides strictly, because two honest validators that disagree on one signature fork a chain: ES256 signatures are
-low-s (nobody can re-shape an honest one), Ed25519 refuses small-order points, non-canonical points and S >= L before
-the library is asked. Leaves where private keys live to `hsm/`; `SoftSigner` holds one in memory for file keys and tests.
+Decides strictly, because two honest validators that disagree on one signature fork a chain: ES256
+signatures are low-s (nobody can re-shape an honest one), Ed25519 refuses small-order points,
+points in a second encoding and S >= L before the library is asked. Leaves where private keys live
+to `hsm/`; `SoftSigner` holds one in memory for file keys and tests.
 """
 
 import hashlib
@@ -30,8 +31,8 @@ _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ED_PRIME = 2**255 - 19
 _ED_ORDER = 2**252 + 27742317777372353535851937790883648493
 _ED_MASK = 2**255 - 1
-# y coordinates of the eight points of small order of edwards25519: five distinct values, among them the two of order 8,
-# for which d·y⁴ + 2·y² = 1 (Chalkias, Garillot, Nikolaenko, "Taming the many EdDSAs", 2020, table 1).
+# y coordinates of the eight points of small order of edwards25519: five distinct values, among them
+# the two of order 8, for which x² = -y² and so d·y⁴ + 2·y² = 1 (RFC 8032 §5.1, the curve equation).
 _ED_ORDER_8_Y = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 _ED_SMALL_ORDER_Y = frozenset(
     {
@@ -45,6 +46,7 @@ _ED_SMALL_ORDER_Y = frozenset(
 _NAMES = {ES256: "es256", EDDSA: "eddsa"}
 _SIZES = {ES256: 64, EDDSA: 32}
 _ECDSA_SHA256 = ec.ECDSA(SHA256())
+_ECDSA_RFC6979 = ec.ECDSA(SHA256(), deterministic_signing=True)
 
 _LibraryKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -105,7 +107,10 @@ class PublicKey:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read the text form used in genesis files and on labels: `es256:<128 hex>` or `eddsa:<64 hex>`."""
+        """Read the text form used in genesis files and on labels.
+
+        `es256:<128 hex>` or `eddsa:<64 hex>`.
+        """
         name, _, digits = text.partition(":")
         for alg, known in _NAMES.items():
             if name == known:
@@ -140,7 +145,7 @@ class PublicKey:
         """Check a raw 64-byte COSE signature over `message`.
 
         Raises:
-            BadSignature: not by this key over these bytes, or in a form that strict verification refuses.
+            BadSignature: not by this key over these bytes, or in a form that is refused.
         """
         if len(signature) != SIGNATURE_SIZE:
             raise BadSignature(f"a signature of {len(signature)} bytes, not 64")
@@ -167,14 +172,20 @@ class Signer(Protocol):
         """The key that verifies what `sign` returns."""
 
     def sign(self, message: bytes) -> bytes:
-        """Return the raw 64-byte COSE signature over `message`; raises Unavailable when it cannot now."""
+        """Return the raw 64-byte COSE signature over `message`.
+
+        Raises Unavailable when it cannot now.
+        """
 
 
 _PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 class SoftSigner:
-    """A private key in memory. What loads it from disk, and how it is kept there, is the business of `hsm/`."""
+    """A private key in memory.
+
+    What loads it from disk, and how it is kept there, is the business of `hsm/`.
+    """
 
     def __init__(self, private: _PrivateKey) -> None:
         self._private = private
@@ -200,8 +211,8 @@ class SoftSigner:
         return cls(ed25519.Ed25519PrivateKey.from_private_bytes(secret))
 
     def sign(self, message: bytes) -> bytes:
-        """Return the raw 64-byte signature; ES256 in low-s form."""
+        """Return the raw 64-byte signature; ES256 with the nonce of RFC 6979, in low-s form."""
         if isinstance(self._private, ed25519.Ed25519PrivateKey):
             return self._private.sign(message)
-        r, s = decode_dss_signature(self._private.sign(message, _ECDSA_SHA256))
+        r, s = decode_dss_signature(self._private.sign(message, _ECDSA_RFC6979))
         return normalise_s(r.to_bytes(32, "big") + s.to_bytes(32, "big"))

@@ -1,7 +1,8 @@
 """The light client: which validators to believe, from the genesis file or a trusted header upwards.
 
-Follows changes of the validator set by the headers that announce them: each header is sealed by a quorum of the set
-before it and names the hash of the set after it. Knows nothing of transactions or state.
+Follows changes of the validator set by the headers that announce them: each header is sealed by a
+quorum of the set before it and names the hash of the set after it. Knows nothing of transactions or
+state.
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ class SetChange:
 
 
 class LightClient:
-    """Validator sets and the heights from which they seal, each believed because the one before it sealed it."""
+    """Validator sets by height, each believed because the one before it sealed it."""
 
     def __init__(self, network: bytes, validators: ValidatorSet) -> None:
         self.network = network
@@ -85,7 +86,7 @@ class LightClient:
         """Return the header when a quorum of a set in force has sealed it.
 
         Raises:
-            WrongHeader: the commit speaks of another header, or the header of a set that is not in force.
+            WrongHeader: the commit is of another header, or the header of a set not in force.
             WrongNetwork: of another network.
             TooFewSeals, BadSignature: the seals do not make it final.
         """

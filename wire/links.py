@@ -1,4 +1,4 @@
-"""The links of a proof: a leaf under a root, a header under its seals; and the name of the first that breaks.
+"""The links of a proof: a leaf under a root, a header under its seals; and which breaks first.
 
 Shared by the receipt of a batch (`wire.answer`) and the receipt of a reading (`wire.receipt`).
 """
@@ -76,14 +76,18 @@ class Inclusion:
 def sealed_header(
     client: LightClient, header: bytes, commit: Commit, changes: Sequence[SetChange] = ()
 ) -> Header:
-    """Return the header when the validators that the genesis file leads to have sealed it; else raise BrokenLink."""
+    """Return the header when the validators that the genesis file leads to have sealed it.
+
+    Else raise BrokenLink.
+    """
     try:
         content = link("header", lambda: Header.decode(header))
         if commit.digest != content.digest:
             raise WrongHeader("the header is not the one that its seals speak of")
         if content.network != client.network:
             raise WrongNetwork(
-                f"the header is of network {content.network.hex()[:8]}, the genesis file of {client.network.hex()[:8]}"
+                f"the header is of network {content.network.hex()[:8]}, "
+                f"the genesis file of {client.network.hex()[:8]}"
             )
         client.follow(changes)
         return client.verify_header(header, commit)

@@ -1,11 +1,12 @@
 """Merkle trees of RFC 9162 §2.1: roots, inclusion and consistency proofs.
 
-Pure functions over lists of leaf hashes (`leaf_hash` of each entry). Proofs are lists of 32-byte hashes, lowest level
-first. Verification trusts nothing: sizes, indices and path lengths are checked before hashing.
+Pure functions over lists of leaf hashes (`leaf_hash` of each entry). Proofs are lists of 32-byte
+hashes, lowest level first. Verification trusts nothing: sizes, indices and path lengths are checked
+before hashing.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from wire.errors import BadProof
 
@@ -26,7 +27,7 @@ def root(leaves: Sequence[bytes]) -> bytes:
     """The tree head over leaf hashes; SHA-256 of nothing for an empty list."""
     if not leaves:
         return EMPTY_ROOT
-    # Level by level: pairing neighbours and carrying an odd last node up gives RFC 9162's left-full tree.
+    # Pairing neighbours and carrying an odd last node up gives RFC 9162's left-full tree.
     level = list(leaves)
     while len(level) > 1:
         pairs = [_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
@@ -60,30 +61,44 @@ def _check_path(path: Sequence[bytes]) -> None:
         raise BadProof("a path that is not a list of at most 64 hashes of 32 bytes")
 
 
+def _climb(node: int, last: int, path: Sequence[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Yield each hash of the path and whether it stands to the left; refuse a path of wrong length.
+
+    `node` is where the climb starts and `last` the last node of that level, both from 0.
+    """
+    for sibling in path:
+        if last == 0:
+            raise BadProof("the path is longer than the tree is high")
+        to_the_left = bool(node & 1) or node == last
+        yield sibling, to_the_left
+        while to_the_left and not node & 1 and node:
+            node, last = node >> 1, last >> 1
+        node, last = node >> 1, last >> 1
+    if last != 0:
+        raise BadProof("the path is shorter than the tree is high")
+
+
 def verify_inclusion(
     tree_root: bytes, size: int, index: int, leaf: bytes, path: Sequence[bytes]
 ) -> None:
-    """Check that `leaf` (a leaf hash) stands at `index` of the tree of `size` leaves (RFC 9162 §2.1.3.2).
+    """Check that `leaf` stands at `index` of the tree of `size` leaves (RFC 9162 §2.1.3.2).
+
+    Args:
+        tree_root: the root to prove it under, 32 bytes.
+        size: leaves of the tree.
+        index: place of the leaf, from 0.
+        leaf: its leaf hash, 32 bytes.
+        path: hashes of 32 bytes, lowest level first.
 
     Raises:
-        BadProof: it does not, or the path has the wrong length.
+        BadProof: it does not stand there, or the path has the wrong length.
     """
     _check_path(path)
     if not 0 <= index < size:
         raise BadProof(f"leaf {index} of a tree of {size}")
-    node, last, result = index, size - 1, leaf
-    for sibling in path:
-        if last == 0:
-            raise BadProof("the path is longer than the tree is high")
-        if node & 1 or node == last:
-            result = _node(sibling, result)
-            while not node & 1 and node:
-                node, last = node >> 1, last >> 1
-        else:
-            result = _node(result, sibling)
-        node, last = node >> 1, last >> 1
-    if last != 0:
-        raise BadProof("the path is shorter than the tree is high")
+    result = leaf
+    for sibling, to_the_left in _climb(index, size - 1, path):
+        result = _node(sibling, result) if to_the_left else _node(result, sibling)
     if result != tree_root:
         raise BadProof("the path leads to another root")
 
@@ -94,7 +109,7 @@ def _split(size: int) -> int:
 
 
 def consistency_path(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
-    """The proof that the first `old_size` leaves are a prefix of `leaves` (RFC 9162 §2.1.4.1)."""
+    """Prove that the first `old_size` leaves are a prefix of `leaves` (RFC 9162 §2.1.4.1)."""
     if not 0 < old_size <= len(leaves):
         raise IndexError(f"a tree of {old_size} is no prefix of a tree of {len(leaves)}")
     return _subproof(leaves, old_size, True)
@@ -112,7 +127,11 @@ def _subproof(leaves: Sequence[bytes], old_size: int, whole: bool) -> list[bytes
 def verify_consistency(
     old_size: int, new_size: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]
 ) -> None:
-    """Check that the tree of `new_size` leaves extends that of `old_size` (RFC 9162 §2.1.4.2); raises BadProof."""
+    """Check that the tree of `new_size` leaves extends that of `old_size` (RFC 9162 §2.1.4.2).
+
+    Raises:
+        BadProof: it does not.
+    """
     _check_path(path)
     if not 0 < old_size <= new_size:
         raise BadProof(f"a tree of {new_size} cannot extend one of {old_size}")
@@ -120,24 +139,16 @@ def verify_consistency(
         if path or old_root != new_root:
             raise BadProof("trees of one size need the same root and an empty path")
         return
-    steps = list(path)
-    if old_size & (old_size - 1) == 0:
-        steps.insert(0, old_root)
+    # A tree that fills its height is itself a node of the larger one: its root opens the path.
+    steps = [old_root, *path] if old_size & (old_size - 1) == 0 else list(path)
     if not steps:
         raise BadProof("the path is empty")
     node, last = old_size - 1, new_size - 1
     while node & 1:
         node, last = node >> 1, last >> 1
     old = new = steps[0]
-    for step in steps[1:]:
-        if last == 0:
-            raise BadProof("the path is longer than the tree is high")
-        if node & 1 or node == last:
-            old, new = _node(step, old), _node(step, new)
-            while not node & 1 and node:
-                node, last = node >> 1, last >> 1
-        else:
-            new = _node(new, step)
-        node, last = node >> 1, last >> 1
-    if last != 0 or old != old_root or new != new_root:
+    for step, to_the_left in _climb(node, last, steps[1:]):
+        new = _node(step, new) if to_the_left else _node(new, step)
+        old = _node(step, old) if to_the_left else old
+    if old != old_root or new != new_root:
         raise BadProof("the path does not join the two roots")

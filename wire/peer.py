@@ -1,7 +1,7 @@
-"""The signed address record of a validator: where it listens and which TLS certificate speaks for it.
+"""The signed address record of a validator: where it listens, and with which TLS certificate.
 
-The validator's key signs for the certificate (`gridwitness/tls/1`), so that whoever knows the genesis file needs no
-other authority to know a peer.
+The validator's key signs for the certificate (`gridwitness/tls/1`), so that whoever knows the
+genesis file needs no other authority to know a peer.
 """
 
 import hashlib

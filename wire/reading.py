@@ -1,7 +1,8 @@
-"""EMR-1, the signed reading: one meter's registers at the end of one interval, with what is needed to trust them.
+"""EMR-1, the signed reading: a meter's registers after one interval, and why to trust them.
 
-Decides the payload's fields, their ranges and their one encoding. Whether a reading is true, in time and in place is
-decided by the validators' rules; whether its signature stands is asked with the registered key (`SignedReading.verify`).
+Decides the payload's fields, their ranges and their one encoding. Whether a reading is true, in
+time and in place is decided by the validators' rules; whether its signature stands is asked with
+the registered key (`SignedReading.verify`).
 """
 
 from collections.abc import Mapping
@@ -106,7 +107,10 @@ class ReadSource:
     """Raw register words as they came from the wire, at most 128 bytes."""
 
     start_offset_ms: int
-    """How long after the interval's start its first register value was read; negative when before."""
+    """How long after the interval's start its first register value was read.
+
+    Negative when before.
+    """
 
     end_offset_ms: int
     """How long after the interval's end its last register value was read."""

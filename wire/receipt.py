@@ -1,7 +1,7 @@
 """The receipt: the proof of one reading, in one file, offline and for ever.
 
-Decides whether every link from the genesis file down to the reading holds: seals, header, paths, results, witness,
-meter; and names the first that does not.
+Decides whether every link from the genesis file down to the reading holds: seals, header, paths,
+results, witness, meter; and names the first that does not.
 """
 
 import hashlib

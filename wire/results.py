@@ -1,7 +1,7 @@
-"""What a block says about each batch and reading, and the seal of a zone's balance: the leaves of its result roots.
+"""What a block says about each batch, reading and zone: the leaves of its result roots.
 
-Decides encodings and reason codes only. Which reason applies is the validators' rules' business; the words here reach
-gateways, technicians and whoever verifies a receipt.
+Decides encodings and reason codes only. Which reason applies is the validators' rules' business;
+the words here reach gateways, technicians and whoever verifies a receipt.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Reason:
     """What it means and what to do."""
 
     retry: bool
-    """True when the same reading may come again (a carrier's fault, or one that registration cures)."""
+    """True when the same reading may come again: a carrier's fault, or registration cures it."""
 
 
 ACCEPTED = 0

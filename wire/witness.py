@@ -1,8 +1,9 @@
 """The witness statement and the batch: a gateway's signed word that it saw these readings.
 
-The statement is a COSE receipt (RFC 9942, RFC9162_SHA256) over the batch: its payload is the RFC 9162 root over the
-signed readings, its claims say who, when, where and in which order. Decides shape, size and root; whether the gateway is
-known and its time and place are credible is for the validators' rules.
+The statement is a COSE receipt (RFC 9942, RFC9162_SHA256) over the batch: its payload is the RFC
+9162 root over the signed readings, its claims say who, when, where and in which order. Decides
+shape, size and root; whether the gateway is known and its time and place are credible is for the
+validators' rules.
 """
 
 from collections.abc import Sequence
@@ -68,7 +69,10 @@ class WitnessStatement:
     """Network name with the first 8 hex digits of its id (CWT claim sub)."""
 
     witnessed_at_s: int
-    """Unix seconds by the gateway's clock. Evidence, not truth: rules compare it with block time."""
+    """Unix seconds by the gateway's clock.
+
+    Evidence, not truth: rules compare it with block time.
+    """
 
     sequence: int
     """Batch sequence of this gateway, never reused."""
@@ -93,7 +97,7 @@ class WitnessStatement:
 
 
 def to_be_signed(statement: WitnessStatement, public: PublicKey) -> tuple[bytes, bytes]:
-    """Return the protected header and the Sig_structure that the witness key `public` has to sign."""
+    """Return the protected header and the Sig_structure that the witness key has to sign."""
     position = statement.position
     claims = {
         CLAIM_ISSUER: statement.gateway,
@@ -122,7 +126,7 @@ def assemble(protected: bytes, root: bytes, signature: bytes) -> bytes:
 
 
 def sign_statement(statement: WitnessStatement, signer: Signer) -> bytes:
-    """Sign a statement in one step, with a signer that needs no memory of its own (tests, simulations)."""
+    """Sign in one step, with a signer that needs no memory of its own (tests, simulations)."""
     protected, message = to_be_signed(statement, signer.public)
     return assemble(protected, statement.root, signer.sign(message))
 
@@ -187,7 +191,10 @@ class SignedWitness:
 
     @property
     def batch_id(self) -> bytes:
-        """SHA-256 of the Sig_structure, 32 bytes: the same whatever the token randomises in the signature."""
+        """SHA-256 of the Sig_structure, 32 bytes.
+
+        The same whatever the token randomises in the signature.
+        """
         return self.cose.sig_hash
 
     @property
@@ -217,7 +224,10 @@ class Batch:
 
     @classmethod
     def open(cls, encoded: bytes) -> Self:
-        """Decode a batch and check its size, count and root; raises Malformed. No signature is checked."""
+        """Decode a batch and check its size, count and root.
+
+        Raises Malformed. No signature is checked.
+        """
         if len(encoded) > MAX_BATCH:
             raise Malformed(f"a batch of {len(encoded)} bytes; at most {MAX_BATCH}")
         form, witness, readings = fields.items(cbor.decode(encoded), "batch", 3)
@@ -231,7 +241,10 @@ class Batch:
 
     @classmethod
     def join(cls, witness: SignedWitness, readings: tuple[bytes, ...]) -> Self:
-        """Put a statement and readings together; raises Malformed when they do not belong together."""
+        """Put a statement and readings together.
+
+        Raises Malformed when they do not belong together.
+        """
         if not 1 <= len(readings) <= MAX_READINGS or len(readings) != witness.statement.tree_size:
             raise Malformed(
                 f"{len(readings)} readings; the witness saw {witness.statement.tree_size}"
