@@ -4,7 +4,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--rewrite` writes golden files anew from what the code does; read the difference before committing it."""
+    """Add `--rewrite`: golden files are written anew; read the difference before committing."""
     parser.addoption("--rewrite", action="store_true", help="write golden files anew")
 
 

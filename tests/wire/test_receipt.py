@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -85,8 +86,8 @@ def make_reading(sequence: int = 0, meter: str = "GW-1") -> bytes:
     return sign_reading(reading, METER)
 
 
-def make_header(**changes: object) -> Header:
-    values = {
+def make_header(**changes: Any) -> Header:
+    values: dict[str, Any] = {
         "version": 1,
         "network": GENESIS.network,
         "height": 1,
@@ -97,11 +98,11 @@ def make_header(**changes: object) -> Header:
         "next_validators_hash": GENESIS.validators.hash,
         "parent_commit_hash": hashlib.sha256(b"").digest(),
     }
-    zero = dict.fromkeys(
+    zero: dict[str, Any] = dict.fromkeys(
         ("params_hash", "tx_root", "results_root", "zone_root", "evidence_hash", "state_root"),
         bytes(32),
     )
-    return Header(**(values | zero | changes))  # type: ignore[arg-type]  # values by name, checked by the tests
+    return Header(**(values | zero | changes))
 
 
 def commit_of(header: Header, names: str = "abc", *, stranger: bool = False) -> Commit:
@@ -219,6 +220,11 @@ def test_a_receipt_without_zone_seal_holds() -> None:
     assert Receipt.decode(bare.encoded).verify(GENESIS).zone_seal is None
 
 
+def changed(part: Any, **changes: Any) -> Any:
+    """`replace` for names that a table gives."""
+    return replace(part, **changes)
+
+
 def break_path(inclusion: Inclusion) -> Inclusion:
     return replace(inclusion, path=(flipped(inclusion.path[0]), *inclusion.path[1:]))
 
@@ -235,7 +241,7 @@ def break_path(inclusion: Inclusion) -> Inclusion:
 )
 def test_a_flipped_bit_names_its_link(part: str, link: str) -> None:
     receipt, _, _ = build()
-    broken = replace(receipt, **{part: flipped(getattr(receipt, part))})
+    broken = changed(receipt, **{part: flipped(getattr(receipt, part))})
     with pytest.raises(BrokenLink) as caught:
         broken.verify(GENESIS)
     assert caught.value.link == link
@@ -244,7 +250,7 @@ def test_a_flipped_bit_names_its_link(part: str, link: str) -> None:
 def test_a_flipped_path_is_a_broken_inclusion() -> None:
     receipt, _, _ = build()
     for name in ("inclusion", "reading_result_inclusion"):
-        broken = replace(receipt, **{name: break_path(getattr(receipt, name))})
+        broken = changed(receipt, **{name: break_path(getattr(receipt, name))})
         with pytest.raises(BrokenLink) as caught:
             broken.verify(GENESIS)
         assert caught.value.link == "inclusion"
@@ -284,17 +290,17 @@ def test_a_flipped_zone_seal_is_a_broken_zone() -> None:
         {"reading_inclusion": break_path(receipt.zone.reading_inclusion)},
     ):
         with pytest.raises(BrokenLink) as caught:
-            replace(receipt, zone=replace(receipt.zone, **change)).verify(GENESIS)
+            replace(receipt, zone=changed(receipt.zone, **change)).verify(GENESIS)
         assert caught.value.link == "zone"
 
 
 def test_every_flipped_bit_of_the_file_is_refused() -> None:
     encoded = build()[0].encoded
     for position in range(len(encoded)):
-        changed = bytearray(encoded)
-        changed[position] ^= 1 << (position % 8)
+        wrong = bytearray(encoded)
+        wrong[position] ^= 1 << (position % 8)
         with pytest.raises(Refused):
-            Receipt.decode(bytes(changed)).verify(GENESIS)
+            Receipt.decode(bytes(wrong)).verify(GENESIS)
 
 
 def test_a_batch_receipt_gives_each_readings_result() -> None:
