@@ -27,7 +27,7 @@ LINKS = {
     "genesis": "the network",
 }
 MEANINGS = {
-    "reading": "What it says is not what a registered meter measured, or the authorities refused it.",
+    "reading": "It is not what a registered meter signed, or the authorities refused it.",
     "witness": "The named gateway did not witness this batch of readings.",
     "inclusion": "The parts do not belong together: something was exchanged after it was signed.",
     "header": "The block header is not the one that the authorities sealed.",
