@@ -38,11 +38,6 @@ class Credential:
         """The certificate as PEM."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
-    @property
-    def der(self) -> bytes:
-        """The certificate as DER."""
-        return self.certificate.public_bytes(serialization.Encoding.DER)
-
     def write(self, certificate_path: Path, key_path: Path) -> None:
         """Write both as PEM, the key readable by its owner only."""
         certificate_path.write_bytes(self.pem)
@@ -61,6 +56,11 @@ def write_secret(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+
+
+def der(pem: bytes) -> bytes:
+    """Return the DER bytes of a PEM certificate."""
+    return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
 
 
 def make_ca(name: str) -> Credential:

@@ -1,0 +1,69 @@
+"""The one command line: finds the room that a command belongs to and runs it.
+
+Decides the clock that services run by, and how a program ends: an expected error is one line on
+stderr and a status (1 refused, 75 try again, 2 wrong usage, 130 interrupted). What commands do and
+print is decided in their rooms.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from gridwitness.clock import clock_for
+from wire.errors import Refused, Unavailable
+
+# Each module adds the command of its name; only what is asked for is imported.
+COMMANDS = {
+    "demo": "gridwitness.demo",
+    "network": "gridwitness.network_commands",
+    "gateway": "gateway.cli",
+    "validator": "validator.cli",
+    "hsm": "hsm.cli",
+    "verify": "gridwitness.verify",
+    "sim": "hwsim.cli",
+}
+
+REFUSED = 1
+TRY_AGAIN = 75
+INTERRUPTED = 130
+
+
+def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Return a parser with the command that the arguments name, or with all commands."""
+    parser = argparse.ArgumentParser(
+        prog="gridwitness", description="Metered energy, witnessed and agreed."
+    )
+    parser.set_defaults(clock_for=clock_for)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    asked = arguments[0] if arguments else ""
+    modules = [COMMANDS[asked]] if asked in COMMANDS else COMMANDS.values()
+    for module in modules:
+        importlib.import_module(module).add_commands(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    parsed = parser_for(given).parse_args(given)
+    try:
+        status: int = parsed.run(parsed)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Refused as reason:
+        return _end(REFUSED, f"refused: {reason}")
+    except Unavailable as reason:
+        return _end(TRY_AGAIN, f"not now: {reason}")
+    except OSError as reason:
+        return _end(REFUSED, f"{reason.strerror or reason}: {reason.filename or ''}".rstrip(": "))
+    return status
+
+
+def _end(status: int, words: str) -> int:
+    print(f"gridwitness: {words}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
