@@ -28,12 +28,82 @@ class Reason:
 
 ACCEPTED = 0
 ALREADY_ACCEPTED = 1
+LATE = 2
+
+ON_LEDGER = frozenset({ACCEPTED, ALREADY_ACCEPTED, LATE})
+"""Codes after which a gateway may forget a reading: it is on the ledger."""
 
 REASONS: dict[int, Reason] = {
     ACCEPTED: Reason("accepted", "accepted", False),
     ALREADY_ACCEPTED: Reason(
         "already-accepted", "the same reading is on the ledger already; nothing to do", False
     ),
+    LATE: Reason(
+        "late",
+        "accepted, but older than the acceptance window: only a case can settle it",
+        False,
+    ),
+    # S: signature
+    10: Reason("malformed", "not the deterministic bytes of a signed reading", False),
+    11: Reason("unknown-meter", "no such meter is registered: enrol it", True),
+    12: Reason(
+        "wrong-origin",
+        "a meter with a key signs for itself, one without is signed for by its reader",
+        False,
+    ),
+    13: Reason("unknown-key", "signed with a key that is not the registered one", True),
+    14: Reason("bad-signature", "the signature does not stand: the bytes were changed", False),
+    15: Reason(
+        "equivocation",
+        "the same key signed another content under this sequence, and that came first",
+        False,
+    ),
+    # T: time
+    20: Reason("misaligned", "not an interval of the registered length, aligned to UTC", False),
+    21: Reason(
+        "ended-after-witness", "the interval ended after the gateway says it saw the reading", True
+    ),
+    22: Reason(
+        "wrong-sequence", "a reader numbers readings by interval start divided by length", False
+    ),
+    23: Reason("register-backwards", "a register is below that of an earlier reading", False),
+    24: Reason(
+        "register-gap",
+        "register and advance do not fit the neighbouring reading's register",
+        False,
+    ),
+    25: Reason(
+        "time-backwards", "a later sequence names an earlier interval, or an earlier boot", False
+    ),
+    26: Reason(
+        "operating-time", "operating seconds do not advance with the interval's time", False
+    ),
+    27: Reason(
+        "broken-chain", "it does not carry the hash of the reading before it in sequence", False
+    ),
+    # L: location
+    30: Reason("wrong-node", "the grid node is not the registered one: re-site the meter", True),
+    31: Reason("wrong-configuration", "the commissioning record is not the registered one", True),
+    32: Reason("wrong-software", "the software is not the registered one", True),
+    33: Reason("zone-not-served", "the gateway does not serve the meter's zone", True),
+    34: Reason("out-of-reach", "no line reaches from the gateway's site to the meter's", True),
+    35: Reason("meter-moved", "the meter's receiver says that it is not at its site", True),
+    # C: capacity
+    40: Reason("over-rating", "more energy than the service's fuse lets through", False),
+    41: Reason("over-installed", "more export than the installed power makes", False),
+    42: Reason("no-source", "export where no generation is registered", False),
+    # The carrier: these refuse a whole batch, and leave no mark on its readings.
+    50: Reason("unknown-gateway", "no such gateway is registered", True),
+    51: Reason("unknown-witness-key", "not the gateway's registered witness key", True),
+    52: Reason("bad-witness-signature", "the witness statement's signature does not stand", True),
+    53: Reason("other-network", "the witness statement speaks of another network", True),
+    54: Reason("no-position", "the witness statement does not say where the gateway is", True),
+    55: Reason("stale-position", "the gateway's position is too old", True),
+    56: Reason("outside-site", "the gateway says that it is outside its registered site", True),
+    57: Reason(
+        "witness-equivocation", "the gateway used this batch sequence for another batch", True
+    ),
+    58: Reason("witness-ahead", "the witness time is ahead of the network's", True),
 }
 """Every code that a ReadingResult or TxResult may carry."""
 
