@@ -50,7 +50,7 @@ install_debian_packages() {
             "apt-get install ${missing[*]}"
         as_root=(sudo)
     fi
-    say "installing Debian packages: ${missing[*]}"
+    say "installing Debian packages (as root: apt-get install ${missing[*]})"
     if [[ " ${missing[*]} " == *" mosquitto "* ]]; then
         say "Debian's mosquitto also starts a service of its own on 127.0.0.1:1883 where systemd runs;" \
             "nothing here uses it."
