@@ -1,0 +1,345 @@
+"""The gateway's configuration: one TOML file, checked whole before anything starts.
+
+Decides which keys there are, their types and ranges, and that every path is relative to the file's
+folder. What a meter is (node, zone, key) comes from the genesis registry, never from here.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wire.errors import Refused
+from wire.witness import MAX_READINGS
+
+T = TypeVar("T")
+
+SIGNING = "gridwitness"
+"""The template name of a meter that signs its readings itself."""
+
+MOST_UNIT = 247
+"""Largest address of a Modbus device on a serial line."""
+
+
+class BadConfiguration(Refused):
+    """The configuration file says something that the gateway cannot do."""
+
+    code = "bad-configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens."""
+
+    host: str
+    """Name or IP address."""
+
+    port: int
+    """TCP port."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenConfig:
+    """Where the gateway's two keys live."""
+
+    witness: str
+    """PKCS#11 URI of the key that signs batches."""
+
+    reader: str
+    """PKCS#11 URI of the key that signs readings of meters that cannot sign."""
+
+    softhsm2_conf: Path | None
+    """Configuration file of SoftHSM; None for other tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class MqttConfig:
+    """The broker and how to enter it."""
+
+    host: str
+    """Name or IP address."""
+
+    port: int
+    """TLS port."""
+
+    ca: Path
+    """Certificate of who vouches for the broker, PEM."""
+
+    certificate: Path
+    """The gateway's client certificate, PEM; its common name is the gateway's id."""
+
+    key: Path
+    """The certificate's private key, PEM."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceConfig:
+    """Where the gateway stands."""
+
+    lat_e7: int
+    """Latitude, 1e-7 degrees."""
+
+    lon_e7: int
+    """Longitude, 1e-7 degrees."""
+
+    accuracy_dm: int
+    """How well that is known, decimetres."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchConfig:
+    """When a batch is closed: whichever comes first."""
+
+    max_readings: int
+    """At this many readings, 1 to 1,000."""
+
+    max_wait_s: int
+    """When its oldest reading has waited this long, seconds of network time."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusMeter:
+    """A meter on a bus."""
+
+    id: str
+    """Registered meter id."""
+
+    unit: int
+    """Modbus address, 1 to 247."""
+
+    template: str
+    """Name of its register template, or `gridwitness` for a meter that signs."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusConfig:
+    """A serial line, or a Modbus TCP host."""
+
+    name: str
+    """Name for people and logs."""
+
+    port: str | Address
+    """Device path of a serial line (kind rtu), or the TCP address (kind tcp)."""
+
+    baudrate: int
+    """Bits per second of a serial line."""
+
+    timeout_ms: int
+    """How long a meter may take to answer, milliseconds."""
+
+    meters: tuple[BusMeter, ...]
+    """Who is on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Everything that the gateway is told."""
+
+    id: str
+    """Registered gateway id."""
+
+    genesis: Path
+    """The network's genesis file."""
+
+    spool: Path
+    """Readings without a verified receipt; losing this file loses them."""
+
+    status: Address
+    """Where the status page and metrics are served; loopback."""
+
+    paced_time_file: Path | None
+    """Set in demos and tests whose genesis allows it."""
+
+    token: TokenConfig
+    """Keys."""
+
+    mqtt: MqttConfig
+    """Broker."""
+
+    place: PlaceConfig
+    """Site."""
+
+    batches: BatchConfig
+    """When batches close."""
+
+    buses: tuple[BusConfig, ...]
+    """What is polled."""
+
+
+class _Table:
+    """One TOML table whose keys are taken one by one, so that what is left over is unknown."""
+
+    def __init__(self, content: Any, name: str, folder: Path) -> None:
+        if not isinstance(content, dict):
+            raise BadConfiguration(f"{name}: not a table")
+        self._left = dict(content)
+        self._name = name
+        self._folder = folder
+
+    def take(self, key: str, kind: type[T], default: T | None = None) -> T:
+        """A value of exactly that type; required unless a default is given."""
+        if key not in self._left and default is not None:
+            return default
+        value = self._left.pop(key, None)
+        if type(value) is not kind:
+            raise self.wrong(key, f"needs a value of type {kind.__name__}")
+        return value
+
+    def number(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        """An integer from `low` to `high`."""
+        value = self.take(key, int, default)
+        if not low <= value <= high:
+            raise self.wrong(key, f"is {value}; it can be {low} to {high}")
+        return value
+
+    def path(self, key: str) -> Path:
+        """A path, relative to the file's folder."""
+        return self._folder / self.take(key, str)
+
+    def optional_path(self, key: str) -> Path | None:
+        """A path, or None when the key is absent or empty."""
+        text = self.take(key, str, "")
+        return self._folder / text if text else None
+
+    def table(self, key: str) -> "_Table":
+        """A sub-table."""
+        return _Table(self._left.pop(key, None), f"{self._name}[{key}]", self._folder)
+
+    def tables(self, key: str) -> "list[_Table]":
+        """An array of tables."""
+        found = self._left.pop(key, [])
+        if not isinstance(found, list):
+            raise self.wrong(key, "needs to be an array of tables, [[…]]")
+        return [
+            _Table(each, f"{self._name}[[{key}]] {number}", self._folder)
+            for number, each in enumerate(found, 1)
+        ]
+
+    def end(self) -> None:
+        """Refuse what nobody asked for."""
+        if self._left:
+            raise BadConfiguration(f"{self._name}: unknown keys: {', '.join(sorted(self._left))}")
+
+    def wrong(self, key: str, words: str) -> BadConfiguration:
+        """The error for one key."""
+        return BadConfiguration(f"{self._name}: {key} {words}")
+
+
+def load(path: Path) -> GatewayConfig:
+    """Read and check a configuration file.
+
+    Raises:
+        BadConfiguration: what is wrong, in words.
+        OSError: there is no such file.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+        raise BadConfiguration(f"{path}: not TOML: {reason}") from None
+    top = _Table(content, path.name, path.resolve().parent)
+    config = GatewayConfig(
+        id=top.take("id", str),
+        genesis=top.path("genesis"),
+        spool=top.path("spool"),
+        status=_address(top, "status"),
+        paced_time_file=top.optional_path("paced_time_file"),
+        token=_token(top.table("token")),
+        mqtt=_mqtt(top.table("mqtt")),
+        place=_place(top.table("place")),
+        batches=_batches(top.table("batches")),
+        buses=tuple(_bus(each) for each in top.tables("bus")),
+    )
+    top.end()
+    _check_meters(config)
+    return config
+
+
+def _address(table: _Table, key: str) -> Address:
+    host, _, port = table.take(key, str).rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise table.wrong(key, "needs the form host:port")
+    return Address(host, int(port))
+
+
+def _token(table: _Table) -> TokenConfig:
+    token = TokenConfig(
+        table.take("witness", str), table.take("reader", str), table.optional_path("softhsm2_conf")
+    )
+    table.end()
+    return token
+
+
+def _mqtt(table: _Table) -> MqttConfig:
+    mqtt = MqttConfig(
+        table.take("host", str),
+        table.number("port", 1, 65_535),
+        table.path("ca"),
+        table.path("certificate"),
+        table.path("key"),
+    )
+    table.end()
+    return mqtt
+
+
+def _place(table: _Table) -> PlaceConfig:
+    place = PlaceConfig(
+        table.number("lat_e7", -900_000_000, 900_000_000),
+        table.number("lon_e7", -1_800_000_000, 1_800_000_000),
+        table.number("accuracy_dm", 0, 1_000_000),
+    )
+    table.end()
+    return place
+
+
+def _batches(table: _Table) -> BatchConfig:
+    batches = BatchConfig(
+        table.number("max_readings", 1, MAX_READINGS), table.number("max_wait_s", 0, 86_400)
+    )
+    table.end()
+    return batches
+
+
+def _bus(table: _Table) -> BusConfig:
+    name = table.take("name", str)
+    kind = table.take("kind", str)
+    baudrate = 9_600
+    port: str | Address
+    if kind == "rtu":
+        port = table.take("port", str)
+        baudrate = table.number("baudrate", 300, 1_000_000, 9_600)
+    elif kind == "tcp":
+        port = Address(table.take("host", str), table.number("tcp_port", 1, 65_535))
+    else:
+        raise table.wrong("kind", f"is {kind!r}; it can be rtu or tcp")
+    bus = BusConfig(
+        name,
+        port,
+        baudrate,
+        table.number("timeout_ms", 10, 60_000, 500),
+        tuple(_meter(each) for each in table.tables("meter")),
+    )
+    table.end()
+    return bus
+
+
+def _meter(table: _Table) -> BusMeter:
+    meter = BusMeter(
+        table.take("id", str), table.number("unit", 1, MOST_UNIT), table.take("template", str)
+    )
+    table.end()
+    return meter
+
+
+def _check_meters(config: GatewayConfig) -> None:
+    names: set[str] = set()
+    for bus in config.buses:
+        units: set[int] = set()
+        for meter in bus.meters:
+            if meter.id in names:
+                raise BadConfiguration(f"meter {meter.id} stands twice")
+            if meter.unit in units:
+                raise BadConfiguration(f"bus {bus.name}: unit {meter.unit} stands twice")
+            names.add(meter.id)
+            units.add(meter.unit)
+    if len({bus.name for bus in config.buses}) != len(config.buses):
+        raise BadConfiguration("two buses have the same name")

@@ -1,0 +1,118 @@
+"""What the genesis registry says of this gateway and of the meters that it is told to poll.
+
+Decides that configuration and registry agree before anything is polled: an unknown meter, a meter
+that another gateway reads, or one whose kind differs is refused by name. Keys and places come from
+here only.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import templates
+from gateway.config import SIGNING, BadConfiguration, BusConfig, BusMeter, GatewayConfig
+from gateway.decode import Limits
+from gateway.intervals import Subject
+from gateway.templates import Template
+from wire.errors import Refused
+from wire.genesis import Genesis
+from wire.keys import PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class SigningMeter:
+    """A meter that signs its own readings."""
+
+    id: str
+    """Meter id."""
+
+    unit: int
+    """Modbus address."""
+
+    node: str
+    """Grid node."""
+
+    key: PublicKey
+    """Registered key."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolledMeter:
+    """A meter that cannot sign."""
+
+    id: str
+    """Meter id."""
+
+    unit: int
+    """Modbus address."""
+
+    template: Template
+    """How to read it."""
+
+    subject: Subject
+    """What its readings say of it."""
+
+    limits: Limits
+    """What it can plausibly count."""
+
+
+Meter = SigningMeter | PolledMeter
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """This gateway's part of the registry."""
+
+    witness_key: PublicKey
+    """Verifies its witness statements."""
+
+    reader_key: PublicKey
+    """Verifies readings of meters that cannot sign."""
+
+    buses: tuple[tuple[BusConfig, tuple[Meter, ...]], ...]
+    """Each bus with its meters."""
+
+
+def registration(config: GatewayConfig, genesis: Genesis) -> Registration:
+    """Join configuration and registry; raises BadConfiguration when they disagree."""
+    try:
+        gateway = _entry(genesis.registry["gateways"], config.id, "gateway")
+        return Registration(
+            PublicKey.from_text(gateway["witness_key"]),
+            PublicKey.from_text(gateway["reader_key"]),
+            tuple(
+                (bus, tuple(_meter(each, config, genesis) for each in bus.meters))
+                for bus in config.buses
+            ),
+        )
+    except (KeyError, TypeError, ValueError) as reason:
+        raise BadConfiguration(f"the genesis registry cannot be read: {reason!r}") from None
+
+
+def _entry(entries: list[dict[str, Any]], name: str, what: str) -> dict[str, Any]:
+    for entry in entries:
+        if entry["id"] == name:
+            return entry
+    raise BadConfiguration(f"{what} {name} is not in the genesis registry: register it first")
+
+
+def _meter(meter: BusMeter, config: GatewayConfig, genesis: Genesis) -> Meter:
+    entry = _entry(genesis.registry["meters"], meter.id, "meter")
+    if (meter.template == SIGNING) != bool(entry["key"]):
+        kind = "signs" if entry["key"] else "cannot sign"
+        raise BadConfiguration(f"meter {meter.id} {kind}; its template is {meter.template}")
+    if entry["reader"] not in (config.id, ""):
+        raise BadConfiguration(f"meter {meter.id} is registered to be read by {entry['reader']}")
+    if entry["key"]:
+        try:
+            return SigningMeter(
+                meter.id, meter.unit, entry["node"], PublicKey.from_text(entry["key"])
+            )
+        except Refused as reason:
+            raise BadConfiguration(f"meter {meter.id}: {reason}") from None
+    template = templates.load(meter.template)
+    subject = Subject(
+        meter.id, entry["node"], bytes.fromhex(entry["configuration_id"]), template.hash
+    )
+    power_w = max(int(entry["rating_w"]), int(entry["installed_w"]))
+    resolution_wh = max(template.resolution_wh, int(entry["register_wh"]))
+    return PolledMeter(meter.id, meter.unit, template, subject, Limits(power_w, resolution_wh))
