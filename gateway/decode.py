@@ -80,7 +80,9 @@ def doubt(before: Registers | None, now: Registers, elapsed_ms: int, limits: Lim
     if runs_backwards(before, now):
         return "a register runs backwards"
     most_wh = (
-        limits.power_w * max(elapsed_ms, 0) * _SECOND_LOOK_FACTOR_NUM
+        limits.power_w
+        * max(elapsed_ms, 0)
+        * _SECOND_LOOK_FACTOR_NUM
         // (_SECOND_LOOK_FACTOR_DEN * 3_600_000)
     ) + 2 * limits.resolution_wh
     if max(now.import_wh - before.import_wh, now.export_wh - before.export_wh) > most_wh:

@@ -1,0 +1,273 @@
+"""The spool: every reading from the moment it is closed until its receipt is verified.
+
+One SQLite file, WAL, synchronous=FULL: what a method has returned from survives a power cut. A
+reading goes closed (bytes settled, not signed) → queued → witnessed → published → final | refused.
+What is final is forgotten and only counted; what is refused for good is kept with its reason until
+a person removes it. This module keeps meters and readings; `gateway.outbox` keeps batches in the
+same file, and `gateway.salvage` repairs the file before it is opened.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import aiosqlite
+
+from gateway.decode import Registers
+from gateway.intervals import Chain, ClosedReading, Sample
+from gateway.salvage import ready_file
+from wire.reading import SignedReading
+
+STATES = ("closed", "queued", "witnessed", "published", "final", "refused")
+NEVER = -1
+_NO_HASH = bytes(32)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS life (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS meter (
+    id TEXT PRIMARY KEY, next_sequence INTEGER NOT NULL, done_s INTEGER NOT NULL,
+    previous BLOB NOT NULL, events INTEGER NOT NULL,
+    boundary_s INTEGER, import_wh INTEGER, export_wh INTEGER, words BLOB, offset_ms INTEGER);
+CREATE TABLE IF NOT EXISTS reading (
+    meter TEXT NOT NULL, sequence INTEGER NOT NULL, interval_start_s INTEGER NOT NULL,
+    state TEXT NOT NULL, protected BLOB, payload BLOB, encoded BLOB,
+    queued_ms INTEGER NOT NULL DEFAULT 0, retry_ms INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0, batch INTEGER, code INTEGER, words TEXT,
+    PRIMARY KEY (meter, sequence));
+CREATE INDEX IF NOT EXISTS reading_state ON reading (state, interval_start_s);
+CREATE INDEX IF NOT EXISTS reading_batch ON reading (batch);
+CREATE TABLE IF NOT EXISTS batch (
+    sequence INTEGER PRIMARY KEY, batch_id BLOB NOT NULL UNIQUE, state TEXT NOT NULL,
+    live INTEGER NOT NULL, count INTEGER NOT NULL, protected BLOB NOT NULL,
+    root BLOB NOT NULL, witness BLOB);
+CREATE INDEX IF NOT EXISTS batch_state ON batch (state, live, sequence);
+CREATE TABLE IF NOT EXISTS apart (
+    meter TEXT NOT NULL, sequence INTEGER NOT NULL, bytes BLOB NOT NULL, reason TEXT NOT NULL,
+    at_ms INTEGER NOT NULL, PRIMARY KEY (meter, sequence, bytes));
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MeterState:
+    """What the spool knows of one meter."""
+
+    next_sequence: int
+    """First record of a signing meter that is not in the spool; -1: its oldest one."""
+
+    done_s: int
+    """Newest boundary that was dealt with, Unix seconds; -1 none."""
+
+    sample: Sample | None
+    """Newest boundary read of a meter that cannot sign."""
+
+    chain: Chain
+    """What its next reading continues."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderLife:
+    """How often the reader was started, and how long it has worked before."""
+
+    boots: int
+    """Starts, this one included."""
+
+    operating_s: int
+    """Operating seconds at this start."""
+
+
+class Spool:
+    """One open spool file. Calls may come from several tasks; transactions are serial."""
+
+    def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
+        """Use `open`."""
+        self.path = path
+        self.changes = 0
+        """Counts transactions, so that a reader of `counts` can tell whether to ask again."""
+        self._connection = connection
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open, after moving a damaged file aside and rebuilding what is whole."""
+        await asyncio.to_thread(ready_file, path, SCHEMA)
+        connection = await aiosqlite.connect(path, isolation_level=None)
+        await connection.execute("PRAGMA journal_mode=WAL")
+        await connection.execute("PRAGMA synchronous=FULL")
+        await connection.executescript(SCHEMA)
+        await asyncio.to_thread(_sync_folder, path.parent)
+        return cls(path, connection)
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._connection.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """All or nothing; on disk when it ends."""
+        async with self._lock:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                await self._connection.rollback()
+                raise
+            await self._connection.commit()
+            self.changes += 1
+
+    async def rows(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
+        """Rows of a query, never from the middle of a transaction."""
+        async with self._lock:
+            return list(await self._connection.execute_fetchall(query, values))
+
+    async def begin_life(self, operating_s: int) -> ReaderLife:
+        """Count a start of the reader.
+
+        Args:
+            operating_s: operating seconds to begin with when this spool is new.
+        """
+        async with self.transaction() as tx:
+            await tx.execute("INSERT OR IGNORE INTO life VALUES ('boots', 0)")
+            await tx.execute("INSERT OR IGNORE INTO life VALUES ('operating_s', ?)", (operating_s,))
+            await tx.execute("UPDATE life SET value = value + 1 WHERE name = 'boots'")
+        life = dict(await self.rows("SELECT name, value FROM life"))
+        return ReaderLife(life["boots"], life["operating_s"])
+
+    async def meter(self, meter: str) -> MeterState:
+        """What is known of a meter."""
+        found = await self.rows(
+            "SELECT next_sequence, done_s, previous, events, boundary_s, import_wh, export_wh,"
+            " words, offset_ms FROM meter WHERE id = ?",
+            (meter,),
+        )
+        if not found:
+            return MeterState(NEVER, NEVER, None, Chain(_NO_HASH, 0))
+        next_sequence, done_s, previous, events, boundary_s, import_wh, export_wh, words, ms = (
+            found[0]
+        )
+        sample = (
+            None
+            if boundary_s is None
+            else Sample(boundary_s, Registers(import_wh, export_wh), words, ms)
+        )
+        return MeterState(next_sequence, done_s, sample, Chain(previous, events))
+
+    async def keep_sample(
+        self, meter: str, sample: Sample, closed: ClosedReading | None, chain: Chain, life_s: int
+    ) -> None:
+        """Keep a boundary read and the reading that it closed, in one step.
+
+        Args:
+            meter: meter id.
+            sample: the read.
+            closed: the reading of the interval that ended, when there is one.
+            chain: what the meter's next reading continues.
+            life_s: the reader's operating seconds.
+        """
+        registers = sample.registers
+        async with self.transaction() as tx:
+            await tx.execute(
+                "INSERT OR REPLACE INTO meter VALUES (?, -1, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(meter, sample.boundary_s, chain.previous, chain.events, sample.boundary_s),
+                    *(registers.import_wh, registers.export_wh, sample.words, sample.offset_ms),
+                ),
+            )
+            await tx.execute(
+                "UPDATE life SET value = max(value, ?) WHERE name = 'operating_s'", (life_s,)
+            )
+            if closed is not None:
+                await tx.execute(
+                    "INSERT OR IGNORE INTO reading"
+                    " (meter, sequence, interval_start_s, state, protected, payload)"
+                    " VALUES (?, ?, ?, 'closed', ?, ?)",
+                    (
+                        *(closed.meter, closed.sequence, closed.interval_start_s),
+                        *(closed.protected, closed.payload),
+                    ),
+                )
+
+    async def keep_records(
+        self, meter: str, records: Iterable[SignedReading], next_sequence: int, now_ms: int
+    ) -> None:
+        """Keep verified records of a signing meter, and where to go on."""
+        async with self.transaction() as tx:
+            for record in records:
+                reading = record.reading
+                await tx.execute(
+                    "INSERT OR IGNORE INTO reading"
+                    " (meter, sequence, interval_start_s, state, encoded, queued_ms)"
+                    " VALUES (?, ?, ?, 'queued', ?, ?)",
+                    (
+                        *(meter, reading.sequence, reading.interval_start_s),
+                        *(record.encoded, now_ms),
+                    ),
+                )
+                await _advance(tx, meter, reading.interval_start_s + reading.interval_s)
+            await _move_on(tx, meter, next_sequence)
+
+    async def keep_apart(
+        self, meter: str, sequence: int, content: bytes, reason: str, now_ms: int
+    ) -> None:
+        """Keep a record that will not be witnessed, with its bytes and the reason; go on."""
+        async with self.transaction() as tx:
+            await tx.execute(
+                "INSERT OR IGNORE INTO apart VALUES (?, ?, ?, ?, ?)",
+                (meter, sequence, content, reason, now_ms),
+            )
+            await _move_on(tx, meter, sequence + 1)
+
+    async def unsigned(self, limit: int) -> list[ClosedReading]:
+        """Closed readings that the reader key has not signed yet, oldest first."""
+        found = await self.rows(
+            "SELECT meter, sequence, interval_start_s, protected, payload FROM reading"
+            " WHERE state = 'closed' ORDER BY interval_start_s, meter LIMIT ?",
+            (limit,),
+        )
+        return [ClosedReading(*row) for row in found]
+
+    async def queue(self, signed: Iterable[tuple[ClosedReading, bytes]], now_ms: int) -> None:
+        """Keep the signatures of closed readings: from now on they may be witnessed."""
+        async with self.transaction() as tx:
+            await tx.executemany(
+                "UPDATE reading SET state = 'queued', encoded = ?, queued_ms = ?,"
+                " protected = NULL, payload = NULL"
+                " WHERE meter = ? AND sequence = ? AND state = 'closed'",
+                [(encoded, now_ms, each.meter, each.sequence) for each, encoded in signed],
+            )
+
+    async def counts(self) -> dict[str, int]:
+        """Readings by state, and what was counted besides: duplicates, apart."""
+        found = dict.fromkeys(STATES, 0) | {"duplicates": 0}
+        found |= dict(await self.rows("SELECT state, COUNT(*) FROM reading GROUP BY state"))
+        life = dict(await self.rows("SELECT name, value FROM life"))
+        found |= {name: life[name] for name in ("final", "duplicates") if name in life}
+        ((found["apart"],),) = await self.rows("SELECT COUNT(*) FROM apart")
+        return found
+
+
+async def _advance(tx: aiosqlite.Connection, meter: str, boundary_s: int) -> None:
+    await tx.execute(
+        "INSERT INTO meter (id, next_sequence, done_s, previous, events) VALUES (?, -1, ?, ?, 0)"
+        " ON CONFLICT (id) DO UPDATE SET done_s = max(done_s, excluded.done_s)",
+        (meter, boundary_s, _NO_HASH),
+    )
+
+
+async def _move_on(tx: aiosqlite.Connection, meter: str, next_sequence: int) -> None:
+    await tx.execute(
+        "INSERT INTO meter (id, next_sequence, done_s, previous, events) VALUES (?, ?, -1, ?, 0)"
+        " ON CONFLICT (id) DO UPDATE SET next_sequence = excluded.next_sequence",
+        (meter, next_sequence, _NO_HASH),
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
