@@ -1,0 +1,225 @@
+"""Rules S, T, L and C on one reading.
+
+Decides one code of `wire.results.REASONS` for one signed reading, and what the state remembers of
+it when it is accepted. A reading is refused for its own faults or its carrier's, never for a sum
+that fails. It is compared with the accepted neighbours in sequence on both sides, so that order of
+arrival does not matter (`validator.app.neighbours`).
+
+A refusal writes nothing. What was refused as permanent is refused again whenever it comes, because
+what it collided with is never taken back.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from validator.app.capacity import capacity
+from validator.app.carrier import SignatureBook
+from validator.app.entries import Gateway, Meter
+from validator.app.geometry import Point, within
+from validator.app.neighbours import neighbour_fault
+from validator.app.records import CONFLICT, MOST_SKEW_MS, AcceptedReading, Conflict, key, lane
+from validator.app.registry import Registry
+from validator.app.state import Overlay
+from wire.errors import Refused
+from wire.keys import PublicKey
+from wire.reading import ORIGIN_OWN_ELEMENT, Reading, SignedReading
+from wire.results import ACCEPTED, ALREADY_ACCEPTED, LATE
+from wire.witness import WitnessStatement
+
+MALFORMED = 10
+UNKNOWN_METER = 11
+WRONG_ORIGIN = 12
+UNKNOWN_KEY = 13
+BAD_SIGNATURE = 14
+EQUIVOCATION = 15
+MISALIGNED = 20
+ENDED_AFTER_WITNESS = 21
+WRONG_SEQUENCE = 22
+WRONG_NODE = 30
+WRONG_CONFIGURATION = 31
+WRONG_SOFTWARE = 32
+ZONE_NOT_SERVED = 33
+OUT_OF_REACH = 34
+METER_MOVED = 35
+OVER_RATING = 40
+OVER_INSTALLED = 41
+NO_SOURCE = 42
+
+
+@dataclass(frozen=True, slots=True)
+class Carriage:
+    """How a reading came: the same for all readings of a batch."""
+
+    registry: Registry
+    """Who and what is registered."""
+
+    gateway: Gateway
+    """The gateway that witnessed."""
+
+    statement: WitnessStatement
+    """Its word, which stands."""
+
+    time_s: int
+    """Block time, Unix seconds."""
+
+    book: SignatureBook
+    """Which signatures stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What was decided about one reading."""
+
+    code: int
+    """A key of REASONS."""
+
+    thumbprint: bytes
+    """Of the key whose signature stood, 32 bytes; empty when none did."""
+
+    meter: Meter | None
+    """The registered meter, None when there is none."""
+
+
+_Rule = Callable[[Carriage, Meter, Reading], int]
+
+
+def open_reading(encoded: bytes) -> SignedReading | None:
+    """Decode a reading; None when it is malformed."""
+    try:
+        signed = SignedReading.open(encoded)
+        _ = signed.kid, signed.cose.alg
+    except Refused:
+        return None
+    return signed
+
+
+def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admission:
+    """Decide about a well-formed reading; write it to the overlay when it is accepted."""
+    reading = signed.reading
+    meter = carriage.registry.meters.get(reading.meter)
+    if meter is None:
+        return Admission(UNKNOWN_METER, b"", None)
+    if (reading.origin == ORIGIN_OWN_ELEMENT) != (meter.key is not None):
+        return Admission(WRONG_ORIGIN, b"", meter)
+    public = meter.key or carriage.registry.gateways[meter.reader].reader_key
+    code = _signature(carriage, signed, public)
+    if code:
+        return Admission(code, b"", meter)
+    place = lane(meter.id, b"" if meter.key is not None else public.thumbprint)
+    code = _repetition(overlay, place, signed)
+    if not code:
+        code = next(filter(None, (rule(carriage, meter, reading) for rule in _RULES)), 0)
+    if not code:
+        code = neighbour_fault(carriage.registry.parameters, overlay, place, signed)
+    if not code:
+        code = _accept(carriage, overlay, place, signed)
+    return Admission(code, public.thumbprint, meter)
+
+
+def _signature(carriage: Carriage, signed: SignedReading, public: PublicKey) -> int:
+    """S: by the registered key, strictly."""
+    if signed.kid != public.kid or signed.cose.alg != public.alg:
+        return UNKNOWN_KEY
+    cose = signed.cose
+    return 0 if carriage.book.stands(public, cose.sig_structure, cose.signature) else BAD_SIGNATURE
+
+
+def _repetition(overlay: Overlay, place: bytes, signed: SignedReading) -> int:
+    """S: the same content again is harmless; another under the same sequence is equivocation."""
+    sequence = signed.reading.sequence
+    accepted = overlay.reading(place, sequence)
+    if accepted is None:
+        return 0
+    if accepted.sig_hash == signed.sig_hash:
+        return ALREADY_ACCEPTED
+    row = key(place, sequence)
+    if overlay.get(CONFLICT, row) is None:
+        digest = hashlib.sha256(signed.encoded).digest()
+        overlay.put(CONFLICT, row, Conflict(signed.sig_hash, digest).packed())
+    return EQUIVOCATION
+
+
+def _registered(carriage: Carriage, meter: Meter, reading: Reading) -> int:
+    """S and L: node, commissioning record and software are the registered ones."""
+    if reading.node != meter.node:
+        return WRONG_NODE
+    if reading.configuration_id != meter.configuration_id:
+        return WRONG_CONFIGURATION
+    # Fields 11, 12, 14, 16 and 18 of a meter that cannot sign describe its reader.
+    if meter.key is not None and meter.software_id not in (None, reading.software_id):
+        return WRONG_SOFTWARE
+    return 0
+
+
+def _location(carriage: Carriage, meter: Meter, reading: Reading) -> int:
+    """L: the gateway serves the zone, a line reaches the meter, the meter is at its site."""
+    gateway = carriage.gateway
+    if meter.zone not in gateway.zones:
+        return ZONE_NOT_SERVED
+    reach_m = carriage.registry.parameters.reach_m
+    if not within(gateway.site, meter.site, gateway.site_cos_ppm, reach_m):
+        return OUT_OF_REACH
+    position = reading.position
+    if position is None or position.age_s > carriage.registry.parameters.position_max_age_s:
+        return 0
+    found = Point(position.lat_e7, position.lon_e7)
+    at_site = within(found, meter.site, gateway.site_cos_ppm, meter.radius_m)
+    return 0 if at_site else METER_MOVED
+
+
+def _interval(carriage: Carriage, meter: Meter, reading: Reading) -> int:
+    """T: an interval of the registered length that had ended when the gateway saw it."""
+    parameters = carriage.registry.parameters
+    length = parameters.interval_s
+    if reading.interval_s != length or reading.interval_start_s % length:
+        return MISALIGNED
+    end_s = reading.interval_start_s + length
+    if end_s > carriage.statement.witnessed_at_s + parameters.witness_tolerance_s:
+        return ENDED_AFTER_WITNESS
+    if meter.key is None and reading.sequence != reading.interval_start_s // length:
+        return WRONG_SEQUENCE
+    return 0
+
+
+def _capacity(carriage: Carriage, meter: Meter, reading: Reading) -> int:
+    """C: no more energy than the fuse and the installed power let through."""
+    most = capacity(meter, carriage.registry.parameters)
+    if reading.import_advance_wh > most.import_wh:
+        return OVER_RATING
+    if reading.export_advance_wh > most.export_wh:
+        return OVER_INSTALLED if most.export_wh else NO_SOURCE
+    return 0
+
+
+_RULES: tuple[_Rule, ...] = (_registered, _location, _interval, _capacity)
+
+
+def _accept(carriage: Carriage, overlay: Overlay, place: bytes, signed: SignedReading) -> int:
+    reading = signed.reading
+    window_s = carriage.registry.parameters.acceptance_window_s
+    late = reading.interval_start_s + reading.interval_s + window_s < carriage.time_s
+    record = AcceptedReading(
+        start_s=reading.interval_start_s,
+        import_wh=reading.import_wh,
+        export_wh=reading.export_wh,
+        import_advance_wh=reading.import_advance_wh,
+        export_advance_wh=reading.export_advance_wh,
+        boots=reading.boots,
+        operating_s=reading.operating_s,
+        skew_ms=_skew_ms(reading),
+        origin=reading.origin,
+        late=int(late),
+        sig_hash=signed.sig_hash,
+        previous=reading.previous,
+        reading_hash=hashlib.sha256(signed.encoded).digest(),
+    )
+    overlay.accept(place, reading.sequence, record)
+    return LATE if late else ACCEPTED
+
+
+def _skew_ms(reading: Reading) -> int:
+    """Clock error and the largest read offset, milliseconds."""
+    source = reading.source
+    offset = 0 if source is None else max(abs(source.start_offset_ms), abs(source.end_offset_ms))
+    return min(reading.clock.error_s * 1000 + offset, MOST_SKEW_MS)

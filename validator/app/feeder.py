@@ -1,0 +1,175 @@
+"""A zone prepared for sealing: its members, and its lines as a tree.
+
+Decides that the registered branches are a tree from the zone's root that reaches every member, and
+in which order a backward sum visits it. Computed once from the registry.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+from validator.app.capacity import Capacity, capacity
+from validator.app.entries import Branch, Meter, Role, Zone
+from validator.app.parameters import Parameters
+from wire.errors import Malformed
+
+_WH_PERMILLE = 3_600_000
+
+
+class Member(NamedTuple):
+    """A meter as its zone's seal needs it."""
+
+    id: str
+    """Meter id."""
+
+    place: int
+    """Index of its node in the tree."""
+
+    limits: tuple[tuple[int, int], ...]
+    """Class limits by energy: (from Wh in an interval, limit in ppm), descending."""
+
+    worst_ppm: int
+    """The largest of these limits, ppm."""
+
+    registers: int
+    """How many registers its energy is a difference of."""
+
+    step_wh: int
+    """Step of its registers, Wh."""
+
+    rating_w: int
+    """Service rating, watts."""
+
+    dead_wh: int
+    """Energy below which it may count nothing, Wh."""
+
+    most: Capacity
+    """The most that it can count in one interval."""
+
+
+class Line(NamedTuple):
+    """A branch, seen from its far end."""
+
+    child: int
+    """Index of the node away from the root."""
+
+    parent: int
+    """Index of the node towards the root."""
+
+    rho: int
+    """Loss coefficient, 10^-12 per Wh."""
+
+    kappa: int
+    """Factor from the loss of the mean flow to its bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feeder:
+    """A zone prepared for sealing."""
+
+    zone: str
+    """Zone id."""
+
+    parent: str
+    """Zone around it; empty for none."""
+
+    boundary: tuple[Member, ...]
+    """Reference meters, by id."""
+
+    inner: tuple[Member, ...]
+    """Customers, sources and the child zones' boundary meters, by id."""
+
+    nodes: int
+    """Nodes of the tree; node 0 is the root."""
+
+    lines: tuple[Line, ...]
+    """Every branch, far ends first."""
+
+    p0_mw: int
+    """No-load loss inside the boundary, milliwatts."""
+
+    parameters_hash: bytes
+    """SHA-256 over the parameters, the zone and its members as registered, 32 bytes."""
+
+    @classmethod
+    def of(
+        cls,
+        zone: Zone,
+        boundary: Sequence[Meter],
+        inner: Sequence[Meter],
+        parameters: Parameters,
+        parameters_hash: bytes,
+    ) -> Self:
+        """Prepare a zone; raises Malformed when its branches are no tree over its members."""
+        index, lines = _tree(zone)
+        for meter in boundary:
+            if zone.branches and meter.node != zone.root:
+                raise Malformed(f"boundary meter {meter.id} is not at the root {zone.root}")
+        return cls(
+            zone.id,
+            zone.parent,
+            tuple(_member(meter, 0, parameters) for meter in _by_id(boundary)),
+            tuple(
+                _member(meter, _place(meter, index, bool(zone.branches)), parameters)
+                for meter in _by_id(inner)
+            ),
+            len(index),
+            lines,
+            zone.p0_mw,
+            parameters_hash,
+        )
+
+
+def _by_id(meters: Sequence[Meter]) -> list[Meter]:
+    return sorted(meters, key=lambda meter: meter.id)
+
+
+def _place(meter: Meter, index: Mapping[str, int], has_branches: bool) -> int:
+    """Index of a member's node; a zone without registered branches is one node."""
+    if not has_branches:
+        return 0
+    if meter.node not in index:
+        raise Malformed(f"no branch reaches node {meter.node} of meter {meter.id}")
+    return index[meter.node]
+
+
+def _member(meter: Meter, place: int, parameters: Parameters) -> Member:
+    full_load = meter.rating_w * parameters.interval_s
+    limits = [
+        # A load's threshold in Wh is rounded up: below it the wider limit of the lower load holds.
+        (-(-load * full_load // _WH_PERMILLE), limit + meter.ct_ppm)
+        for load, limit in meter.class_ppm
+    ]
+    both_ways = meter.role is Role.BOUNDARY or meter.installed_w > 0
+    return Member(
+        meter.id,
+        place,
+        tuple(reversed(limits)),
+        max(limit for _, limit in limits),
+        2 if both_ways else 1,
+        meter.register_wh,
+        meter.rating_w,
+        meter.dead_wh,
+        capacity(meter, parameters),
+    )
+
+
+def _tree(zone: Zone) -> tuple[dict[str, int], tuple[Line, ...]]:
+    """Number the nodes breadth first from the root; return the branches far ends first."""
+    ends: dict[str, list[tuple[str, Branch]]] = defaultdict(list)
+    for branch in zone.branches:
+        ends[branch.start].append((branch.end, branch))
+        ends[branch.end].append((branch.start, branch))
+    index = {zone.root: 0}
+    queue = [zone.root]
+    lines = []
+    for node in queue:
+        for neighbour, branch in ends[node]:
+            if neighbour not in index:
+                index[neighbour] = len(index)
+                queue.append(neighbour)
+                lines.append(Line(index[neighbour], index[node], branch.rho, branch.kappa))
+    if len(lines) != len(zone.branches):
+        raise Malformed(f"the branches are not a tree from the root {zone.root}")
+    return index, tuple(reversed(lines))

@@ -1,0 +1,214 @@
+"""Who and what is registered: authorities, gateways, meters, zones.
+
+Decides what a registry must look like to be one: typed, and checked whole, so that a network never
+starts with a duplicate id, a weak key or a meter in no zone. What follows from the registry for a
+reading or a zone is the rules' business. `validator.app.entries` reads the single entries.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from validator.app import entries
+from validator.app.entries import Authority, Gateway, Meter, Role, Zone
+from validator.app.feeder import Feeder
+from validator.app.parameters import Parameters
+from wire import cbor
+from wire.errors import Refused
+from wire.genesis import Genesis
+
+_Entry = TypeVar("_Entry", Authority, Gateway, Meter, Zone)
+
+
+class BadRegistry(Refused):
+    """A registry that cannot be used, with everything that is wrong with it."""
+
+    code = "bad-registry"
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("registry: " + "; ".join(faults))
+        self.faults = faults
+        """One line for each thing that is wrong."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Everything that is registered, by id."""
+
+    parameters: Parameters
+    """Parameters of the rules."""
+
+    network_name: str
+    """What witness statements call this network."""
+
+    authorities: Mapping[str, Authority]
+    """Known organisations."""
+
+    gateways: Mapping[str, Gateway]
+    """Gateways that may witness."""
+
+    meters: Mapping[str, Meter]
+    """Meters whose readings may be accepted."""
+
+    zones: Mapping[str, Zone]
+    """Zones, in order of id."""
+
+    feeders: Mapping[str, Feeder]
+    """What each zone's seal needs of its members and lines, by zone."""
+
+    zones_of_meter: Mapping[str, tuple[str, ...]]
+    """Zones whose seal uses the meter: its own, and the parent's for a boundary meter."""
+
+    @classmethod
+    def of(cls, genesis: Genesis) -> Self:
+        """Read the genesis file's registry.
+
+        Raises:
+            BadRegistry: naming everything that is wrong, not the first thing only.
+            Malformed: a parameter is no number in its range.
+        """
+        parameters = Parameters.of(genesis.parameters)
+        raw = genesis.registry
+        faults: list[str] = []
+        authorities = _entries(raw["authorities"], "authority", entries.authority, faults)
+        gateways = _entries(raw["gateways"], "gateway", entries.gateway, faults)
+        meters = _entries(raw["meters"], "meter", entries.meter, faults)
+        zones = _entries(raw["zones"], "zone", entries.zone, faults)
+        if raw["unmetered"]:
+            faults.append("unmetered loads cannot be sealed yet: the list must be empty")
+        if not faults:
+            faults += _relations(authorities, gateways, meters, zones)
+        if faults:
+            raise BadRegistry(faults)
+        feeders = _feeders(parameters, raw, meters, zones, faults)
+        if faults:
+            raise BadRegistry(faults)
+        return cls(
+            parameters,
+            genesis.topic_name,
+            authorities,
+            gateways,
+            meters,
+            zones,
+            feeders,
+            {each.id: _zones_of(each, zones) for each in meters.values()},
+        )
+
+
+def _entries(
+    raw: Any, kind: str, read: Callable[[Any], _Entry], faults: list[str]
+) -> dict[str, _Entry]:
+    """Read all entries of one kind, ordered by id; faults are added to the list."""
+    found: dict[str, _Entry] = {}
+    if not isinstance(raw, list):
+        faults.append(f"{kind}: not a list")
+        return found
+    for place, item in enumerate(raw):
+        name = item.get("id") if isinstance(item, dict) else None
+        try:
+            entry = read(item)
+        except Refused as reason:
+            faults.append(f"{kind} {name if isinstance(name, str) else place}: {reason}")
+            continue
+        if entry.id in found:
+            faults.append(f"{kind} {entry.id}: registered twice")
+        found[entry.id] = entry
+    return dict(sorted(found.items()))
+
+
+def _relations(
+    authorities: Mapping[str, Authority],
+    gateways: Mapping[str, Gateway],
+    meters: Mapping[str, Meter],
+    zones: Mapping[str, Zone],
+) -> list[str]:
+    """What single entries cannot show: that they fit together."""
+    faults = [*_shared_keys(gateways, meters)]
+    operators = [(f"gateway {each.id}", each.operator) for each in gateways.values()]
+    operators += [(f"zone {each.id}", each.operator) for each in zones.values()]
+    for name, operator in operators:
+        if operator not in authorities:
+            faults.append(f"{name}: operator {operator!r} is no registered authority")
+    for gateway in gateways.values():
+        unknown = sorted(set(gateway.zones) - zones.keys())
+        faults += [f"gateway {gateway.id}: unknown zone {name!r}" for name in unknown]
+    for zone in zones.values():
+        faults += _parent_faults(zone, zones)
+    for meter in meters.values():
+        faults += _meter_faults(meter, gateways, zones)
+    return faults
+
+
+def _shared_keys(gateways: Mapping[str, Gateway], meters: Mapping[str, Meter]) -> Iterable[str]:
+    keys = [key for each in gateways.values() for key in (each.witness_key, each.reader_key)]
+    keys += [each.key for each in meters.values() if each.key is not None]
+    for raw, times in Counter(key.raw for key in keys).items():
+        if times > 1:
+            yield f"a key stands {times} times: {raw.hex()[:16]}…"
+
+
+def _parent_faults(child: Zone, zones: Mapping[str, Zone]) -> list[str]:
+    seen = {child.id}
+    above = child.parent
+    while above:
+        if above not in zones:
+            return [f"zone {child.id}: unknown parent {above!r}"]
+        if above in seen:
+            return [f"zone {child.id}: it is its own ancestor"]
+        seen.add(above)
+        above = zones[above].parent
+    return []
+
+
+def _meter_faults(
+    each: Meter, gateways: Mapping[str, Gateway], zones: Mapping[str, Zone]
+) -> list[str]:
+    faults = []
+    if each.zone not in zones:
+        faults.append(f"meter {each.id}: unknown zone {each.zone!r}")
+    reader = gateways.get(each.reader)
+    if reader is None:
+        faults.append(f"meter {each.id}: unknown reader {each.reader!r}")
+    elif each.zone not in reader.zones:
+        faults.append(f"meter {each.id}: its reader {reader.id} does not serve its zone")
+    return faults
+
+
+def _zones_of(each: Meter, zones: Mapping[str, Zone]) -> tuple[str, ...]:
+    parent = zones[each.zone].parent
+    return (each.zone, parent) if each.role is Role.BOUNDARY and parent else (each.zone,)
+
+
+def _feeders(
+    parameters: Parameters,
+    raw: Mapping[str, Any],
+    meters: Mapping[str, Meter],
+    zones: Mapping[str, Zone],
+    faults: list[str],
+) -> dict[str, Feeder]:
+    """Gather what each zone's seal needs; faults are added to the list."""
+    feeders = {}
+    raw_meters = {entry["id"]: entry for entry in raw["meters"]}
+    raw_zones = {entry["id"]: entry for entry in raw["zones"]}
+    for each in zones.values():
+        own = [meter for meter in meters.values() if meter.zone == each.id]
+        boundary = [meter for meter in own if meter.role is Role.BOUNDARY]
+        inner = [meter for meter in own if meter.role is not Role.BOUNDARY]
+        inner += [
+            meter
+            for meter in meters.values()
+            if meter.role is Role.BOUNDARY and zones[meter.zone].parent == each.id
+        ]
+        content = [
+            parameters.items(),
+            raw_zones[each.id],
+            [raw_meters[meter.id] for meter in [*boundary, *inner]],
+        ]
+        digest = hashlib.sha256(cbor.encode(content)).digest()
+        try:
+            feeders[each.id] = Feeder.of(each, boundary, inner, parameters, digest)
+        except Refused as reason:
+            faults.append(f"zone {each.id}: {reason}")
+    return feeders

@@ -1,0 +1,170 @@
+"""The state: tables of bytes, an overlay for speculation, and the root that commits to both.
+
+Decides how a block's writes become the next root, and which rows stand beside a reading in
+sequence and in time. What the rows mean is decided by `validator.app.records` and the rules.
+
+The root is a chain: SHA-256 over a tag, the root before, the height and the block's writes in order
+of (table, key). It costs a block's writes, not the state's size; two validators with equal roots
+have applied equal writes since genesis. It proves no single row: that is what the other roots of a
+header are for. The newest root is a row itself, so that `State.restore` finds it.
+"""
+
+import hashlib
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+from typing import Self
+
+from validator.app.records import READING, ROOT, AcceptedReading, key
+
+Write = tuple[str, bytes, bytes | None]
+"""Table, key, value; None removes the row."""
+
+_TAG = b"gridwitness/state/1"
+
+
+class Index:
+    """Finds readings by their neighbours in sequence and by meter and interval."""
+
+    def __init__(self) -> None:
+        self._sequences: dict[bytes, list[int]] = {}
+        self._claims: dict[bytes, tuple[bytes, ...]] = {}
+
+    def add(self, reading_key: bytes, record: AcceptedReading) -> None:
+        """Take in an accepted reading."""
+        sequences = self._sequences.setdefault(reading_key[:-8], [])
+        sequence = int.from_bytes(reading_key[-8:], "big")
+        if not sequences or sequence > sequences[-1]:
+            sequences.append(sequence)
+        else:
+            insort(sequences, sequence)
+        if not record.late:
+            claim = _claim(reading_key, record)
+            self._claims[claim] = (*self._claims.get(claim, ()), reading_key)
+
+    def before(self, lane: bytes, sequence: int) -> int | None:
+        """The highest known sequence below."""
+        sequences = self._sequences.get(lane)
+        if not sequences:
+            return None
+        place = bisect_left(sequences, sequence)
+        return sequences[place - 1] if place else None
+
+    def after(self, lane: bytes, sequence: int) -> int | None:
+        """The lowest known sequence above."""
+        sequences = self._sequences.get(lane)
+        if not sequences or sequences[-1] <= sequence:
+            return None
+        return sequences[bisect_left(sequences, sequence + 1)]
+
+    def claims(self, claim: bytes) -> tuple[bytes, ...]:
+        """Keys of the readings for one meter and interval start."""
+        return self._claims.get(claim, ())
+
+
+def _claim(reading_key: bytes, record: AcceptedReading) -> bytes:
+    return key(reading_key[: reading_key.index(0) + 1], record.start_s)
+
+
+class State:
+    """The tables after some block."""
+
+    def __init__(self, network: bytes) -> None:
+        self.height = 0
+        """Height of the newest block applied; 0 at the beginning."""
+
+        self.root = hashlib.sha256(_TAG + network).digest()
+        """State root after that block, 32 bytes."""
+
+        self.index = Index()
+        """Of the readings table."""
+
+        self._tables: dict[str, dict[bytes, bytes]] = {}
+
+    def get(self, table: str, row: bytes) -> bytes | None:
+        """Value of a row, None when there is none."""
+        return self._tables.get(table, {}).get(row)
+
+    def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
+        """Rows of a table, in order of key."""
+        return iter(sorted(self._tables.get(table, {}).items()))
+
+    def apply(self, writes: Iterable[Write]) -> None:
+        """Apply a block's writes, of which one is the new root."""
+        for table, row, value in writes:
+            rows = self._tables.setdefault(table, {})
+            if value is None:
+                rows.pop(row, None)
+                continue
+            if table == READING and row not in rows:
+                self.index.add(row, AcceptedReading.of(value))
+            rows[row] = value
+            if table == ROOT:
+                self.height, self.root = int.from_bytes(value[:8], "big"), value[8:]
+
+    @classmethod
+    def restore(cls, network: bytes, rows: Iterable[tuple[str, bytes, bytes]]) -> Self:
+        """The state whose tables have these rows, in whatever order they come."""
+        state = cls(network)
+        state.apply(rows)
+        return state
+
+
+class Overlay:
+    """Writes of a block that is being executed, over a state that stays as it is."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._rows: dict[tuple[str, bytes], bytes] = {}
+        self._index = Index()
+
+    def get(self, table: str, row: bytes) -> bytes | None:
+        """Value of a row, None when there is none."""
+        value = self._rows.get((table, row))
+        return self._state.get(table, row) if value is None else value
+
+    def put(self, table: str, row: bytes, value: bytes) -> None:
+        """Write a row."""
+        self._rows[table, row] = value
+
+    def reading(self, lane: bytes, sequence: int) -> AcceptedReading | None:
+        """An accepted reading, None when there is none."""
+        value = self.get(READING, key(lane, sequence))
+        return None if value is None else AcceptedReading.of(value)
+
+    def accept(self, lane: bytes, sequence: int, record: AcceptedReading) -> None:
+        """Write an accepted reading."""
+        row = key(lane, sequence)
+        self._rows[READING, row] = record.packed()
+        self._index.add(row, record)
+
+    def before(self, lane: bytes, sequence: int) -> int | None:
+        """The highest accepted sequence below."""
+        one, other = self._state.index.before(lane, sequence), self._index.before(lane, sequence)
+        if one is None or other is None:
+            return other if one is None else one
+        return max(one, other)
+
+    def after(self, lane: bytes, sequence: int) -> int | None:
+        """The lowest accepted sequence above."""
+        one, other = self._state.index.after(lane, sequence), self._index.after(lane, sequence)
+        if one is None or other is None:
+            return other if one is None else one
+        return min(one, other)
+
+    def claims(self, meter: str, start_s: int) -> tuple[bytes, ...]:
+        """Values of the readings for one meter and interval that are not late."""
+        claim = key(meter, start_s)
+        rows = (*self._state.index.claims(claim), *self._index.claims(claim))
+        return tuple(value for row in rows if (value := self.get(READING, row)) is not None)
+
+    def finish(self, height: int) -> tuple[bytes, tuple[Write, ...]]:
+        """Return the root after this block and its writes in order, the root's row last."""
+        digest = hashlib.sha256(_TAG + self._state.root + height.to_bytes(8, "big"))
+        writes: list[Write] = []
+        for (table, row), value in sorted(self._rows.items()):
+            name = table.encode()
+            digest.update(b"%c%s%c%s%d:" % (len(name), name, len(row), row, len(value)) + value)
+            writes.append((table, row, value))
+        root = digest.digest()
+        writes.append((ROOT, b"", height.to_bytes(8, "big") + root))
+        return root, tuple(writes)
