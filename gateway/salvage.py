@@ -38,7 +38,7 @@ def ready_file(path: Path, schema: str) -> None:
 def _whole(path: Path) -> bool:
     try:
         with contextlib.closing(sqlite3.connect(path)) as connection:
-            return connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            return bool(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",))
     except sqlite3.DatabaseError:
         return False
 

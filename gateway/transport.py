@@ -1,0 +1,193 @@
+"""A line for bytes: a serial port, a pty, or a TCP connection, behind one small seam.
+
+Decides nothing about meters or frames: opens, sends, gathers what comes in, says how long nothing
+came. What the bytes mean is for `gateway.frames`, when to send for `gateway.line`.
+"""
+
+import asyncio
+import os
+from typing import Protocol
+
+import serial
+
+from gateway.config import Address, BusConfig
+from wire.errors import Unavailable
+
+_CHUNK = 4_096
+_MOST_BUFFERED = 65_536
+"""A line that babbles more than this between two looks is cut short; its CRCs fail anyway."""
+
+
+class Inbox(asyncio.Protocol):
+    """Gathers what comes in over one connection, whatever brings it."""
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        """What came in and was not taken yet."""
+        self.last_byte_s = 0.0
+        """When a byte last went over the line, by the event loop's clock."""
+        self._news = asyncio.Event()
+        self._lost: Exception | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        self.last_byte_s = asyncio.get_running_loop().time()
+        self.received += data
+        del self.received[:-_MOST_BUFFERED]
+        self._news.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The line went down."""
+        self._lost = exc or ConnectionError("the other side closed the line")
+        self._news.set()
+
+    async def more(self, at_most_s: float) -> bool:
+        """Wait until more bytes came; False when the time passed; raises Unavailable."""
+        self._news.clear()
+        if self._lost is None:
+            try:
+                await asyncio.wait_for(self._news.wait(), max(at_most_s, 0))
+            except TimeoutError:
+                return False
+        if self._lost is not None:
+            raise Unavailable(f"the line went down: {self._lost}")
+        return True
+
+
+class Transport(Protocol):
+    """One line. Not safe for several tasks at once: the bus's actor owns it."""
+
+    inbox: Inbox
+    """What comes in, since it was opened."""
+
+    async def open(self) -> None:
+        """Open the line; raises Unavailable."""
+
+    def close(self) -> None:
+        """Close the line; what comes in late is nobody's."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether bytes can be sent."""
+
+    def send(self, data: bytes) -> None:
+        """Send bytes; raises Unavailable when the line is down."""
+
+
+class TcpTransport:
+    """A Modbus TCP host."""
+
+    def __init__(self, address: Address, timeout_s: float) -> None:
+        self.inbox = Inbox()
+        self._address = address
+        self._timeout_s = timeout_s
+        self._wire: asyncio.Transport | None = None
+
+    async def open(self) -> None:
+        """Connect; raises Unavailable."""
+        inbox = self.inbox = Inbox()
+        where = f"{self._address.host}:{self._address.port}"
+        try:
+            self._wire, _ = await asyncio.wait_for(
+                asyncio.get_running_loop().create_connection(
+                    lambda: inbox, self._address.host, self._address.port
+                ),
+                self._timeout_s,
+            )
+        except (OSError, TimeoutError) as reason:
+            raise Unavailable(f"no connection to {where}: {reason}") from None
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._wire is not None:
+            self._wire.abort()
+            self._wire = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected."""
+        return self._wire is not None
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        if self._wire is None:
+            raise Unavailable("not connected")
+        self._wire.write(data)
+        self.inbox.last_byte_s = asyncio.get_running_loop().time()
+
+
+class SerialTransport:
+    """A serial port or a pty: 8 data bits, no parity, 1 stop bit."""
+
+    def __init__(self, port: str, baudrate: int) -> None:
+        self.inbox = Inbox()
+        self._path = port
+        self._baudrate = baudrate
+        self._port: serial.Serial | None = None
+
+    async def open(self) -> None:
+        """Open the port; raises Unavailable."""
+        self.inbox = Inbox()
+        try:
+            self._port = serial.Serial(self._path, self._baudrate, timeout=0, write_timeout=0)
+        except (OSError, ValueError) as reason:
+            raise Unavailable(f"cannot open {self._path}: {reason}") from None
+        os.set_blocking(self._port.fileno(), False)
+        asyncio.get_running_loop().add_reader(self._port.fileno(), self._readable)
+
+    def close(self) -> None:
+        """Close the port."""
+        if self._port is not None:
+            asyncio.get_running_loop().remove_reader(self._port.fileno())
+            self._port.close()
+            self._port = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the port is open."""
+        return self._port is not None
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        if self._port is None:
+            raise Unavailable(f"{self._path} is not open")
+        loop = asyncio.get_running_loop()
+        try:
+            sent = os.write(self._port.fileno(), data)
+        except OSError as reason:
+            raise Unavailable(f"{self._path}: {reason}") from None
+        if sent != len(data):
+            raise Unavailable(f"{self._path} takes no more bytes")
+        self.inbox.last_byte_s = loop.time() + len(data) * self.character_s
+
+    @property
+    def character_s(self) -> float:
+        """Time of one character on the line: start, 8 data and stop bit."""
+        return 10 / self._baudrate
+
+    def _readable(self) -> None:
+        if self._port is None:
+            return
+        try:
+            data = os.read(self._port.fileno(), _CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as reason:
+            self._hang_up(reason)
+            return
+        if data:
+            self.inbox.data_received(data)
+        else:
+            self._hang_up(None)
+
+    def _hang_up(self, reason: OSError | None) -> None:
+        if self._port is not None:
+            asyncio.get_running_loop().remove_reader(self._port.fileno())
+        self.inbox.connection_lost(reason)
+
+
+def transport_for(bus: BusConfig) -> TcpTransport | SerialTransport:
+    """The transport that a bus's configuration names."""
+    if isinstance(bus.port, Address):
+        return TcpTransport(bus.port, bus.timeout_ms / 1000)
+    return SerialTransport(bus.port, bus.baudrate)
