@@ -1,0 +1,123 @@
+"""The meter's key and its ES256 signatures (FIPS 186-4, RFC 6979 nonces, low s).
+
+Decides that a nonce is never left to chance (RFC 6979: the same bytes get the same signature, so a
+signature repeated after a power cut is the same one), that s is the low one of its two forms, and
+that a key never leaves the board: it is made here and read here, and nothing prints it. A key in
+plain flash is not hidden from somebody who opens the case; every record says so (status bit 19).
+"""
+
+import hashlib
+import os
+
+from meter import p256
+from meter.cbor import encode
+
+ALG_ES256 = -7
+KEY_PATH = "/key.bin"
+
+
+class KeyExists(Exception):
+    """A key is already there: the meter keeps the one that it was registered with."""
+
+
+class SelfTestFailed(Exception):
+    """The curve's known answer came out wrong: nothing may be signed on this board."""
+
+
+def sha256(data):
+    """The 32-byte digest."""
+    return hashlib.sha256(data).digest()
+
+
+def _hmac(key, data):
+    inner = sha256(bytes(b ^ 0x36 for b in key) + b"\x36" * (64 - len(key)) + data)
+    return sha256(bytes(b ^ 0x5C for b in key) + b"\x5c" * (64 - len(key)) + inner)
+
+
+def nonces(secret, digest):
+    """Generate the nonces of RFC 6979 §3.2 for a 32-byte digest, in order."""
+    seed = secret.to_bytes(32, "big") + (int.from_bytes(digest, "big") % p256.N).to_bytes(32, "big")
+    k, v = bytes(32), b"\x01" * 32
+    for separator in (b"\x00", b"\x01"):
+        k = _hmac(k, v + separator + seed)
+        v = _hmac(k, v)
+    while True:
+        v = _hmac(k, v)
+        nonce = int.from_bytes(v, "big")
+        if 0 < nonce < p256.N:
+            yield nonce
+        k = _hmac(k, v + b"\x00")
+        v = _hmac(k, v)
+
+
+def sign(secret, message):
+    """Generate the signature: yields often, returns r and s, 64 bytes, s in its low form."""
+    digest = sha256(message)
+    number = int.from_bytes(digest, "big")
+    for nonce in nonces(secret, digest):
+        x, _ = yield from p256.multiply(nonce)
+        r = x % p256.N
+        blind = p256.random_below(p256.N)
+        # Both the nonce and the key are used behind a random factor that cancels out.
+        masked = (number * blind + r * (secret * blind % p256.N)) % p256.N
+        s = p256.inverse(nonce * blind % p256.N, p256.N) * masked % p256.N
+        if r and s:
+            s = min(s, p256.N - s)
+            return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def finish(steps):
+    """Run a generator to its end and return its value, when nobody waits meanwhile."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        return end.value
+
+
+def public_key(secret):
+    """x and y of the public key, 64 bytes."""
+    x, y = finish(p256.multiply(secret))
+    return x.to_bytes(32, "big") + y.to_bytes(32, "big")
+
+
+def kid(public):
+    """The first 8 bytes of the COSE key thumbprint (RFC 9679), the hint in a record's header."""
+    return sha256(encode({1: 2, -1: 1, -2: public[:32], -3: public[32:]}))[:8]
+
+
+def self_test():
+    """Sign the "sample" message of RFC 6979 A.2.5; raises SelfTestFailed on a wrong answer."""
+    secret = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
+    made = finish(sign(secret, b"sample"))
+    # The RFC prints s = N - 0x08345...: this is the low one of the pair.
+    if sha256(made)[:8].hex() != "4e6ca14f581cbd56":
+        raise SelfTestFailed("P-256 known answer")
+
+
+def make_key(path=KEY_PATH):
+    """Make the meter's key from the board's entropy and return the public half, 64 bytes.
+
+    Raises KeyExists: a second key would orphan the registration of the first.
+    """
+    if _exists(path):
+        raise KeyExists(path)
+    secret = p256.random_below(p256.N)
+    with open(path + ".new", "wb") as f:
+        f.write(secret.to_bytes(32, "big"))
+    os.rename(path + ".new", path)
+    return public_key(secret)
+
+
+def load_key(path=KEY_PATH):
+    """The secret scalar; raises OSError when the meter has no key yet."""
+    with open(path, "rb") as f:
+        return int.from_bytes(f.read(), "big")
+
+
+def _exists(path):
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,46 @@
+"""Which code runs here: one hash over the legally relevant files (WELMEC 7.2, P2/U2).
+
+Decides the recipe, which the provisioning tool repeats on its side: SHA-256 over, for each file in
+order of its path, path, NUL and the file's own SHA-256.
+"""
+
+import hashlib
+import os
+
+MAIN = "main.py"
+PACKAGE = "meter"
+
+
+def file_hash(path):
+    """SHA-256 of a file, read in pieces."""
+    whole = hashlib.sha256()
+    buffer = bytearray(256)
+    view = memoryview(buffer)
+    with open(path, "rb") as f:
+        while True:
+            size = f.readinto(buffer)
+            if not size:
+                return whole.digest()
+            whole.update(view[:size])
+
+
+def files(root="/"):
+    """The paths under `root`, in order."""
+    found = [MAIN]
+    folders = [PACKAGE]
+    while folders:
+        folder = folders.pop()
+        for name in os.listdir(root + folder):
+            if name.endswith(".py") or name.endswith(".mpy"):
+                found.append(folder + "/" + name)
+            elif "." not in name and not name.startswith("_"):
+                folders.append(folder + "/" + name)
+    return sorted(found)
+
+
+def software_id(root="/"):
+    """The first 4 bytes of the hash, as in every record (field 16)."""
+    whole = hashlib.sha256()
+    for path in files(root):
+        whole.update(path.encode() + b"\x00" + file_hash(root + path))
+    return whole.digest()[:4]

@@ -1,0 +1,128 @@
+# mypy: ignore-errors
+"""Runs first inside the unix port of MicroPython and makes its process look like a board.
+
+Decides what the interpreter sees: a littlefs on an image file as its only flash, at `/`; the host's
+files under `/host`, from where a simulated element and a simulated clock read the world; a
+`machine` with a UART, a reset and an id. Then it does what a board does: boot.py, main.py. Started
+by `hwsim.board`, with its settings in the environment; CPython never imports it.
+"""
+
+import gc
+import io
+import os
+import select
+import sys
+
+import machine
+import vfs
+
+BLOCK_SIZE = 4096
+IOCTL_SYNC, IOCTL_COUNT, IOCTL_SIZE, IOCTL_ERASE = 3, 4, 5, 6
+STREAM_POLL, STREAM_GET_FD = 3, 10
+HARD_RESET = 77
+UP = "\x16"  # Tells the harness that Python runs: only now may a Ctrl-C reach the process.
+
+
+class Flash:
+    """A block device (extended protocol) on an image file, written through at once."""
+
+    def __init__(self, path, blocks):
+        self._file = open(path, "r+b")
+        self._blocks = blocks
+        self._erased = b"\xff" * BLOCK_SIZE
+
+    def readblocks(self, block, buffer, offset=0):
+        self._file.seek(block * BLOCK_SIZE + offset)
+        self._file.readinto(buffer)
+
+    def writeblocks(self, block, buffer, offset=0):
+        self._file.seek(block * BLOCK_SIZE + offset)
+        self._file.write(buffer)
+
+    def ioctl(self, request, argument):
+        if request == IOCTL_COUNT:
+            return self._blocks
+        if request == IOCTL_SIZE:
+            return BLOCK_SIZE
+        if request == IOCTL_ERASE:
+            self.writeblocks(argument, self._erased)
+        return 0
+
+
+class Uart(io.IOBase):
+    """machine.UART on the line's file; never blocks, and really sleeps in a poll."""
+
+    file = None
+
+    def __init__(self, number, baudrate=9600, **settings):
+        self.baudrate = baudrate
+
+    def read(self, size=256):
+        return self.file.read(size)
+
+    def write(self, data):
+        return self.file.write(data)
+
+    def ioctl(self, request, argument):
+        if request == STREAM_GET_FD:
+            return self.file.fileno()
+        return argument & select.POLLOUT if request == STREAM_POLL else 0
+
+
+class Machine:
+    """What the unix port's own `machine` lacks."""
+
+    UART = Uart
+
+    def __getattr__(self, name):
+        return getattr(machine, name)
+
+    def reset(self):
+        sys.exit(HARD_RESET)
+
+    def soft_reset(self):
+        sys.exit(0)
+
+    def unique_id(self):
+        return os.getenv("BOARD_ID").encode()
+
+
+def mount():
+    """Put the flash at `/`, made when it is blank, and the host's files at `/host`."""
+    flash = Flash(os.getenv("BOARD_FLASH"), int(os.getenv("BOARD_BLOCKS")))
+    try:
+        filesystem = vfs.VfsLfs2(flash, progsize=256, readsize=256)
+    except OSError:
+        vfs.VfsLfs2.mkfs(flash, progsize=256, readsize=256)
+        filesystem = vfs.VfsLfs2(flash, progsize=256, readsize=256)
+    vfs.umount("/")
+    vfs.mount(filesystem, "/")
+    vfs.mount(vfs.VfsPosix("/"), "/host")
+    os.chdir("/")
+    sys.path[:] = ["", ".frozen", "/lib"]
+    sys.argv[:] = []
+
+
+def run(name):
+    """Run a file of the flash at the top level, if it is there, and show what it raises."""
+    try:
+        with open(name) as f:
+            source = f.read()
+    except OSError:
+        return
+    try:
+        exec(compile(source, name, "exec"), globals())
+    except SystemExit:
+        raise
+    except BaseException as error:  # As a board's own start does: the console stays usable.
+        sys.print_exception(error)
+
+
+Uart.file = open(int(os.getenv("BOARD_LINE_FD")), "r+b")
+mount()
+sys.modules["machine"] = Machine()
+print(UP, end="")
+gc.collect()
+run("boot.py")
+if os.getenv("BOARD_RAW") != "1":
+    run("main.py")

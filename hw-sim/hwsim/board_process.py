@@ -1,0 +1,211 @@
+"""The inside of a simulated board: the interpreter, its resets, and the pump to the console.
+
+Decides what a reset looks like from outside, which is what mpremote relies on: the console never
+closes; leaving with status 0 is a soft reset ("MPY: soft reboot", raw mode kept, main.py not run in
+raw mode), anything else a hard one; Ctrl-C interrupts whatever runs. Sleeps in `select` whenever
+nothing moves on the console; the RS-485 line goes to the interpreter without passing here.
+"""
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+from dataclasses import dataclass
+from pathlib import Path
+
+UP = "up"
+"""Told on standard output, one word a line: the interpreter runs."""
+
+SERVING = "serving"
+"""The firmware answers its line."""
+
+_UP_MARK = b"\x16"
+_SERVING_MARK = b" serves unit "
+_CTRL_A, _CTRL_B, _CTRL_C = 1, 2, 3
+_PROMPTS = (b">>> ", b"... ", b"=== ", b"\n>", b"\x04>")
+_BLOCK_SIZE = 4096
+_CONSOLE_PATIENCE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What a board is made of."""
+
+    interpreter: str
+    """Path of the unix port."""
+
+    name: str
+    """Becomes machine.unique_id()."""
+
+    flash: Path
+    """Image file."""
+
+    blocks: int
+    """Of 4 KiB in the flash."""
+
+    heap: str
+    """As `-X heapsize=` takes it."""
+
+    console_fd: int
+    """Near end of the console's terminal."""
+
+    line_fd: int
+    """Near end of the RS-485 line's terminal."""
+
+    def make_flash(self) -> None:
+        """Make a blank flash when there is none."""
+        if not self.flash.exists():
+            self.flash.write_bytes(b"\xff" * (_BLOCK_SIZE * self.blocks))
+
+    def environment(self, raw: bool) -> dict[str, str]:
+        """Settings that board_boot reads."""
+        return os.environ | {
+            "BOARD_ID": self.name,
+            "BOARD_FLASH": str(self.flash.resolve()),
+            "BOARD_BLOCKS": str(self.blocks),
+            "BOARD_LINE_FD": str(self.line_fd),
+            "BOARD_RAW": "1" if raw else "0",
+        }
+
+
+class Interpreter:
+    """One life of the interpreter, between two resets."""
+
+    def __init__(self, equipment: Equipment, raw: bool) -> None:
+        """Start it on a terminal of its own, where Ctrl-C means SIGINT."""
+        near, far = pty.openpty()
+        mode = termios.tcgetattr(far)
+        mode[0], mode[1], mode[3] = 0, 0, termios.ISIG
+        termios.tcsetattr(far, termios.TCSANOW, mode)
+        boot = str(Path(__file__).with_name("board_boot.py"))
+        self.terminal = near
+        self._process = subprocess.Popen(
+            [equipment.interpreter, "-X", f"heapsize={equipment.heap}", "-i", boot],
+            stdin=far,
+            stdout=far,
+            stderr=far,
+            env=equipment.environment(raw),
+            pass_fds=[equipment.line_fd],
+        )
+        os.close(far)
+        self._wanted_raw = raw
+        self.up = False
+        self._seen = b""
+        self.serving = False
+
+    def interrupt(self) -> None:
+        """Ctrl-C while something runs: raw paste has left the terminal without signals."""
+        self._process.send_signal(signal.SIGINT)
+
+    @property
+    def at_prompt(self) -> bool:
+        """True when it waits for input: a SIGINT would end it."""
+        return self._seen.endswith(_PROMPTS)
+
+    def type(self, data: bytes) -> None:
+        """Type on its keyboard."""
+        with contextlib.suppress(OSError):  # It has just ended; the next read says so.
+            os.write(self.terminal, data)
+
+    def output(self) -> bytes | None:
+        """What it printed; b"" for what the console must not see, None when it has ended."""
+        try:
+            data = os.read(self.terminal, 4096)
+        except OSError:
+            data = b""
+        if not data:
+            return None
+        self._seen = (self._seen + data)[-512:]
+        if not self.up:
+            return self._first_output()
+        self.serving = self.serving or _SERVING_MARK in self._seen
+        return data
+
+    def _first_output(self) -> bytes:
+        """Swallow everything up to the mark and, for raw mode, up to the friendly prompt."""
+        if _UP_MARK not in self._seen:
+            return b""
+        if self._wanted_raw:
+            if not self._seen.endswith(b">>> "):
+                return b""
+            self.type(bytes([_CTRL_A]))
+            self.up = True
+            return b""
+        self.up = True
+        data = self._seen.partition(_UP_MARK)[2]
+        self.serving = _SERVING_MARK in data
+        return data
+
+    def status(self) -> int:
+        """Exit status, once it has ended."""
+        os.close(self.terminal)
+        return self._process.wait()
+
+
+class BoardProcess:
+    """The console's side: passes bytes, follows the mode, starts the next life."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        """Prepare; `run` starts."""
+        self._equipment = equipment
+        self._console = equipment.console_fd
+        self._raw = False
+        self._typed = b""
+        fcntl.fcntl(equipment.line_fd, fcntl.F_SETFL, os.O_NONBLOCK)
+        self._interpreter = Interpreter(equipment, raw=False)
+        self._told: set[str] = set()
+
+    def run(self) -> None:
+        """Pump until the process is killed."""
+        while True:
+            ends = [self._interpreter.terminal]
+            if len(self._typed) < _BLOCK_SIZE:
+                ends.append(self._console)
+            ready, _, _ = select.select(ends, [], [])
+            if self._console in ready:
+                self._typed += os.read(self._console, 4096)
+            if self._interpreter.terminal in ready:
+                self._pass_output()
+            if self._typed and self._interpreter.up:
+                self._pass_input()
+
+    def _pass_input(self) -> None:
+        data, self._typed = self._typed, b""
+        for byte in data:
+            if byte in (_CTRL_A, _CTRL_B):
+                self._raw = byte == _CTRL_A
+        if _CTRL_C in data and not self._interpreter.at_prompt:
+            self._interpreter.interrupt()
+            data = data[data.index(_CTRL_C) + 1 :]
+        self._interpreter.type(data)
+
+    def _pass_output(self) -> None:
+        output = self._interpreter.output()
+        if output is None:
+            self._reset()
+            return
+        self._show(output)
+        for word, true in ((UP, self._interpreter.up), (SERVING, self._interpreter.serving)):
+            if true and word not in self._told:
+                self._told.add(word)
+                print(word, flush=True)
+
+    def _show(self, data: bytes) -> None:
+        """Print on the console; what nobody takes for a while is lost, as on a serial line."""
+        while data and select.select([], [self._console], [], _CONSOLE_PATIENCE_S)[1]:
+            data = data[os.write(self._console, data[:256]) :]
+
+    def _reset(self) -> None:
+        """Say what kind of reset it was, and start the next life."""
+        status = self._interpreter.status()
+        if status:
+            self._raw = False
+            self._show(b"\r\nhard reset (%d)\r\n" % status)
+        else:
+            self._show(b"MPY: soft reboot\r\n")
+        self._told.clear()
+        self._interpreter = Interpreter(self._equipment, self._raw)
