@@ -9,6 +9,7 @@ import select
 import time
 
 import machine
+
 from meter import config, signing, software
 from meter.app import Meter
 from meter.clock import BusClock, PacedClock

@@ -1,8 +1,9 @@
 """A board on the desk: MicroPython's unix port behind a console, a flash and an RS-485 line.
 
-`Board` is the handle that programs hold. It owns what outlives a power cut, the two pseudo-terminals
+`Board` is the handle that programs hold. It owns what outlives a power cut, two pseudo-terminals
 and the flash image, and starts and kills the process that is the board (`hwsim.board_process`).
-Both ends are named by links in the board's folder that stay the same over every reset:
+When the program that holds it ends, the board ends too. Names in the board's folder stay the same
+over every reset:
 
     console   for mpremote: a real path is wanted, `os.path.realpath(board.console)`
     line      the other end of the RS-485 line, for a Modbus master
@@ -24,7 +25,7 @@ import tty
 from pathlib import Path
 from typing import IO
 
-from hwsim.board_process import SERVING, UP, BoardProcess, Equipment
+from hwsim.board_process import SERVING, UP, BoardProcess, Equipment, insert_flash
 
 FLASH_BLOCKS = 256
 """Of 4 KiB: 1 MiB, as a small board has beside its firmware."""
@@ -110,7 +111,12 @@ class Board:
         command = [sys.executable, "-m", "hwsim.board", "--folder", str(self.folder)]
         command += ["--name", self.name, "--heap", self._heap, "--terminals", *map(str, near)]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, pass_fds=near, start_new_session=True
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=near,
+            start_new_session=True,
         )
         self._wait(UP)
 
@@ -120,7 +126,8 @@ class Board:
 
     def _wait(self, word: str) -> None:
         """Read what the harness tells until it tells `word`."""
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         stream: IO[bytes] = self._process.stdout
         while select.select([stream], [], [], START_LIMIT_S)[0]:
             told = stream.readline().decode().strip()
@@ -135,8 +142,9 @@ class Board:
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+            for pipe in (self._process.stdin, self._process.stdout):
+                assert pipe is not None
+                pipe.close()
             self._process = None
 
     def close(self) -> None:
@@ -157,16 +165,18 @@ def main() -> None:
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    terminals = arguments.terminals
-    if terminals is None:
+    tether: int | None = sys.stdin.fileno()
+    if arguments.terminals is None:
         own = Terminal(folder / "console"), Terminal(folder / "line")
-        terminals = [terminal.near for terminal in own]
+        arguments.terminals = [terminal.near for terminal in own]
+        tether = None
+    console, line = arguments.terminals
     flash = folder / "flash.img"
+    lock = insert_flash(flash, FLASH_BLOCKS)
     equipment = Equipment(
-        micropython(), arguments.name, flash, FLASH_BLOCKS, arguments.heap, *terminals
+        micropython(), arguments.name, flash, FLASH_BLOCKS, arguments.heap, console, line, lock
     )
-    equipment.make_flash()
-    BoardProcess(equipment).run()
+    BoardProcess(equipment, tether).run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 # mypy: ignore-errors
+# ruff: noqa: D102, SIM115
 """Runs first inside the unix port of MicroPython and makes its process look like a board.
 
 Decides what the interpreter sees: a littlefs on an image file as its only flash, at `/`; the host's

@@ -7,13 +7,14 @@ nothing moves on the console; the RS-485 line goes to the interpreter without pa
 """
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import pty
 import select
 import signal
 import subprocess
-import termios
+import tty
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +57,8 @@ class Equipment:
     line_fd: int
     """Near end of the RS-485 line's terminal."""
 
-    def make_flash(self) -> None:
-        """Make a blank flash when there is none."""
-        if not self.flash.exists():
-            self.flash.write_bytes(b"\xff" * (_BLOCK_SIZE * self.blocks))
+    lock_fd: int
+    """The flash, locked: held by whoever may write on it, see `insert_flash`."""
 
     def environment(self, raw: bool) -> dict[str, str]:
         """Settings that board_boot reads."""
@@ -72,15 +71,31 @@ class Equipment:
         }
 
 
+def insert_flash(path: Path, blocks: int) -> int:
+    """Make a blank flash when there is none, and lock it.
+
+    The interpreter inherits the lock, so a board that is started again waits here until the last
+    process of its former life is gone.
+    """
+    if not path.exists():
+        path.write_bytes(b"\xff" * (_BLOCK_SIZE * blocks))
+    lock_fd = os.open(path, os.O_RDONLY)
+    fcntl.flock(lock_fd, fcntl.LOCK_EX)
+    return lock_fd
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 class Interpreter:
     """One life of the interpreter, between two resets."""
 
     def __init__(self, equipment: Equipment, raw: bool) -> None:
-        """Start it on a terminal of its own, where Ctrl-C means SIGINT."""
+        """Start it on a terminal of its own; it dies with this process."""
         near, far = pty.openpty()
-        mode = termios.tcgetattr(far)
-        mode[0], mode[1], mode[3] = 0, 0, termios.ISIG
-        termios.tcsetattr(far, termios.TCSANOW, mode)
+        tty.setraw(far)
         boot = str(Path(__file__).with_name("board_boot.py"))
         self.terminal = near
         self._process = subprocess.Popen(
@@ -89,7 +104,8 @@ class Interpreter:
             stdout=far,
             stderr=far,
             env=equipment.environment(raw),
-            pass_fds=[equipment.line_fd],
+            pass_fds=[equipment.line_fd, equipment.lock_fd],
+            preexec_fn=_die_with_parent,
         )
         os.close(far)
         self._wanted_raw = raw
@@ -98,7 +114,7 @@ class Interpreter:
         self.serving = False
 
     def interrupt(self) -> None:
-        """Ctrl-C while something runs: raw paste has left the terminal without signals."""
+        """Ctrl-C while something runs: a raw terminal makes no signal of it."""
         self._process.send_signal(signal.SIGINT)
 
     @property
@@ -149,8 +165,9 @@ class Interpreter:
 class BoardProcess:
     """The console's side: passes bytes, follows the mode, starts the next life."""
 
-    def __init__(self, equipment: Equipment) -> None:
-        """Prepare; `run` starts."""
+    def __init__(self, equipment: Equipment, tether: int | None) -> None:
+        """Start; when `tether` (a pipe) closes, whoever held the board is gone, and it ends."""
+        self._tether = [] if tether is None else [tether]
         self._equipment = equipment
         self._console = equipment.console_fd
         self._raw = False
@@ -162,10 +179,12 @@ class BoardProcess:
     def run(self) -> None:
         """Pump until the process is killed."""
         while True:
-            ends = [self._interpreter.terminal]
+            ends = [self._interpreter.terminal, *self._tether]
             if len(self._typed) < _BLOCK_SIZE:
                 ends.append(self._console)
             ready, _, _ = select.select(ends, [], [])
+            if any(end in ready for end in self._tether):
+                return
             if self._console in ready:
                 self._typed += os.read(self._console, 4096)
             if self._interpreter.terminal in ready:

@@ -83,7 +83,7 @@ class PacedClock:
 
     def __init__(self, path):
         """Open the file, which must exist: a meter of a paced world has no other clock."""
-        self._file = open(path, "rb")
+        self._file = open(path, "rb")  # noqa: SIM115 - held for life
         self._buffer = bytearray(48)
         self._latest = 0
         self._booted = self.now_ms()

@@ -99,9 +99,9 @@ class RegistersMap:
         """Write registers; False, with nothing changed, when one of them cannot be written."""
         first = address - WINDOW
         after = first + len(words)
-        if WANTED <= first and after <= WANTED + 2:
+        if first >= WANTED and after <= WANTED + 2:
             self._want(first - WANTED, words)
-        elif TIME <= first and after <= TIME + 4:
+        elif first >= TIME and after <= TIME + 4:
             self._take_time(first - TIME, words)
         else:
             return False

@@ -76,7 +76,7 @@ def finish(steps):
 
 
 def public_key(secret):
-    """x and y of the public key, 64 bytes."""
+    """Both coordinates of the public key, 64 bytes."""
     x, y = finish(p256.multiply(secret))
     return x.to_bytes(32, "big") + y.to_bytes(32, "big")
 

@@ -12,7 +12,7 @@ class SimulatedElement:
 
     def __init__(self, path):
         """Open the profile; raises OSError when there is none, ValueError when it is empty."""
-        self._file = open(path)
+        self._file = open(path)  # noqa: SIM115 - held for life
         self._rewind()
 
     def _rewind(self):
