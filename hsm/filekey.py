@@ -1,0 +1,62 @@
+"""Private keys in files: PKCS#8 PEM, encrypted at rest, readable by their owner only.
+
+For validators and technicians without a token. The passphrase comes from elsewhere and is never
+stored here.
+"""
+
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from hsm.durable import write_new
+from wire.errors import Refused, Unavailable
+from wire.keys import ES256, PublicKey, SoftSigner
+
+
+class WrongPassphrase(Refused):
+    """The passphrase does not open the key file, or the file is no key."""
+
+    code = "wrong-passphrase"
+
+
+def create(path: Path, alg: int, passphrase: bytes) -> PublicKey:
+    """Make a key and write it encrypted, mode 0600; raises FileExistsError if one is there."""
+    if not passphrase:
+        raise WrongPassphrase("a key file is never written without a passphrase")
+    private = (
+        ec.generate_private_key(ec.SECP256R1())
+        if alg == ES256
+        else ed25519.Ed25519PrivateKey.generate()
+    )
+    pem = private.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase)
+    )
+    write_new(path, pem)
+    return SoftSigner(private).public
+
+
+def load(path: Path, passphrase: bytes) -> SoftSigner:
+    """Open a key file.
+
+    Raises:
+        Unavailable: it cannot be read now.
+        WrongPassphrase: the passphrase does not open it.
+    """
+    try:
+        pem = path.read_bytes()
+    except OSError as reason:
+        raise Unavailable(f"the key file {path}: {os.strerror(reason.errno or 0)}") from None
+    try:
+        private = load_pem_private_key(pem, passphrase)
+    except (ValueError, TypeError):
+        raise WrongPassphrase(f"{path}: the passphrase does not open this key file") from None
+    if not isinstance(private, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
+        raise WrongPassphrase(f"{path}: neither a P-256 nor an Ed25519 key")
+    return SoftSigner(private)

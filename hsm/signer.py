@@ -1,0 +1,235 @@
+"""A key in a token, as the rest of the program sees it: sign, or say that it cannot now.
+
+Starts the token process (`hsm.session`), gives it work, checks each signature against the pinned
+public key before it leaves, and starts it again with growing pauses when it or its token is gone. A
+PIN that was refused is never tried again, not even by the next start of the program: a mark beside
+the PIN file remembers it until the file changes.
+"""
+
+import hashlib
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from hsm.durable import sync_folder
+from hsm.frames import read_frame, write_frame
+from hsm.session import ANSWER_AWAY, ANSWER_DONE, ANSWER_PIN
+from hsm.uri import KeyUri, Pin
+from wire.errors import BadSignature, Refused, Unavailable
+from wire.keys import ES256, PublicKey, normalise_s
+
+ANSWER_TIMEOUT_S = 30.0
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 30.0
+
+READY, AWAY = "ready", "away"
+
+
+class PinRefused(Refused):
+    """The token refused the PIN. It is not tried again; correct the PIN file."""
+
+    code = "pin-refused"
+
+
+class KeyRefused(Refused):
+    """The token's key cannot do what is asked, or is not the pinned one."""
+
+    code = "key-refused"
+
+
+class TokenProcess:
+    """The child process that owns a token, and the pipe to it."""
+
+    def __init__(self, uri: KeyUri, pin: Pin | None, softhsm2_conf: Path | None) -> None:
+        """Start it. The PIN travels through the pipe, never by argument or environment."""
+        environment = dict(os.environ)
+        if softhsm2_conf is not None:
+            environment["SOFTHSM2_CONF"] = str(softhsm2_conf.resolve())
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "hsm.session"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        self._send(
+            {
+                "module": os.path.realpath(uri.module),
+                "token": uri.token,
+                "label": uri.label,
+                "id": uri.key_id,
+                "pin": None if pin is None else pin.reveal(),
+            }
+        )
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child."""
+        return self._process.pid
+
+    def ask(self, name: str, argument: Any) -> Any:
+        """Do one request; raises PinRefused, KeyRefused, or Unavailable when it is gone."""
+        self._send([name, argument])
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], ANSWER_TIMEOUT_S)
+        if not ready:
+            raise Unavailable(f"the token has not answered for {ANSWER_TIMEOUT_S:.0f} s")
+        try:
+            kind, content = read_frame(self._process.stdout)
+        except EOFError:
+            raise Unavailable("the token process ended") from None
+        if kind == ANSWER_DONE:
+            return content
+        if kind == ANSWER_AWAY:
+            raise Unavailable(f"the token is away: {content}")
+        if kind == ANSWER_PIN:
+            raise PinRefused(f"the token refused the PIN ({content}); it is not tried again")
+        raise KeyRefused(f"the token's key: {content}")
+
+    def end(self) -> None:
+        """End the child; at once, for the token keeps nothing in it."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue
+
+    def _send(self, value: Any) -> None:
+        assert self._process.stdin is not None
+        try:
+            write_frame(self._process.stdin, value)
+        except BrokenPipeError:
+            raise Unavailable("the token process ended") from None
+
+
+class TokenSigner:
+    """Signs with one key of one token. Safe to call from any thread; calls are done one by one."""
+
+    def __init__(self, uri: KeyUri, softhsm2_conf: Path | None, pinned: PublicKey | None) -> None:
+        """See `open_signer`."""
+        self._uri = uri
+        self._softhsm2_conf = softhsm2_conf
+        self._lock = Lock()
+        self._process: TokenProcess | None = None
+        self._pause_s = 0.0
+        self._not_before_s = 0.0
+        self.state = AWAY
+        self.public = PublicKey.from_text(self._ask("public", None)) if pinned is None else pinned
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the token process, while one runs."""
+        return None if self._process is None else self._process.pid
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the raw 64-byte signature over `message`; see `sign_all`."""
+        return self.sign_all([message])[0]
+
+    def sign_all(self, messages: Sequence[bytes]) -> list[bytes]:
+        """Sign each message in one exchange with the token process.
+
+        Raises:
+            Unavailable: token or process is away; try again later.
+            PinRefused, KeyRefused: a person has to act.
+        """
+        signatures: list[bytes] = self._ask("sign", [self.public.alg, list(messages)])
+        if self.public.alg == ES256:
+            signatures = [normalise_s(signature) for signature in signatures]
+        for message, signature in zip(messages, signatures, strict=True):
+            try:
+                self.public.verify(message, signature)
+            except BadSignature:
+                self.close()
+                raise KeyRefused(
+                    f"the token signed with another key than {self.public.kid.hex()}"
+                ) from None
+        return signatures
+
+    def close(self) -> None:
+        """End the token process; the next call starts it again."""
+        with self._lock:
+            self._end()
+
+    def _ask(self, name: str, argument: Any) -> Any:
+        with self._lock:
+            wait_s = self._not_before_s - time.monotonic()
+            if wait_s > 0:
+                raise Unavailable(f"the token is away; it is tried again in {wait_s:.1f} s")
+            try:
+                if self._process is None:
+                    self._process = self._start()
+                answer = self._process.ask(name, argument)
+            except PinRefused:
+                _remember_refused(self._uri)
+                self._end()
+                raise
+            except Unavailable:
+                self._end()
+                self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2 or FIRST_PAUSE_S)
+                self._not_before_s = time.monotonic() + self._pause_s
+                raise
+            self.state, self._pause_s = READY, 0.0
+            return answer
+
+    def _start(self) -> TokenProcess:
+        return TokenProcess(self._uri, _untried_pin(self._uri), self._softhsm2_conf)
+
+    def _end(self) -> None:
+        self.state = AWAY
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
+
+
+def open_signer(
+    uri: KeyUri, softhsm2_conf: Path | None = None, pinned: PublicKey | None = None
+) -> TokenSigner:
+    """Return the signer of a token's key.
+
+    Args:
+        uri: which key.
+        softhsm2_conf: SoftHSM's configuration file, for tests and demos.
+        pinned: the registered public key; when None the token is asked for its own.
+
+    Raises:
+        Unavailable: the token is away (only when it has to be asked).
+    """
+    return TokenSigner(uri, softhsm2_conf, pinned)
+
+
+def _mark(uri: KeyUri) -> Path | None:
+    return None if uri.pin_file is None else uri.pin_file.with_name(uri.pin_file.name + ".refused")
+
+
+def _fingerprint(pin: Pin) -> bytes:
+    """Tell one PIN from the next without giving it away: slow to try PINs against."""
+    secret = pin.reveal().encode()
+    return hashlib.scrypt(secret, salt=b"gridwitness/pin/1", n=2**14, r=8, p=1, dklen=32)
+
+
+def _untried_pin(uri: KeyUri) -> Pin | None:
+    pin, mark = uri.pin(), _mark(uri)
+    if pin is not None and mark is not None and mark.exists():
+        if mark.read_bytes() == _fingerprint(pin):
+            raise PinRefused(
+                f"the PIN in {uri.pin_file} was refused before and is not tried again:"
+                " correct the file"
+            )
+        mark.unlink()
+    return pin
+
+
+def _remember_refused(uri: KeyUri) -> None:
+    pin, mark = uri.pin(), _mark(uri)
+    if pin is not None and mark is not None:
+        mark.touch(mode=0o600)
+        mark.write_bytes(_fingerprint(pin))
+        sync_folder(mark.parent)

@@ -1,0 +1,221 @@
+"""What a key has signed, kept beside the key: never two different things for one slot.
+
+A slot (a vote's height, round and kind; a witness key's batch sequence) is on the disk before its
+signature is asked for. The same bytes again give the stored signature again; anything else is
+refused, whatever the program above has forgotten.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from hsm.durable import sync_folder
+from wire.errors import Refused
+from wire.keys import PublicKey, Signer
+
+KEPT_HEIGHTS = 8
+"""Vote slots of older heights are forgotten; votes below the highest height are refused anyway."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS votes (
+    height INTEGER NOT NULL, round INTEGER NOT NULL, kind TEXT NOT NULL, message BLOB NOT NULL,
+    attachment BLOB NOT NULL, signature BLOB, PRIMARY KEY (height, round, kind));
+CREATE TABLE IF NOT EXISTS statements (
+    sequence INTEGER PRIMARY KEY, message BLOB NOT NULL, signature BLOB);
+"""
+
+
+class DoubleSign(Refused):
+    """The key has signed something else for this slot, or a later height."""
+
+    code = "double-sign"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One vote that was signed, or was about to be."""
+
+    height: int
+    """Block height."""
+
+    round: int
+    """Round at that height."""
+
+    kind: str
+    """Which message: proposal, prepare, commit, round-change."""
+
+    message: bytes
+    """The signed bytes."""
+
+    attachment: bytes
+    """What must not be forgotten with it (the prepared certificate)."""
+
+    signature: bytes
+    """Raw signature; empty when the program ended before it was made."""
+
+
+class SignState:
+    """The file of slots. SQLite with synchronous=FULL: what `claim` returns from is on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file."""
+        self._lock = Lock()
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.executescript(_TABLES)
+        path.chmod(0o600)
+        sync_folder(path.parent)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def claim_vote(self, slot: Slot) -> bytes:
+        """Make the slot durable; return its signature when the same bytes were signed before.
+
+        Raises:
+            DoubleSign: other bytes were claimed for it, or a higher height was voted in.
+        """
+        key = (slot.height, slot.round, slot.kind)
+        with self._lock:
+            highest = self._database.execute("SELECT max(height) FROM votes").fetchone()[0]
+            if highest is not None and slot.height < highest:
+                raise DoubleSign(f"height {slot.height}: this key has voted at {highest} already")
+            known = self._database.execute(
+                "SELECT message, signature FROM votes WHERE height = ? AND round = ? AND kind = ?",
+                key,
+            ).fetchone()
+            if known is not None:
+                return _same(known, slot.message, f"{slot.kind} at {slot.height}/{slot.round}")
+            self._database.execute(
+                "INSERT INTO votes VALUES (?, ?, ?, ?, ?, NULL)",
+                (*key, slot.message, slot.attachment),
+            )
+            self._database.execute(
+                "DELETE FROM votes WHERE height < ?", (slot.height - KEPT_HEIGHTS,)
+            )
+        return b""
+
+    def keep_vote(self, slot: Slot, signature: bytes) -> None:
+        """Store the signature beside its slot."""
+        with self._lock:
+            self._database.execute(
+                "UPDATE votes SET signature = ? WHERE height = ? AND round = ? AND kind = ?",
+                (signature, slot.height, slot.round, slot.kind),
+            )
+
+    def votes(self, height: int) -> list[Slot]:
+        """All slots of one height, by round."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT height, round, kind, message, attachment, signature FROM votes"
+                " WHERE height = ? ORDER BY round, rowid",
+                (height,),
+            ).fetchall()
+        return [_slot(row) for row in rows]
+
+    def last_vote(self) -> Slot | None:
+        """The newest slot."""
+        with self._lock:
+            row = self._database.execute(
+                "SELECT height, round, kind, message, attachment, signature FROM votes"
+                " ORDER BY rowid DESC LIMIT 1"
+            ).fetchone()
+        return None if row is None else _slot(row)
+
+    def claim_statement(self, sequence: int, message: bytes) -> bytes:
+        """As `claim_vote`, for a witness key's batch sequence."""
+        with self._lock:
+            known = self._database.execute(
+                "SELECT message, signature FROM statements WHERE sequence = ?", (sequence,)
+            ).fetchone()
+            if known is not None:
+                return _same(known, message, f"batch {sequence}")
+            self._database.execute(
+                "INSERT INTO statements VALUES (?, ?, NULL)", (sequence, message)
+            )
+        return b""
+
+    def keep_statement(self, sequence: int, signature: bytes) -> None:
+        """Store the signature beside its sequence."""
+        with self._lock:
+            self._database.execute(
+                "UPDATE statements SET signature = ? WHERE sequence = ?", (signature, sequence)
+            )
+
+
+def _slot(row: tuple[int, int, str, bytes, bytes, bytes | None]) -> Slot:
+    height, round_number, kind, message, attachment, signature = row
+    return Slot(height, round_number, kind, message, attachment, signature or b"")
+
+
+def _same(known: tuple[bytes, bytes | None], message: bytes, what: str) -> bytes:
+    if known[0] != message:
+        raise DoubleSign(f"{what}: this key has signed other content for it")
+    return known[1] or b""
+
+
+class VoteSigner:
+    """Signs votes, each slot once."""
+
+    def __init__(self, signer: Signer, state: SignState) -> None:
+        """Guard `signer` by `state`."""
+        self._signer = signer
+        self._state = state
+
+    @property
+    def public(self) -> PublicKey:
+        """The key."""
+        return self._signer.public
+
+    def sign(
+        self, height: int, round_number: int, kind: str, message: bytes, attachment: bytes = b""
+    ) -> bytes:
+        """Sign a vote after its slot is durable.
+
+        Raises:
+            DoubleSign: the slot was used for other bytes, or is below the highest height.
+            Unavailable: the key cannot sign now; the slot stays claimed for these bytes.
+        """
+        slot = Slot(height, round_number, kind, message, attachment, b"")
+        signature = self._state.claim_vote(slot)
+        if not signature:
+            signature = self._signer.sign(message)
+            self._state.keep_vote(slot, signature)
+        return signature
+
+    def last(self) -> Slot | None:
+        """The newest slot."""
+        return self._state.last_vote()
+
+    def slots(self, height: int) -> list[Slot]:
+        """All slots of one height, for the restart of a round."""
+        return self._state.votes(height)
+
+
+class WitnessSigner:
+    """Signs witness statements, each batch sequence once."""
+
+    def __init__(self, signer: Signer, state: SignState) -> None:
+        """Guard `signer` by `state`."""
+        self._signer = signer
+        self._state = state
+
+    @property
+    def public(self) -> PublicKey:
+        """The key."""
+        return self._signer.public
+
+    def sign(self, sequence: int, message: bytes) -> bytes:
+        """Sign a statement after its sequence is durable.
+
+        Raises:
+            DoubleSign: the sequence was used for other bytes.
+            Unavailable: the key cannot sign now; the sequence stays claimed for these bytes.
+        """
+        signature = self._state.claim_statement(sequence, message)
+        if not signature:
+            signature = self._signer.sign(message)
+            self._state.keep_statement(sequence, signature)
+        return signature
