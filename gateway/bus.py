@@ -1,0 +1,223 @@
+"""One actor per line: does what the schedule says, one request at a time.
+
+Decides nothing about when or in which order (`gateway.schedule`), nor what a reading is
+(`gateway.intervals`, `gateway.window`); it reads a doubtful value a second time, and turns what
+happens on the line into what the schedule must know.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import structlog
+
+from gateway import window
+from gateway.config import BusConfig
+from gateway.decode import NoValue, confirms, decode, doubt, words_bytes
+from gateway.frames import DeviceRefused, Garbled, Request
+from gateway.intervals import Sample
+from gateway.line import Line
+from gateway.reader import Reader
+from gateway.registered import Meter, PolledMeter, SigningMeter
+from gateway.schedule import (
+    LATEST_READ_MS,
+    Ask,
+    BusSchedule,
+    Health,
+    Missed,
+    Purpose,
+    Rest,
+)
+from gateway.spool import NEVER, Spool
+from gateway.templates import Block
+from gateway.timing import NetworkClock
+from wire.errors import Unavailable
+from wire.reading import SignedReading
+
+_log = structlog.get_logger()
+
+_RECORDS_AT_ONCE = 8
+_FETCH_TRIES = 2
+
+
+class BusActor:
+    """Polls the meters of one bus."""
+
+    def __init__(
+        self,
+        bus: BusConfig,
+        meters: Sequence[Meter],
+        line: Line,
+        places: tuple[Spool, Reader],
+        clock: NetworkClock,
+    ) -> None:
+        self.name = bus.name
+        self.schedule = BusSchedule()
+        self.line = line
+        self.meters: dict[str, Meter] = {meter.id: meter for meter in meters}
+        self.next_sequences: dict[str, int] = {}
+        """For each signing meter, the first record that is not in the spool."""
+        self.apart = 0
+        """Records kept apart since the start."""
+        self._spool, self._reader = places
+        self._clock = clock
+        self._samples: dict[str, Sample | None] = {}
+        self._identified: set[str] = set()
+
+    async def begin(self) -> None:
+        """Go on from where the spool stands."""
+        for meter in self.meters.values():
+            known = await self._spool.meter(meter.id)
+            self._samples[meter.id] = known.sample
+            if isinstance(meter, SigningMeter):
+                self.next_sequences[meter.id] = known.next_sequence
+            self.schedule.add(meter.id, isinstance(meter, SigningMeter), known.done_s)
+
+    async def run(self) -> None:
+        """Poll for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            step = self.schedule.next(self._clock.now_ms(), loop.time())
+            if isinstance(step, Rest):
+                real_s = self._clock.real_s_until(step.until_ms)
+                await asyncio.sleep(min(real_s, step.at_most_s))
+            elif isinstance(step, Missed):
+                self.schedule.done(step.meter, step.boundary_s)
+                _log.info("boundary missed", meter=step.meter, boundary_s=step.boundary_s)
+            else:
+                await self._do(step)
+
+    async def _do(self, step: Ask) -> None:
+        meter = self.meters[step.meter]
+        real_s = asyncio.get_running_loop().time
+        before = self.schedule.health(meter.id)
+        try:
+            if step.purpose is Purpose.FENCE:
+                await self._fence(meter)
+            elif isinstance(meter, PolledMeter):
+                await self._boundary(meter, step.boundary_s)
+            else:
+                await self._records(meter, step.boundary_s)
+        except window.WrongMeter as reason:
+            self.schedule.held(meter.id, real_s())
+            if before is not Health.HELD:
+                _log.error("meter held", bus=self.name, meter=meter.id, reason=str(reason))
+        except (Unavailable, Garbled, DeviceRefused, NoValue) as reason:
+            self._identified.discard(meter.id)
+            self.schedule.failed(meter.id, real_s())
+            if self.schedule.health(meter.id) is not before:
+                _log.warning("meter is dead", bus=self.name, meter=meter.id, reason=str(reason))
+            if self.schedule.all_dead():
+                self.line.close()
+
+    async def _fence(self, meter: Meter) -> None:
+        if isinstance(meter, PolledMeter):
+            block, silence_ms = meter.template.fence, meter.template.silence_ms
+            request = _request(meter.unit, block)
+        else:
+            request, silence_ms = window.fence(meter.unit), 0
+        # An exception is an answer too: nothing older can come any more.
+        with contextlib.suppress(DeviceRefused):
+            await self.line.ask(request, silence_ms)
+        self.schedule.clean(meter.id)
+
+    async def _boundary(self, meter: PolledMeter, boundary_s: int) -> None:
+        sample = await self._believed(meter, boundary_s)
+        if sample.offset_ms > LATEST_READ_MS:
+            return  # Time ran on meanwhile: the schedule will call it missed.
+        await self._reader.keep_sample(meter, sample)
+        self._samples[meter.id] = sample
+        self.schedule.done(meter.id, boundary_s)
+
+    async def _believed(self, meter: PolledMeter, boundary_s: int) -> Sample:
+        """Read once, or twice when the first value is doubtful; raises Garbled."""
+        first = await self._sample(meter, boundary_s)
+        before = self._samples[meter.id]
+        if before is None or not (reason := _doubt(before, first, meter)):
+            return first
+        second = await self._sample(meter, boundary_s)
+        if not _doubt(before, second, meter):
+            _log.info("first read dismissed", meter=meter.id, reason=reason)
+            return second
+        elapsed_ms = second.offset_ms - first.offset_ms
+        if not confirms(first.registers, second.registers, elapsed_ms, meter.limits):
+            raise Garbled(f"two reads disagree, and {reason}")
+        _log.warning("doubtful value confirmed", meter=meter.id, reason=reason)
+        return second
+
+    async def _sample(self, meter: PolledMeter, boundary_s: int) -> Sample:
+        template = meter.template
+        words = await self.line.ask(_request(meter.unit, template.energy), template.silence_ms)
+        offset_ms = self._clock.now_ms() - boundary_s * 1000
+        return Sample(boundary_s, decode(template, words), words_bytes(words), offset_ms)
+
+    async def _records(self, meter: SigningMeter, boundary_s: int) -> None:
+        if meter.id not in self._identified:
+            await window.check_identity(self.line.ask, meter)
+            self._identified.add(meter.id)
+        there = await window.look(self.line.ask, meter)
+        first = self._first(meter, there)
+        last = min(there.records, first + _RECORDS_AT_ONCE)
+        kept, apart = await self._keep(meter, range(first, last))
+        self.next_sequences[meter.id] = last
+        if last < there.records:
+            self.schedule.more(meter.id)
+        elif apart or any(_ends(each) >= boundary_s for each in kept):
+            self.schedule.done(meter.id, boundary_s)
+        else:
+            self.schedule.not_yet(meter.id, asyncio.get_running_loop().time())
+
+    def _first(self, meter: SigningMeter, there: window.Window) -> int:
+        wanted = self.next_sequences[meter.id]
+        if wanted > there.records:
+            self._identified.discard(meter.id)
+            raise window.WrongMeter(
+                f"meter {meter.id} has {there.records} records, and {wanted} were fetched before"
+            )
+        if NEVER < wanted < there.tail:
+            _log.error("records lost by the meter", meter=meter.id, first=wanted, next=there.tail)
+        return max(wanted, there.tail)
+
+    async def _keep(self, meter: SigningMeter, sequences: range) -> tuple[list[SignedReading], int]:
+        kept: list[SignedReading] = []
+        apart = 0
+        for sequence in sequences:
+            record = await self._fetch(meter, sequence)
+            if record is None:
+                apart += 1
+            else:
+                kept.append(record)
+                await self._spool.keep_records(
+                    meter.id, [record], sequence + 1, self._clock.now_ms()
+                )
+        if kept:
+            self._reader.queued.set()
+        return kept, apart
+
+    async def _fetch(self, meter: SigningMeter, sequence: int) -> SignedReading | None:
+        """Fetch a record, a second time when it is bad; a bad one is kept apart."""
+        for attempt in range(_FETCH_TRIES):
+            try:
+                return await window.fetch(self.line.ask, meter, sequence)
+            except window.BadRecord as reason:
+                if attempt + 1 < _FETCH_TRIES:
+                    continue
+                self.apart += 1
+                _log.error("record kept apart", meter=meter.id, reason=str(reason))
+                await self._spool.keep_apart(
+                    meter.id, sequence, reason.content, str(reason), self._clock.now_ms()
+                )
+        return None
+
+
+def _request(unit: int, block: Block) -> Request:
+    return Request(unit, block.function, block.address, block.words)
+
+
+def _doubt(before: Sample, now: Sample, meter: PolledMeter) -> str:
+    elapsed_ms = 1000 * (now.boundary_s - before.boundary_s) + now.offset_ms - before.offset_ms
+    return doubt(before.registers, now.registers, elapsed_ms, meter.limits)
+
+
+def _ends(record: SignedReading) -> int:
+    return record.reading.interval_start_s + record.reading.interval_s
