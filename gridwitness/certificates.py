@@ -6,7 +6,6 @@ by the broker's access list and by the validators' signed address records, not h
 
 import datetime
 import ipaddress
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from hsm.durable import write_new
 
 CERTIFICATE_DAYS = 825
 CA_DAYS = 3650
@@ -41,7 +42,7 @@ class Credential:
     def write(self, certificate_path: Path, key_path: Path) -> None:
         """Write both as PEM, the key readable by its owner only."""
         certificate_path.write_bytes(self.pem)
-        write_secret(
+        write_new(
             key_path,
             self.key.private_bytes(
                 serialization.Encoding.PEM,
@@ -49,13 +50,6 @@ class Credential:
                 serialization.NoEncryption(),
             ),
         )
-
-
-def write_secret(path: Path, content: bytes) -> None:
-    """Write a new file with mode 0600 from its first moment; raises FileExistsError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
 
 
 def der(pem: bytes) -> bytes:

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hsm import ceremony, filekey
-from hsm.uri import KeyUri
-
 from gridwitness import broker, certificates
 from gridwitness.configuration import toml
 from gridwitness.plan import Address, Bus, GatewayPlan, NetworkPlan, ValidatorPlan
+from hsm import ceremony, filekey
+from hsm.durable import write_new
+from hsm.uri import KeyUri
 from wire.errors import Refused
 from wire.genesis import Genesis
 from wire.keys import EDDSA, ES256, PublicKey
@@ -124,7 +124,7 @@ def _make_certificates(folder: Path, plan: NetworkPlan) -> certificates.Credenti
 def _file_key(folder: Path) -> PublicKey:
     folder.mkdir(parents=True, mode=0o700)
     passphrase = secrets.token_hex(16).encode()
-    certificates.write_secret(folder / "passphrase", passphrase)
+    write_new(folder / "passphrase", passphrase)
     return filekey.create(folder / "key.pem", EDDSA, passphrase)
 
 

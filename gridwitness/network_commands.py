@@ -148,7 +148,7 @@ def _meter(number: int) -> dict[str, Any]:
         "reader": GATEWAY,
         "configuration_id": f"{number:016x}",
         "software": "",
-        "class_ppm": [[50, 15_000], [100, 10_000]],
+        "class_ppm": [[0, 15_000], [50, 10_000]],
         "register_wh": 10,
         "rating_w": 15_000 if number else 100_000,
         "installed_w": 0,

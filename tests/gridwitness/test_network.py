@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from hsm import filekey
-from hsm.signer import open_signer
-from hsm.uri import KeyUri
 
+from gateway import config
 from gridwitness.addresses import free_ports
 from gridwitness.network import Network, NetworkExists, make_network
 from gridwitness.network_commands import synthetic_plan
 from gridwitness.plan import Address
+from hsm import filekey
+from hsm.signer import open_signer
+from hsm.uri import KeyUri
+from validator.app.application import Application
 from wire.keys import PublicKey
 from wire.peer import peer_message
 
@@ -77,7 +79,7 @@ def test_a_gateways_token_signs_with_its_registered_keys(network: Network) -> No
 def test_each_address_record_is_signed_by_its_validator(network: Network) -> None:
     keys = dict(network.genesis.validators.members)
     records = json.loads((network.folder / "peers.json").read_text())
-    assert [record["id"] for record in records] == list(keys)
+    assert sorted(record["id"] for record in records) == list(keys)
     for record in records:
         certificate = ssl.PEM_cert_to_DER_cert(record["certificate"])
         message = peer_message(
@@ -88,6 +90,20 @@ def test_each_address_record_is_signed_by_its_validator(network: Network) -> Non
             record["expires_s"],
         )
         keys[record["id"]].verify(message, bytes.fromhex(record["signature"]))
+
+
+def test_the_validators_application_accepts_the_genesis(network: Network) -> None:
+    registry = Application(network.genesis).registry
+    assert set(registry.gateways) == {"gw-north"}
+    assert len(registry.meters) == 4
+
+
+def test_the_gateway_accepts_its_configuration(network: Network) -> None:
+    found = config.load(network.gateway("gw-north"))
+    assert [meter.template for bus in found.buses for meter in bus.meters] == [
+        "eastron-sdm630",
+        *["eastron-sdm120"] * 3,
+    ]
 
 
 def test_a_certificate_serves_one_purpose(network: Network) -> None:
