@@ -82,23 +82,21 @@ class PacedClock:
     adjusted = False
 
     def __init__(self, path):
-        """Open the file, which must exist: a meter of a paced world has no other clock."""
-        self._file = open(path, "rb")  # noqa: SIM115 - held for life
+        """Read the file, which must exist: a meter of a paced world has no other clock."""
+        self._path = path
         self._buffer = bytearray(48)
         self._latest = 0
         self._booted = self.now_ms()
 
     def now_ms(self):
         """Network time; never runs backwards, and stands while the file is being rewritten."""
-        self._file.seek(0)
-        if self._file.readinto(self._buffer) == 48:
-            first, network_ms, anchor_us, rate_ppm, limit_ms, last = struct.unpack(
-                "<6Q", self._buffer
-            )
-            if first == last:
-                passed_us = time.time_ns() // 1000 - anchor_us
-                now = min(limit_ms, network_ms + passed_us * rate_ppm // 1000000000)
-                self._latest = max(self._latest, now)
+        with open(self._path, "rb") as f:
+            size = f.readinto(self._buffer)
+        first, network_ms, anchor_us, rate_ppm, limit_ms, last = struct.unpack("<6Q", self._buffer)
+        if size == 48 and first == last:
+            passed_us = time.time_ns() // 1000 - anchor_us
+            now = min(limit_ms, network_ms + passed_us * rate_ppm // 1000000000)
+            self._latest = max(self._latest, now)
         return self._latest
 
     def up_ms(self):

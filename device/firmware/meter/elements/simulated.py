@@ -11,32 +11,41 @@ class SimulatedElement:
     """Counters at any network time."""
 
     def __init__(self, path):
-        """Open the profile; raises OSError when there is none, ValueError when it is empty."""
-        self._file = open(path)  # noqa: SIM115 - held for life
-        self._rewind()
-
-    def _rewind(self):
-        self._file.seek(0)
-        self._before = self._after = self._line()
-        if self._before is None:
-            raise ValueError("profile without a line")
-
-    def _line(self):
-        text = self._file.readline().strip()
-        return tuple([int(field) for field in text.split(",")]) if text else None
+        """Play the profile at `path`."""
+        self._path = path
+        self._offset = 0  # Where the line is that was passed last.
 
     def read(self, at_ms):
         """(import, export) counters in mWh at a network time.
 
         An element of metal ignores the time and latches now; the meter asks at the boundary.
+        Raises OSError without a file.
         """
-        if at_ms < self._before[0] * 1000:
-            self._rewind()
-        while self._after is not None and self._after[0] * 1000 <= at_ms:
-            self._before, self._after = self._after, self._line()
-        start_s, *first = self._before
-        if self._after is None or at_ms <= start_s * 1000:
+        with open(self._path) as f:
+            before, after = self._lines_around(f, at_ms)
+        start_s, *first = before
+        if after is None or at_ms <= start_s * 1000:
             return tuple(first)
-        end_s, *second = self._after
+        end_s, *second = after
         part, whole = at_ms - start_s * 1000, (end_s - start_s) * 1000
         return tuple([a + (b - a) * part // whole for a, b in zip(first, second)])
+
+    def _lines_around(self, f, at_ms):
+        """The last line not after a time, or the first of the file; and the line behind it."""
+        f.seek(self._offset)
+        before = _line(f)
+        if before[0] * 1000 > at_ms and self._offset:
+            f.seek(0)
+            before = _line(f)
+            self._offset = 0
+        while True:
+            offset = f.tell()
+            after = _line(f)
+            if after is None or after[0] * 1000 > at_ms:
+                return before, after
+            self._offset, before = offset, after
+
+
+def _line(f):
+    text = f.readline().strip()
+    return tuple([int(field) for field in text.split(",")]) if text else None
