@@ -9,23 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Design defaults; milliseconds, seconds, metres and parts per million as the names say.
+from validator.app.parameters import Parameters
+
+# Every parameter is written into the genesis file, those with a default too: what governs a network
+# must not change with the version of a program.
 PARAMETERS: Mapping[str, int] = {
+    **Parameters().items(),
     "block_interval_ms": 1_000,
     "empty_block_interval_ms": 10_000,
     "round_timeout_ms": 2_000,
     "round_timeout_cap_ms": 30_000,
     "block_precision_ms": 500,
     "block_delay_ms": 2_000,
-    "witness_ahead_ms": 2_000,
-    "acceptance_window_s": 3_024_000,
-    "deadline_intervals": 4,
-    "reach_m": 1_200,
-    "class_k_num": 4,
-    "class_k_den": 1,
-    "a0_ppm": 100_000,
-    "a1_ppm": 100_000,
-    "skew_missing_s": 10,
 }
 
 
