@@ -51,6 +51,9 @@ class TokenConfig:
     softhsm2_conf: Path | None
     """Configuration file of SoftHSM; None for other tokens."""
 
+    folder: Path
+    """The configuration's folder, from which the URIs' paths are taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
@@ -201,6 +204,10 @@ class _Table:
         text = self.take(key, str, "")
         return self._folder / text if text else None
 
+    def folder_path(self) -> Path:
+        """The file's folder."""
+        return self._folder
+
     def table(self, key: str) -> "_Table":
         """A sub-table."""
         return _Table(self._left.pop(key, None), f"{self._name}[{key}]", self._folder)
@@ -263,7 +270,10 @@ def _address(table: _Table, key: str) -> Address:
 
 def _token(table: _Table) -> TokenConfig:
     token = TokenConfig(
-        table.take("witness", str), table.take("reader", str), table.optional_path("softhsm2_conf")
+        table.take("witness", str),
+        table.take("reader", str),
+        table.optional_path("softhsm2_conf"),
+        table.folder_path(),
     )
     table.end()
     return token

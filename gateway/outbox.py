@@ -127,11 +127,16 @@ class Outbox:
         return sorted(picked, key=lambda each: (each.meter, each.sequence))
 
     async def last(self) -> tuple[int, bytes] | None:
-        """Sequence and batch id of the newest batch; None when there is none."""
+        """Newest sequence, and the id of the newest batch that stands; None when there is none.
+
+        The id is zeros when no batch stands.
+        """
         found = await self._spool.rows(
-            "SELECT sequence, batch_id FROM batch ORDER BY sequence DESC LIMIT 1"
+            "SELECT MAX(sequence), (SELECT batch_id FROM batch WHERE state <> 'abandoned'"
+            " ORDER BY sequence DESC LIMIT 1) FROM batch"
         )
-        return None if not found else (found[0][0], found[0][1])
+        sequence, batch_id = found[0]
+        return None if sequence is None else (sequence, batch_id or bytes(32))
 
     async def open_batch(self, batch: OpenBatch, readings: Sequence[Queued], live: bool) -> None:
         """Settle a batch: its statement and its readings belong together from now on."""
@@ -167,6 +172,17 @@ class Outbox:
                 (witness, sequence),
             )
             await tx.execute("UPDATE reading SET state = 'witnessed' WHERE batch = ?", (sequence,))
+
+    async def abandon(self, sequence: int) -> None:
+        """Take an open batch apart, because its sequence belongs to another; keep it used."""
+        async with self._spool.transaction() as tx:
+            await tx.execute(
+                "UPDATE batch SET state = 'abandoned' WHERE sequence = ? AND state = 'open'",
+                (sequence,),
+            )
+            await tx.execute(
+                "UPDATE reading SET batch = NULL WHERE batch = ? AND state = 'queued'", (sequence,)
+            )
 
     async def sendable(self, live: bool, skip: Sequence[int], most: int) -> list[Sendable]:
         """Batches without a verified receipt: live ones newest first, the backlog oldest first."""

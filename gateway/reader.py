@@ -24,7 +24,7 @@ from gateway.schedule import INTERVAL_S
 from gateway.spool import Spool
 from gateway.timing import NetworkClock, quality_of
 from wire.cose import Sign1
-from wire.errors import Unavailable
+from wire.errors import Refused, Unavailable
 from wire.keys import PublicKey, Signer
 
 _log = structlog.get_logger()
@@ -32,6 +32,7 @@ _log = structlog.get_logger()
 _LEGALLY_RELEVANT = ("templates.py", "decode.py", "frames.py", "intervals.py", "reader.py")
 _AT_ONCE = 64
 _AWAY_S = 1.0
+_REFUSED_S = 10.0
 
 
 def software_id() -> bytes:
@@ -105,11 +106,11 @@ class Reader:
                 continue
             try:
                 signed = await asyncio.to_thread(_sign, waiting, signer)
-            except Unavailable as reason:
+            except (Unavailable, Refused) as reason:
                 if self.token == "ready":
-                    _log.warning("the token is away; readings wait", reason=str(reason))
+                    _log.warning("the token cannot sign; readings wait", reason=str(reason))
                 self.token = "away"
-                await asyncio.sleep(_AWAY_S)
+                await asyncio.sleep(_AWAY_S if isinstance(reason, Unavailable) else _REFUSED_S)
                 continue
             self.token = "ready"
             await self._spool.queue(signed, self._clock.now_ms())

@@ -178,6 +178,10 @@ class BusSchedule:
         """How a meter stands."""
         return self._tracks[meter].health
 
+    def done_s(self, meter: str) -> int:
+        """The newest boundary that is dealt with for a meter; -1 for none."""
+        return self._tracks[meter].done_s
+
     def all_dead(self) -> bool:
         """Whether nothing on the bus answers: then the port itself may be the reason."""
         return all(track.health is Health.DEAD for track in self._tracks.values())

@@ -1,0 +1,139 @@
+"""`gridwitness gateway`: run one, ask a running one, look at what it needs, check its file."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.config import GatewayConfig
+
+_ASK_TIMEOUT_S = 5.0
+
+
+def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `gateway`."""
+    gateway = subparsers.add_parser("gateway", help="collect, witness and relay readings")
+    verbs = gateway.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, function, words in (
+        ("run", run_gateway, "run a gateway until it is told to end"),
+        ("status", show_status, "ask a running gateway how it is"),
+        ("doctor", run_doctor, "look at everything that a gateway needs, and change nothing"),
+        ("check", check_configuration, "check a configuration file against its network"),
+    ):
+        verb = verbs.add_parser(name, help=words)
+        verb.add_argument("config", type=Path, help="gateway.toml")
+        if name in ("status", "doctor"):
+            verb.add_argument("--json", action="store_true", help="end with one JSON object")
+        verb.set_defaults(run=function)
+
+
+def run_gateway(args: argparse.Namespace) -> int:
+    """Run a gateway; the end of SIGTERM is a clean one."""
+    import structlog
+
+    from gateway import config, service
+    from wire.errors import Refused, Unavailable
+    from wire.genesis import Genesis
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    settings = config.load(args.config)
+    genesis = Genesis.load(settings.genesis)
+    clock = args.clock_for(settings.paced_time_file, genesis.paced_time)
+    try:
+        asyncio.run(service.run(settings, clock))
+    except* (Refused, Unavailable) as group:
+        raise _first(group) from None
+    return 0
+
+
+def _first(group: BaseException) -> BaseException:
+    """The first plain exception of a group of groups."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
+def check_configuration(args: argparse.Namespace) -> int:
+    """Check a configuration and say what it polls."""
+    from gateway import config
+    from gateway.registered import registration
+    from wire.genesis import Genesis
+
+    settings = config.load(args.config)
+    genesis = Genesis.load(settings.genesis)
+    found = registration(settings, genesis)
+    meters = sum(len(each) for _, each in found.buses)
+    print(
+        f"{settings.id} of {genesis.topic_name}: {meters} meters on {len(found.buses)} buses; good"
+    )
+    return 0
+
+
+def show_status(args: argparse.Namespace) -> int:
+    """Show a running gateway's status page."""
+    from gateway import config
+
+    report = ask_status(config.load(args.config))
+    if args.json:
+        print(json.dumps(report))
+    else:
+        print("\n".join(_words(report)))
+    return 0
+
+
+def ask_status(settings: "GatewayConfig") -> Mapping[str, Any]:
+    """Return a running gateway's report; raises Unavailable."""
+    import http.client
+
+    from wire.errors import Unavailable
+
+    address = settings.status
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=_ASK_TIMEOUT_S)
+    try:
+        connection.request("GET", "/status")
+        report: dict[str, Any] = json.loads(connection.getresponse().read())
+        return report
+    except (OSError, ValueError, http.client.HTTPException) as reason:
+        where = f"{address.host}:{address.port}"
+        raise Unavailable(f"no gateway answers at {where}: {reason}") from None
+    finally:
+        connection.close()
+
+
+def _words(report: Mapping[str, Any]) -> list[str]:
+    states = ("closed", "queued", "witnessed", "published", "final", "refused")
+    return [
+        f"{report['gateway']} of {report['network']}: "
+        f"broker {report['broker']}, token {report['token']}",
+        "readings: " + ", ".join(f"{report[name]} {name}" for name in states),
+        *(
+            f"  {name}: {meter['state']}, {meter['kind']}, last sequence {meter['last_sequence']}"
+            for name, meter in report["meters"].items()
+        ),
+    ]
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """Look at everything and say what is wrong; the status is 1 when something is."""
+    from gateway import config
+    from gateway.doctor import examine
+
+    findings = examine(config.load(args.config))
+    for finding in findings:
+        print(f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.words}")
+    if args.json:
+        print(
+            json.dumps({each.what: {"good": each.good, "words": each.words} for each in findings})
+        )
+    return 0 if all(each.good for each in findings) else 1

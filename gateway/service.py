@@ -1,0 +1,188 @@
+"""One gateway, wired and run: buses → spool → witness → relay.
+
+Decides only who knows whom, and that the end of one part is the end of all. What each part does is
+its own module's business.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from gateway.bus import BusActor
+from gateway.config import GatewayConfig
+from gateway.line import Line
+from gateway.outbox import Outbox
+from gateway.place import fixed_site
+from gateway.reader import Reader
+from gateway.receipts import Receipts
+from gateway.registered import Registration, SigningMeter, registration
+from gateway.relay import Relay
+from gateway.schedule import INTERVAL_S
+from gateway.spool import Spool
+from gateway.status import StatusPage
+from gateway.timing import NetworkClock
+from gateway.transport import transport_for
+from gateway.witnessing import Statements, Witness
+from hsm.signer import TokenSigner, open_signer
+from hsm.signstate import SignState, WitnessSigner
+from hsm.uri import KeyUri
+from wire.genesis import Genesis
+from wire.keys import PublicKey
+
+_log = structlog.get_logger()
+
+_NOTHING_YET = -1
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Counts of the spool, asked for again only after something changed."""
+
+    changes: int = -1
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Gateway:
+    """The parts of one running gateway."""
+
+    def __init__(
+        self, config: GatewayConfig, genesis: Genesis, clock: NetworkClock, spool: Spool
+    ) -> None:
+        self._config = config
+        self._genesis = genesis
+        self._registered: Registration = registration(config, genesis)
+        self._spool = spool
+        self._outbox = Outbox(spool)
+        self._reader = Reader(spool, clock, self._registered.reader_key, genesis.paced_time)
+        self._receipts = Receipts(self._outbox, genesis, clock)
+        self._relay = Relay(
+            config.id, genesis.topic_name, config.mqtt, self._outbox, self._receipts
+        )
+        self._clock = clock
+        self._actors = [
+            BusActor(bus, meters, Line(bus, transport_for(bus)), (spool, self._reader), clock)
+            for bus, meters in self._registered.buses
+        ]
+        self._witness: Witness | None = None
+        self._counted = _Counted()
+
+    async def run(self) -> None:
+        """Run every part until one of them ends or the task is cancelled."""
+        await self._reader.begin(self._genesis.time_ms // 1000)
+        for actor in self._actors:
+            await actor.begin()
+        with contextlib.ExitStack() as cleanup:
+            reader_key = self._open(cleanup, self._config.token.reader, self._registered.reader_key)
+            witness_key = self._open(
+                cleanup, self._config.token.witness, self._registered.witness_key
+            )
+            state = SignState(self._config.spool.with_suffix(".signstate"))
+            cleanup.callback(state.close)
+            witness = self._witness = Witness(
+                self._outbox,
+                WitnessSigner(witness_key, state),
+                self._statements(),
+                self._config.batches,
+                self._clock,
+            )
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(StatusPage(self._config.status, self.report).run())
+                    tasks.create_task(self._reader.run(reader_key))
+                    tasks.create_task(witness.run(self._reader.queued))
+                    tasks.create_task(self._relay.run(witness.witnessed))
+                    for actor in self._actors:
+                        tasks.create_task(actor.run())
+            finally:
+                for actor in self._actors:
+                    actor.line.close()
+
+    def _open(self, cleanup: contextlib.ExitStack, uri: str, pinned: PublicKey) -> TokenSigner:
+        token = self._config.token
+        signer = open_signer(KeyUri.parse(uri, token.folder), token.softhsm2_conf, pinned)
+        cleanup.callback(signer.close)
+        return signer
+
+    def _statements(self) -> Statements:
+        return Statements(
+            self._config.id,
+            self._genesis.topic_name,
+            fixed_site(self._config.place),
+            self._genesis.paced_time,
+        )
+
+    async def report(self) -> Mapping[str, Any]:
+        """What the status page says."""
+        if self._counted.changes != self._spool.changes:
+            changes = self._spool.changes
+            self._counted = _Counted(changes, await self._spool.counts())
+        parts = [self._reader, self._witness]
+        ready = all(part is not None and part.token == "ready" for part in parts)
+        return {
+            "gateway": self._config.id,
+            "network": self._genesis.topic_name,
+            "last_interval_start_s": self._last_interval_start_s(),
+            **self._counted.counts,
+            "gaps": self._reader.gaps,
+            "meters": {
+                name: self._meter(actor, name) for actor in self._actors for name in actor.meters
+            },
+            "broker": self._relay.broker,
+            "token": "ready" if ready else "away",
+            "answers": dict(self._receipts.counts),
+            "buses": {actor.name: dict(actor.line.errors) for actor in self._actors},
+        }
+
+    def _last_interval_start_s(self) -> int:
+        done = [each for actor in self._actors for each in actor.schedule.finished_boundaries()]
+        if not done or min(done) < INTERVAL_S:
+            return _NOTHING_YET
+        return min(done) - INTERVAL_S
+
+    @staticmethod
+    def _meter(actor: BusActor, name: str) -> dict[str, Any]:
+        signing = isinstance(actor.meters[name], SigningMeter)
+        last = (
+            actor.next_sequences[name] - 1
+            if signing
+            else actor.schedule.done_s(name) // INTERVAL_S - 1
+        )
+        return {
+            "state": str(actor.schedule.health(name)),
+            "last_sequence": max(last, -1),
+            "kind": "signing" if signing else "modbus",
+        }
+
+
+async def run(config: GatewayConfig, clock: NetworkClock) -> None:
+    """Run a gateway until SIGTERM or SIGINT.
+
+    Raises:
+        Refused: configuration and registry disagree.
+        Unavailable: a port is taken.
+    """
+    genesis = Genesis.load(config.genesis)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    spool = await Spool.open(config.spool)
+    try:
+        gateway = Gateway(config, genesis, clock, spool)
+        work = asyncio.ensure_future(gateway.run())
+        stopped = asyncio.ensure_future(stop.wait())
+        _log.info("gateway started", gateway=config.id, network=genesis.topic_name)
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not work.done():
+            work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+    finally:
+        await spool.close()
+        _log.info("gateway ended", gateway=config.id)

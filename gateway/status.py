@@ -1,0 +1,108 @@
+"""The status page: what the gateway is doing, for people, monitors and the demo's pacer.
+
+Serves `GET /status` (JSON) and `GET /metrics` (Prometheus text) on loopback; changes nothing and
+knows no secret. What the numbers mean is decided where they are counted.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from gateway.config import Address
+from wire.errors import Unavailable
+
+REQUEST_TIMEOUT_S = 5.0
+MOST_REQUEST = 8_192
+COUNTED = (
+    "closed",
+    "queued",
+    "witnessed",
+    "published",
+    "final",
+    "refused",
+    "duplicates",
+    "apart",
+    "gaps",
+)
+
+Report = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+class StatusPage:
+    """A small HTTP server."""
+
+    def __init__(self, address: Address, report: Report) -> None:
+        self._address = address
+        self._report = report
+
+    async def run(self) -> None:
+        """Serve for ever; raises Unavailable when the port is taken."""
+        try:
+            server = await asyncio.start_server(
+                self._answer, self._address.host, self._address.port, limit=MOST_REQUEST
+            )
+        except OSError as reason:
+            where = f"{self._address.host}:{self._address.port}"
+            raise Unavailable(f"the status page cannot listen on {where}: {reason}") from None
+        async with server:
+            await server.serve_forever()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_TIMEOUT_S)
+            writer.write(await self._page(head.split(b"\r\n", 1)[0]))
+            await writer.drain()
+        except (
+            OSError,
+            TimeoutError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+        ):
+            return  # Not HTTP, or gone: nobody to tell.
+        finally:
+            writer.close()
+
+    async def _page(self, request_line: bytes) -> bytes:
+        words = request_line.split(b" ")
+        path = words[1].partition(b"?")[0] if len(words) == 3 and words[0] == b"GET" else b""
+        if path == b"/status":
+            body = json.dumps(await self._report()) + "\n"
+            return _response("200 OK", "application/json", body)
+        if path == b"/metrics":
+            return _response("200 OK", "text/plain; version=0.0.4", metrics(await self._report()))
+        return _response("404 Not Found", "text/plain", "GET /status or /metrics\n")
+
+
+def metrics(report: Mapping[str, Any]) -> str:
+    """A report as Prometheus text (exposition format 0.0.4)."""
+    lines = ["# TYPE gridwitness_gateway_readings gauge"]
+    lines += [f'gridwitness_gateway_readings{{state="{name}"}} {report[name]}' for name in COUNTED]
+    lines.append("# TYPE gridwitness_gateway_last_interval_start_seconds gauge")
+    lines.append(
+        f"gridwitness_gateway_last_interval_start_seconds {report['last_interval_start_s']}"
+    )
+    lines.append("# TYPE gridwitness_gateway_up gauge")
+    for part, good in (("broker", "connected"), ("token", "ready")):
+        lines.append(f'gridwitness_gateway_up{{part="{part}"}} {int(report[part] == good)}')
+    lines.append("# TYPE gridwitness_gateway_meter_live gauge")
+    lines += [
+        f'gridwitness_gateway_meter_live{{meter="{name}"}} {int(meter["state"] == "live")}'
+        for name, meter in report["meters"].items()
+    ]
+    lines.append("# TYPE gridwitness_gateway_bus_errors_total counter")
+    lines += [
+        f'gridwitness_gateway_bus_errors_total{{bus="{bus}",kind="{kind}"}} {count}'
+        for bus, errors in report["buses"].items()
+        for kind, count in errors.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _response(status: str, kind: str, body: str) -> bytes:
+    content = body.encode()
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode() + content

@@ -1,0 +1,179 @@
+"""The witness: closes batches and asks the token for one signature each.
+
+Decides when a batch closes (by count, or by how long its oldest reading has waited) and what its
+statement says. The statement is durable before the token is asked, and the sign-state keeps each
+sequence's bytes, so that a crash anywhere leads to the same statement again.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.config import BatchConfig
+from gateway.outbox import OpenBatch, Outbox, Waiting
+from gateway.schedule import INTERVAL_S
+from gateway.timing import NetworkClock, quality_of
+from hsm.signstate import DoubleSign, WitnessSigner
+from wire.errors import Refused, Unavailable
+from wire.witness import (
+    WitnessPosition,
+    WitnessStatement,
+    assemble,
+    readings_root,
+    to_be_signed,
+)
+
+_log = structlog.get_logger()
+
+LIVE_INTERVALS = 3
+"""A reading is live when its interval began at most so many intervals ago; else it is backlog."""
+
+_LOOK_S = 1.0
+_AWAY_S = 1.0
+_REFUSED_S = 10.0
+_NO_BATCH = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What every statement of this gateway says."""
+
+    gateway: str
+    """Gateway id."""
+
+    network: str
+    """Network name with the first 8 hex digits of its id."""
+
+    position: WitnessPosition
+    """Where it stands."""
+
+    paced: bool
+    """Whether network time is paced by a simulator."""
+
+
+class Witness:
+    """Closes and signs batches."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        signer: WitnessSigner,
+        statements: Statements,
+        limits: BatchConfig,
+        clock: NetworkClock,
+    ) -> None:
+        self._outbox = outbox
+        self._signer = signer
+        self._statements = statements
+        self._limits = limits
+        self._clock = clock
+        self._leap = 1
+        self.witnessed = asyncio.Event()
+        """Set when a batch can be published."""
+        self.token = "ready"
+        """`ready` or `away`."""
+
+    async def run(self, queued: asyncio.Event) -> None:
+        """Witness for ever; `queued` is set by those who queue readings."""
+        while True:
+            queued.clear()
+            try:
+                due_ms = await self.step()
+            except Unavailable as reason:
+                await self._away(str(reason), _AWAY_S)
+            except DoubleSign:
+                await self._leap_over()
+            except Refused as reason:
+                await self._away(str(reason), _REFUSED_S)
+            else:
+                await self._wait(queued, due_ms)
+
+    async def step(self) -> int:
+        """Close and sign what is due.
+
+        Returns the network time at which the next batch is due, 0 when none waits.
+
+        Raises:
+            Unavailable: the token is away; the open batch waits for it.
+        """
+        while (batch := await self._outbox.unsigned()) is not None:
+            await self._sign(batch)
+        for live in (True, False):
+            while (due_ms := await self._due_ms(live)) and due_ms <= self._clock.now_ms():
+                await self._open(live)
+        times = [due_ms for live in (True, False) if (due_ms := await self._due_ms(live))]
+        return min(times, default=0)
+
+    def _live_from_s(self) -> int:
+        return self._clock.now_ms() // 1000 - LIVE_INTERVALS * INTERVAL_S
+
+    async def _due_ms(self, live: bool) -> int:
+        """When a lane's next batch closes; 0 when nothing waits in it."""
+        lanes = await self._outbox.waiting(self._clock.now_ms(), self._live_from_s())
+        lane: Waiting = lanes[0 if live else 1]
+        if not lane.count:
+            return 0
+        if lane.count >= self._limits.max_readings:
+            return lane.oldest_ms
+        return lane.oldest_ms + 1000 * self._limits.max_wait_s
+
+    async def _open(self, live: bool) -> None:
+        now_ms = self._clock.now_ms()
+        readings = await self._outbox.pick(
+            now_ms, self._live_from_s(), live, self._limits.max_readings
+        )
+        if not readings:
+            return
+        last = await self._outbox.last()
+        quality = quality_of(self._statements.paced)
+        statement = WitnessStatement(
+            gateway=self._statements.gateway,
+            network=self._statements.network,
+            witnessed_at_s=now_ms // 1000,
+            sequence=0 if last is None else last[0] + self._leap,
+            tree_size=len(readings),
+            previous=_NO_BATCH if last is None else last[1],
+            position=self._statements.position,
+            clock_quality=quality.quality,
+            clock_error_ms=quality.error_ms,
+            root=readings_root([each.encoded for each in readings]),
+        )
+        protected, _ = to_be_signed(statement, self._signer.public)
+        batch = OpenBatch(statement.sequence, protected, statement.root)
+        await self._outbox.open_batch(batch, readings, live)
+        await self._sign(batch)
+
+    async def _sign(self, batch: OpenBatch) -> None:
+        signature = await asyncio.to_thread(self._signer.sign, batch.sequence, batch.message)
+        witness = assemble(batch.protected, batch.root, signature)
+        await self._outbox.keep_witness(batch.sequence, witness)
+        self.token, self._leap = "ready", 1
+        self.witnessed.set()
+
+    async def _leap_over(self) -> None:
+        """The key has signed other batches than this spool remembers: the spool was lost once.
+
+        Their sequences stay used; leap over them in growing steps.
+        """
+        batch = await self._outbox.unsigned()
+        if batch is not None:
+            _log.error("the key knows more batches than the spool", sequence=batch.sequence)
+            await self._outbox.abandon(batch.sequence)
+        self._leap *= 2
+
+    async def _away(self, reason: str, pause_s: float) -> None:
+        if self.token == "ready":
+            _log.warning("the token cannot sign; batches wait", reason=reason)
+        self.token = "away"
+        await asyncio.sleep(pause_s)
+
+    async def _wait(self, queued: asyncio.Event, due_ms: int) -> None:
+        while not queued.is_set():
+            if due_ms and due_ms <= self._clock.now_ms():
+                return
+            pause_s = min(_LOOK_S, self._clock.real_s_until(due_ms)) if due_ms else None
+            try:
+                await asyncio.wait_for(queued.wait(), pause_s)
+            except TimeoutError:
+                continue
