@@ -1,0 +1,389 @@
+"""One validator's part in agreeing on one height: rules R1 to R12, no input, no output.
+
+`step` takes one event and returns what must be done, in order. The machine decides rounds, votes
+and when a block is final; it leaves to the driver whether a block is valid (`CheckBlock`), how it
+is made (`BuildBlock`), keys, time and disks. A new machine is made for each height (R12).
+
+Safety in one line: two quorums share an honest validator, and an honest one that has sent COMMIT in
+round r carries the prepared value in every later ROUND-CHANGE, so no later round can justify
+another value.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from validator.consensus import effects as do
+from validator.consensus.effects import Effect, Event
+from validator.consensus.evidence import Evidence
+from validator.consensus.justification import (
+    Committee,
+    Unjustified,
+    certificate_of,
+    check_claim,
+    check_proposal,
+    newest_claim,
+)
+from validator.consensus.messages import (
+    Commit,
+    Message,
+    Prepare,
+    PreparedCertificate,
+    Proposal,
+    RoundChange,
+)
+from validator.consensus.proposer import leader
+from validator.consensus.timeouts import Timeouts
+from validator.consensus.votes import Ballots, RoundChanges, amnesia
+from wire.block import Commit as BlockCommit
+from wire.block import ValidatorSet
+
+MAX_BLOCKS = 16
+"""Blocks of one height kept in memory."""
+
+
+class Machine:
+    """The state of one height."""
+
+    def __init__(
+        self,
+        me: str,
+        height: int,
+        validators: ValidatorSet,
+        leaders: Sequence[str],
+        timeouts: Timeouts,
+    ) -> None:
+        """Begin a height.
+
+        Args:
+            me: one's own validator id; a stranger's follows without voting.
+            height: block height.
+            validators: the set of this height.
+            leaders: of rounds 0, 1, … (`proposer.order`).
+            timeouts: durations of rounds.
+        """
+        self.me = me
+        self.height = height
+        self.round = 0
+        self.certificate: PreparedCertificate | None = None
+        self.finished = False
+        self._validators = validators
+        self._committee = Committee(height, tuple(leaders), validators.quorum, validators.faulty)
+        self._timeouts = timeouts
+        self._entered = False
+        self._accepted: bytes | None = None
+        self._blocks: dict[bytes, bytes] = {}
+        self._valid: dict[bytes, bool] = {}
+        self._checking: set[bytes] = set()
+        self._building: set[int] = set()
+        self._proposals: Ballots[Proposal] = Ballots()
+        self._prepares: Ballots[Prepare] = Ballots()
+        self._commits: Ballots[Commit] = Ballots()
+        self._changes = RoundChanges()
+        self._said: dict[tuple[str, int], Message | None] = {}
+        self._effects: list[Effect] = []
+
+    def leader(self, round_number: int) -> str:
+        """R1: who proposes in a round."""
+        return leader(self._committee.leaders, round_number)
+
+    def step(self, event: Event) -> list[Effect]:
+        """Take one event; return the effects, to be executed in order."""
+        if not self.finished:
+            self._dispatch(event)
+        effects, self._effects = self._effects, []
+        return effects
+
+    def restore(self, said: Sequence[tuple[Message, PreparedCertificate | None]]) -> list[Effect]:
+        """Take back what one's own key has signed at this height before a restart (R12).
+
+        Args:
+            said: signed messages in the order of signing, COMMITs with their certificate.
+        """
+        for message, certificate in said:
+            self._said[(message.kind, message.round)] = message
+            self.round = max(self.round, message.round)
+            if certificate is not None:
+                self.certificate = certificate
+            if isinstance(message, Proposal):
+                self._keep_block(message.digest, message.block)
+                self._valid[message.digest] = True
+        if said:
+            self._entered = True
+            prepared = self._said.get((Prepare.kind, self.round))
+            self._accepted = prepared.digest if isinstance(prepared, Prepare) else None
+            self._start_timers()
+            self._resend()
+            for message, _ in said:
+                self._on_message(message)
+        return self.step(do.Timeout("", self.height, self.round))
+
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case do.BlockTimer(height):
+                if height == self.height and not self._entered:
+                    self._trace("R2", "the block timer ran out")
+                    self._enter(0)
+            case do.Timeout(kind, height, round_number):
+                if height == self.height and round_number == self.round:
+                    self._on_timeout(kind)
+            case do.Received(message) | do.Spoken(message):
+                self._on_message(message)
+            case _:
+                self._on_answer(event)
+
+    def _on_answer(self, event: Event) -> None:
+        match event:
+            case do.BlockBuilt(round_number, digest, block):
+                self._on_built(round_number, digest, block)
+            case do.BlockChecked(digest, valid):
+                self._checking.discard(digest)
+                self._valid[digest] = valid
+                self._try_accept()
+            case do.BlockFetched(digest, block):
+                self._keep_block(digest, block)
+                self._try_propose()
+                self._try_commit()
+
+    def _on_message(self, message: Message) -> None:
+        if message.height != self.height or self.finished:
+            return
+        if message.sender == self.me:
+            self._said[(message.kind, message.round)] = message
+        handlers: dict[type, Callable[[Any], None]] = {
+            Proposal: self._on_proposal,
+            Prepare: self._on_prepare,
+            Commit: self._on_commit,
+            RoundChange: self._on_round_change,
+        }
+        handlers[type(message)](message)
+
+    # R2, R3: entering a round.
+
+    def _enter(self, round_number: int) -> None:
+        self.round, self._entered, self._accepted = round_number, True, None
+        self._trace("R3", f"round {round_number}, led by {self.leader(round_number)}")
+        self._start_timers()
+        if round_number == 0 and self.leader(0) == self.me:
+            self._build()
+        self._try_propose()
+        self._try_accept()
+
+    def _start_timers(self) -> None:
+        for kind, delay_ms in (
+            (do.ROUND_TIMER, self._timeouts.round_ms(self.round)),
+            (do.RESEND_TIMER, self._timeouts.resend_ms(self.round)),
+        ):
+            self._effects.append(do.SetTimer(kind, self.height, self.round, delay_ms))
+
+    def _build(self) -> None:
+        if self.round not in self._building and not self._has_said(Proposal.kind):
+            self._building.add(self.round)
+            self._effects.append(do.BuildBlock(self.height, self.round))
+
+    def _on_built(self, round_number: int, digest: bytes, block: bytes) -> None:
+        self._keep_block(digest, block)
+        self._valid[digest] = True
+        if round_number == self.round and self.leader(round_number) == self.me:
+            changes = tuple(change.bare() for change in self._changes.at(round_number))
+            if round_number == 0 or len(changes) >= self._committee.quorum:
+                self._propose(digest, changes if round_number else (), ())
+
+    # R4: proposals.
+
+    def _on_proposal(self, proposal: Proposal) -> None:
+        if proposal.sender != self.leader(proposal.round):
+            return self._trace("R4", f"{proposal.sender} does not lead round {proposal.round}")
+        try:
+            check_proposal(proposal, self._committee)
+        except Unjustified as reason:
+            return self._trace("R4", f"proposal of {proposal.sender}: {reason}")
+        self._report(self._proposals.add(proposal))
+        self._keep_block(proposal.digest, proposal.block)
+        if proposal.round > self.round or not self._entered:
+            self._enter(max(proposal.round, self.round))
+        else:
+            self._try_accept()
+        return None
+
+    def _try_accept(self) -> None:
+        if self._accepted is not None or not self._entered:
+            return
+        sent = [each for each in self._proposals.by(self.leader(self.round))]
+        proposal = next((each for each in sent if each.round == self.round), None)
+        if proposal is None:
+            return
+        new = check_proposal(proposal, self._committee)
+        valid = self._valid.get(proposal.digest)
+        if new and valid is None:
+            return self._check(proposal)
+        if new and not valid:
+            return self._trace("R4", f"the value of {proposal.sender} is not valid")
+        self._accepted = proposal.digest
+        self._speak(Prepare(self.height, self.round, self.me, proposal.digest))
+        self._try_prepared()
+        return None
+
+    def _check(self, proposal: Proposal) -> None:
+        if proposal.digest not in self._checking:
+            self._checking.add(proposal.digest)
+            self._effects.append(do.CheckBlock(proposal.digest, proposal.block, proposal.sender))
+
+    # R5: prepared.
+
+    def _on_prepare(self, prepare: Prepare) -> None:
+        self._report(self._prepares.add(prepare))
+        self._try_prepared()
+
+    def _try_prepared(self) -> None:
+        digest = self._accepted
+        if digest is None or self._has_said(Commit.kind):
+            return
+        prepares = self._prepares.of(self.round, digest)
+        if len(prepares) >= self._committee.quorum:
+            self.certificate = certificate_of(prepares)
+            self._trace("R5", f"prepared by {len(prepares)} in round {self.round}")
+            commit = Commit(self.height, self.round, self.me, digest)
+            self._speak(commit, self.certificate)
+
+    # R6: committed, in whatever round.
+
+    def _on_commit(self, commit: Commit) -> None:
+        self._report(self._commits.add(commit))
+        self._report(amnesia([commit], self._changes.by(commit.sender)))
+        self._try_commit(commit)
+
+    def _try_commit(self, newest: Commit | None = None) -> None:
+        votes = [newest] if newest is not None else self._all_commits()
+        for vote in votes:
+            seals = self._commits.of(vote.round, vote.digest)
+            if len(seals) < self._committee.quorum or self.finished:
+                continue
+            block = self._blocks.get(vote.digest)
+            if block is None:
+                holders = tuple(seal.sender for seal in seals if seal.sender != self.me)
+                self._effects.append(do.FetchBlock(vote.digest, holders))
+                continue
+            self._finish(vote.digest, block, vote.round, seals)
+
+    def _all_commits(self) -> list[Commit]:
+        return [vote for name in self._validators.ids for vote in self._commits.by(name)]
+
+    def _finish(
+        self, digest: bytes, block: bytes, round_number: int, votes: Sequence[Commit]
+    ) -> None:
+        indexed = ((self._validators.index(vote.sender), vote.signature) for vote in votes)
+        seals = tuple(sorted((index, sig) for index, sig in indexed if index is not None))
+        self.finished = True
+        self._trace("R6", f"final by {len(seals)} seals of round {round_number}")
+        self._effects.append(do.Commit(digest, block, BlockCommit(round_number, digest, seals)))
+
+    # R7: time-outs.
+
+    def _on_timeout(self, kind: str) -> None:
+        if kind == do.ROUND_TIMER:
+            self._trace("R7", f"round {self.round} took too long")
+            self._move(self.round + 1)
+        elif kind == do.RESEND_TIMER:
+            self._resend()
+            delay_ms = self._timeouts.resend_ms(self.round)
+            self._effects.append(do.SetTimer(do.RESEND_TIMER, self.height, self.round, delay_ms))
+
+    def _resend(self) -> None:
+        own = (self._said.get((kind, self.round)) for kind in _ORDER)
+        self._effects += [do.Resend(message) for message in own if message is not None]
+
+    def _move(self, round_number: int) -> None:
+        self._enter(round_number)
+        known = self.certificate
+        self._speak(
+            RoundChange(
+                self.height,
+                round_number,
+                self.me,
+                None if known is None else known.round,
+                None if known is None else known.digest,
+                prepares=() if known is None else known.prepares,
+            )
+        )
+
+    # R8, R9: round changes.
+
+    def _on_round_change(self, change: RoundChange) -> None:
+        try:
+            check_claim(change, self._committee)
+        except Unjustified as reason:
+            return self._trace("R8", f"round change of {change.sender}: {reason}")
+        kept, evidence = self._changes.add(change)
+        self._report(evidence)
+        self._report(amnesia(self._commits.by(change.sender), change))
+        if not kept:
+            return None
+        higher = self._changes.above(self.round)
+        if len(higher) > self._committee.faulty:
+            self._trace("R9", f"{len(higher)} validators are in later rounds")
+            self._move(higher[0])
+        self._try_propose()
+        return None
+
+    # R10: the leader of a later round.
+
+    def _try_propose(self) -> None:
+        if self.round == 0 or self.leader(self.round) != self.me or self._has_said(Proposal.kind):
+            return
+        changes = self._changes.at(self.round)
+        if len(changes) < self._committee.quorum:
+            return
+        newest = newest_claim(changes)
+        if newest is None or newest.prepared_digest is None:
+            return self._build()
+        if newest.prepared_digest not in self._blocks:
+            holders = tuple(each.sender for each in newest.prepares if each.sender != self.me)
+            self._effects.append(do.FetchBlock(newest.prepared_digest, holders))
+            return None
+        self._trace("R10", f"proposing again what was prepared in round {newest.prepared_round}")
+        bare = tuple(change.bare() for change in changes)
+        self._propose(newest.prepared_digest, bare, newest.prepares)
+        return None
+
+    def _propose(
+        self, digest: bytes, changes: tuple[RoundChange, ...], prepares: tuple[Prepare, ...]
+    ) -> None:
+        self._speak(
+            Proposal(
+                self.height,
+                self.round,
+                self.me,
+                digest,
+                self._blocks[digest],
+                round_changes=changes,
+                prepares=prepares,
+            )
+        )
+
+    # What all rules share.
+
+    def _has_said(self, kind: str) -> bool:
+        return (kind, self.round) in self._said
+
+    def _speak(self, message: Message, certificate: PreparedCertificate | None = None) -> None:
+        key = (message.kind, message.round)
+        if self._validators.index(self.me) is not None and key not in self._said:
+            self._said[key] = None
+            self._effects.append(do.Speak(message, certificate))
+
+    def _keep_block(self, digest: bytes, block: bytes) -> None:
+        if digest not in self._blocks and len(self._blocks) >= MAX_BLOCKS:
+            oldest = next(each for each in self._blocks if each != self._accepted)
+            del self._blocks[oldest]
+        self._blocks[digest] = block
+        self._try_commit()
+
+    def _report(self, evidence: Evidence | None) -> None:
+        if evidence is not None and evidence.sender != self.me:
+            self._effects.append(do.Report(evidence))
+
+    def _trace(self, rule: str, words: str) -> None:
+        self._effects.append(do.Trace(rule, words))
+
+
+_ORDER = (RoundChange.kind, Proposal.kind, Prepare.kind, Commit.kind)
