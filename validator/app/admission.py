@@ -13,7 +13,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from validator.app.capacity import capacity
 from validator.app.carrier import SignatureBook
 from validator.app.entries import Gateway, Meter
 from validator.app.geometry import Point, within
@@ -184,7 +183,7 @@ def _interval(carriage: Carriage, meter: Meter, reading: Reading) -> int:
 
 def _capacity(carriage: Carriage, meter: Meter, reading: Reading) -> int:
     """C: no more energy than the fuse and the installed power let through."""
-    most = capacity(meter, carriage.registry.parameters)
+    most = carriage.registry.capacities[meter.id]
     if reading.import_advance_wh > most.import_wh:
         return OVER_RATING
     if reading.export_advance_wh > most.export_wh:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from validator.app import entries
+from validator.app.capacity import Capacity, capacity
 from validator.app.entries import Authority, Gateway, Meter, Role, Zone
 from validator.app.feeder import Feeder
 from validator.app.parameters import Parameters
@@ -58,6 +59,9 @@ class Registry:
     feeders: Mapping[str, Feeder]
     """What each zone's seal needs of its members and lines, by zone."""
 
+    capacities: Mapping[str, Capacity]
+    """The most that each meter can count in one interval, by meter."""
+
     zones_of_meter: Mapping[str, tuple[str, ...]]
     """Zones whose seal uses the meter: its own, and the parent's for a boundary meter."""
 
@@ -93,6 +97,7 @@ class Registry:
             meters,
             zones,
             feeders,
+            {each.id: capacity(each, parameters) for each in meters.values()},
             {each.id: _zones_of(each, zones) for each in meters.values()},
         )
 

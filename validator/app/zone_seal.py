@@ -88,16 +88,29 @@ class _Sums:
         self.energy_wh = self.limits = self.class_squares = 0
         self.steps_wh = self.step_squares = self.rating_skew = self.skew_squares = 0
 
-    def take(self, member: Member, energy_wh: int, skew_ms: int, step_wh: int, limit: int) -> None:
-        """Add one meter's share of V and W; `limit` is its class limit in ppm."""
-        weighted = limit * energy_wh
+    def take(self, member: Member, found: Measured) -> int:
+        """Add a meter that is in; return its energy both ways, Wh."""
+        import_wh, export_wh, skew_ms, step_wh = found
+        energy_wh = import_wh + export_wh
+        for from_wh, limit in member.limits:
+            if energy_wh >= from_wh:  # Always true of the last, which begins at 0.
+                self._weigh(member, energy_wh, skew_ms, step_wh, limit * energy_wh)
+                break
+        return energy_wh
+
+    def _weigh(
+        self, member: Member, energy_wh: int, skew_ms: int, step_wh: int, weighted: int
+    ) -> None:
+        """Add one meter's share of V and W; `weighted` is its class limit times its energy."""
+        steps_wh = member.registers * step_wh
+        skewed = skew_ms * energy_wh
         self.energy_wh += energy_wh
         self.limits += weighted
         self.class_squares += weighted * weighted
-        self.steps_wh += member.registers * step_wh
-        self.step_squares += member.registers * step_wh * step_wh
+        self.steps_wh += steps_wh
+        self.step_squares += steps_wh * step_wh
         self.rating_skew += skew_ms * member.rating_w
-        self.skew_squares += (skew_ms * energy_wh) ** 2
+        self.skew_squares += skewed * skewed
 
     def miss(self, member: Member, parameters: Parameters, sign: int) -> int:
         """Add a missing meter at its largest; `sign` is that of its import in R.
@@ -110,7 +123,7 @@ class _Sums:
         self.high_wh += most.import_wh if sign > 0 else most.export_wh
         energy_wh = most.import_wh + most.export_wh
         skew_ms = parameters.skew_missing_s * 1000
-        self.take(member, energy_wh, skew_ms, member.step_wh, member.worst_ppm)
+        self._weigh(member, energy_wh, skew_ms, member.step_wh, member.worst_ppm * energy_wh)
         return energy_wh
 
     def variance(self, parameters: Parameters) -> int:
@@ -123,11 +136,6 @@ class _Sums:
         """W, ppm Wh; the skew's share is rounded up."""
         skew = -(-5 * self.rating_skew // 9)
         return 2 * self.limits + _PPM * self.steps_wh + skew
-
-
-def class_limit(member: Member, energy_wh: int) -> int:
-    """Class limit of a meter at the load of this energy, ppm."""
-    return next(limit for from_wh, limit in member.limits if energy_wh >= from_wh)
 
 
 def judge(feeder: Feeder, parameters: Parameters, measured: Mapping[str, Measured]) -> Judgement:
@@ -167,8 +175,7 @@ def _add_boundary(
         if found is None:
             sums.miss(member, parameters, 1)
             continue
-        energy_wh = found.import_wh + found.export_wh
-        sums.take(member, energy_wh, found.skew_ms, found.step_wh, class_limit(member, energy_wh))
+        sums.take(member, found)
         sums.residual_wh += found.import_wh - found.export_wh
 
 
@@ -183,8 +190,7 @@ def _add_inner(
         if found is None:
             gross_wh[member.place] += sums.miss(member, parameters, -1)
             continue
-        energy_wh = found.import_wh + found.export_wh
-        sums.take(member, energy_wh, found.skew_ms, found.step_wh, class_limit(member, energy_wh))
+        energy_wh = sums.take(member, found)
         inward_wh = found.import_wh - found.export_wh
         sums.residual_wh -= inward_wh
         net_wh[member.place] += inward_wh
