@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import validator.app
-from tests.app.village import ORDINARY, Village, genesis
+from tests.app.village import ORDINARY, START_S, Village, genesis, names
 from validator.app.feeder import Feeder, Member
 from validator.app.records import CREDIT, READING, Credit
 from validator.app.registry import Registry
 from validator.app.zone_seal import Measured, judge
+from wire.reading import ClockEvidence, Position
 from wire.results import Verdict, ZoneSeal
 from wire.witness import Batch
 
@@ -107,6 +108,45 @@ def test_a_verdict_without_a_meter_holds_whatever_it_counted(
         for energy in ((wh, 0), (0, exported)):
             measured[absent] = Measured(*energy, 1_000, 1)
             assert judge(FEEDER, PARAMETERS, measured).verdict is not Verdict.BALANCED
+
+
+uint64 = st.one_of(st.integers(0, 3), st.integers(2**64 - 3, 2**64 - 1))
+wild = st.fixed_dictionaries(
+    {},
+    optional={
+        "interval_start_s": st.one_of(uint64, st.just(START_S - 900)),
+        "import_wh": uint64,
+        "export_wh": uint64,
+        "import_advance_wh": uint64,
+        "export_advance_wh": uint64,
+        "sequence": uint64,
+        "boots": uint64,
+        "operating_s": uint64,
+        "previous": st.binary(min_size=32, max_size=32),
+        "clock": st.builds(ClockEvidence, st.integers(0, 3), uint64, uint64, uint64),
+        "position": st.builds(Position, uint64, uint64, uint64, st.integers(0, 5)),
+    },
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(ORDINARY)), wild), max_size=6))
+@settings(max_examples=150, deadline=None)
+def test_no_signed_reading_however_wild_stops_a_block(
+    changes: list[tuple[str, dict[str, object]]],
+) -> None:
+    village = Village()
+    readings = list(village.close(0).values())
+    for name, changed in changes:
+        meter = village.meters[name]
+        readings.append(meter.sign(meter.reading(1, *ORDINARY[name], **changed)))
+    execution = village.execute([village.batch(readings, 1)], 1)
+    village.app.commit(execution)
+    assert names(execution)[0][:5] == ["accepted"] * 5
+    rows = [(table, row, value) for table, row, value in execution.writes if value is not None]
+    twin = Village()
+    twin.app.restore(rows)
+    following = [village.batch(village.close(2).values(), 2)]
+    assert twin.execute(following, 2) == village.execute(following, 2)
 
 
 def closed(village: Village, slots: list[dict[str, tuple[int, int]]]) -> list[bytes]:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.app.village import BOOK, INTERVAL_S, SITE, START_S, Village, names, signer
-from validator.app.application import InvalidBlock
 from validator.app.carrier import RefusedBatch
+from validator.app.execution import InvalidBlock
 from wire import cbor, merkle
 from wire.block import transactions_root
 from wire.errors import Unavailable

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from validator.app.application import Application, Execution
+from validator.app.application import Application
+from validator.app.execution import Execution
 from wire.errors import BadSignature
 from wire.genesis import Genesis
 from wire.keys import EDDSA, PublicKey, SoftSigner

@@ -11,6 +11,7 @@ from typing import Protocol
 from validator.app.entries import Gateway
 from validator.app.geometry import Point, within
 from validator.app.registry import Registry
+from wire.cose import HEADER_ALG, HEADER_KID
 from wire.errors import Refused
 from wire.keys import PublicKey
 from wire.results import REASONS
@@ -50,7 +51,6 @@ def check_carrier(registry: Registry, witness: SignedWitness, book: SignatureBoo
 
     Raises:
         RefusedBatch: the statement does not stand.
-        Malformed: its header names no algorithm or key.
     """
     statement = witness.statement
     if statement.network != registry.network_name:
@@ -59,8 +59,9 @@ def check_carrier(registry: Registry, witness: SignedWitness, book: SignatureBoo
     if gateway is None:
         raise RefusedBatch(UNKNOWN_GATEWAY, statement.gateway)
     key = gateway.witness_key
-    if witness.kid != key.kid or witness.cose.alg != key.alg:
-        raise RefusedBatch(UNKNOWN_WITNESS_KEY, f"kid {witness.kid.hex()}")
+    headers = witness.cose.headers
+    if headers.get(HEADER_KID) != key.kid or headers.get(HEADER_ALG) != key.alg:
+        raise RefusedBatch(UNKNOWN_WITNESS_KEY, gateway.id)
     _check_place(registry, gateway, witness)
     if not book.stands(key, witness.cose.sig_structure, witness.cose.signature):
         raise RefusedBatch(BAD_WITNESS_SIGNATURE, gateway.id)

@@ -1,0 +1,201 @@
+"""One block, executed speculatively: results, seals, roots and the rows that would change.
+
+Decides in which order things happen: transaction by transaction, reading by reading, then the zone
+seals; and what makes a block invalid. Which readings are accepted and which windows are sealed is
+decided by the rules.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from validator.app.admission import MALFORMED, Admission, Carriage, admit
+from validator.app.carrier import WITNESS_AHEAD, RefusedBatch, SignatureBook, check_carrier
+from validator.app.opening import OpenedReadings
+from validator.app.records import BATCH, key
+from validator.app.registry import Registry
+from validator.app.sealing import seal_windows
+from validator.app.state import Overlay, State, Write
+from wire import cbor, merkle
+from wire.block import MAX_READINGS
+from wire.errors import Refused
+from wire.results import ACCEPTED, ReadingResult, TxResult
+from wire.witness import Batch, SignedWitness, WitnessStatement
+
+_NO_EVIDENCE = hashlib.sha256(cbor.encode([])).digest()
+
+
+class InvalidBlock(Refused):
+    """A block that no honest proposer makes."""
+
+    code = "invalid-block"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What a block would change, and the roots that its header has to name."""
+
+    height: int
+    """Height of the block."""
+
+    parent_root: bytes
+    """State root that it was executed on, 32 bytes."""
+
+    tx_root: bytes
+    """RFC 9162 root over the transactions' leaves."""
+
+    results_root: bytes
+    """Root over the TxResults."""
+
+    zone_root: bytes
+    """Root over the zone seals."""
+
+    evidence_hash: bytes
+    """SHA-256 over the evidence in the block."""
+
+    params_hash: bytes
+    """SHA-256 of the parameters in force."""
+
+    state_root: bytes
+    """State root after the block."""
+
+    tx_results: tuple[bytes, ...]
+    """Encoded TxResults, in order of transactions."""
+
+    reading_results: tuple[tuple[bytes, ...], ...]
+    """Encoded ReadingResults of each transaction, in order of its batch."""
+
+    seals: tuple[bytes, ...]
+    """Encoded ZoneSeals, in order of (zone, start)."""
+
+    seal_inputs: tuple[tuple[bytes, ...], ...]
+    """For each seal the SHA-256 of the readings that it used: the leaves under `inputs_root`."""
+
+    writes: tuple[Write, ...]
+    """Rows that change; (table, key, None) removes one."""
+
+
+def is_ahead(registry: Registry, statement: WitnessStatement, time_ms: int) -> bool:
+    """Tell whether a witness is so far ahead of block time that only waiting cures it."""
+    ahead_ms = registry.parameters.witness_ahead_ms
+    return statement.witnessed_at_s * 1000 > time_ms + ahead_ms
+
+
+def open_witness(transaction: bytes) -> SignedWitness:
+    """Decode a transaction; raises InvalidBlock when it is no witness statement."""
+    try:
+        return SignedWitness.open(transaction)
+    except Refused as reason:
+        raise InvalidBlock(f"a transaction that is no witness statement: {reason}") from None
+
+
+@dataclass(slots=True)
+class BlockRun:
+    """A block while it is being executed."""
+
+    registry: Registry
+    """Who and what is registered."""
+
+    state: State
+    """The state that it is executed on; stays as it is."""
+
+    opened: OpenedReadings
+    """Decoded readings."""
+
+    time_ms: int
+    """Block time."""
+
+    book: SignatureBook
+    """Which signatures stand."""
+
+    overlay: Overlay = field(init=False)
+    """The block's writes."""
+
+    room: int = MAX_READINGS
+    """How many more readings it may have."""
+
+    touched: set[tuple[str, int]] = field(default_factory=set)
+    """(zone, interval start) of newly accepted readings."""
+
+    tx_leaves: list[bytes] = field(default_factory=list)
+    """Leaf hashes under `tx_root`."""
+
+    tx_results: list[bytes] = field(default_factory=list)
+    """Encoded TxResults."""
+
+    reading_results: list[tuple[bytes, ...]] = field(default_factory=list)
+    """Encoded ReadingResults."""
+
+    def __post_init__(self) -> None:
+        self.overlay = Overlay(self.state)
+
+    def take(self, witness: SignedWitness, batch: Batch) -> None:
+        """Execute a batch under the statement that the block carries.
+
+        Raises:
+            InvalidBlock: the block may not carry it.
+        """
+        self.room -= len(batch.readings)
+        if self.room < 0:
+            raise InvalidBlock(f"more than {MAX_READINGS} readings")
+        carriage = self._carriage(witness)
+        results = self._read(carriage, batch)
+        root = merkle.root([merkle.leaf_hash(result) for result in results])
+        thumbprint = carriage.gateway.witness_key.thumbprint
+        self.tx_leaves.append(merkle.leaf_hash(witness.cose.sig_structure))
+        self.tx_results.append(TxResult(witness.batch_id, ACCEPTED, root, thumbprint).encoded)
+        self.reading_results.append(results)
+
+    def _carriage(self, witness: SignedWitness) -> Carriage:
+        """Put the batch on the ledger; raises InvalidBlock when its witness does not stand."""
+        statement = witness.statement
+        try:
+            gateway = check_carrier(self.registry, witness, self.book)
+            if is_ahead(self.registry, statement, self.time_ms):
+                raise RefusedBatch(WITNESS_AHEAD, f"{statement.witnessed_at_s} s")
+        except Refused as reason:
+            raise InvalidBlock(f"batch {witness.batch_id.hex()}: {reason}") from None
+        row = key(statement.gateway, statement.sequence)
+        if self.overlay.get(BATCH, row) is not None:
+            raise InvalidBlock(f"{statement.gateway} has a batch {statement.sequence} already")
+        self.overlay.put(BATCH, row, witness.batch_id)
+        return Carriage(self.registry, gateway, statement, self.time_ms // 1000, self.book)
+
+    def _read(self, carriage: Carriage, batch: Batch) -> tuple[bytes, ...]:
+        """Decide about each reading; note the windows that have a new one."""
+        results = []
+        for encoded, signed in zip(batch.readings, self.opened.of(batch), strict=True):
+            if signed is None:
+                admission = Admission(MALFORMED, b"", None)
+            else:
+                admission = admit(carriage, self.overlay, signed)
+            meter = admission.meter
+            zone = "" if meter is None else meter.zone
+            digest = hashlib.sha256(encoded).digest()
+            result = ReadingResult(digest, admission.code, admission.thumbprint, zone)
+            results.append(result.encoded)
+            if signed is not None and meter is not None and admission.code == ACCEPTED:
+                start_s = signed.reading.interval_start_s
+                zones = self.registry.zones_of_meter[meter.id]
+                self.touched.update((name, start_s) for name in zones)
+        return tuple(results)
+
+    def finish(self, height: int, params_hash: bytes) -> Execution:
+        """Seal what the block makes due and compute its roots."""
+        sealed = seal_windows(self.registry, self.overlay, self.time_ms // 1000, self.touched)
+        seals = tuple(each.seal.encoded for each in sealed)
+        state_root, writes = self.overlay.finish(height)
+        return Execution(
+            height=height,
+            parent_root=self.state.root,
+            tx_root=merkle.root(self.tx_leaves),
+            results_root=merkle.root([merkle.leaf_hash(result) for result in self.tx_results]),
+            zone_root=merkle.root([merkle.leaf_hash(seal) for seal in seals]),
+            evidence_hash=_NO_EVIDENCE,
+            params_hash=params_hash,
+            state_root=state_root,
+            tx_results=tuple(self.tx_results),
+            reading_results=tuple(self.reading_results),
+            seals=seals,
+            seal_inputs=tuple(each.inputs for each in sealed),
+            writes=writes,
+        )
