@@ -69,6 +69,9 @@ def main():
         print("not configured:", error)
         return
     uart = machine.UART(0, settings["baudrate"])
+    while meter.busy:  # The record that a power cut interrupted.
+        meter.step()
+    meter.step()  # Knows from here on which interval it is awake in.
     gc.collect()
     print("meter", settings["meter"], "serves unit", settings["unit"])
     serve(meter, Server(settings["unit"], meter.map), uart)

@@ -105,11 +105,11 @@ def session(port: str) -> Iterator[SerialTransport]:
         transport = SerialTransport(os.path.realpath(port), timeout=20)
         transport.enter_raw_repl()
         yield transport
-    except (TransportError, serial.SerialException) as error:
-        raise Unavailable(f"no MicroPython answers on {port}: {error}") from error
     except TransportExecError as error:
         words = error.error_output.strip().splitlines()[-1:]
         raise BoardRefused(f"the board on {port} says: {''.join(words)}") from error
+    except (TransportError, serial.SerialException) as error:
+        raise Unavailable(f"no MicroPython answers on {port}: {error}") from error
     finally:
         if transport is not None:
             transport.close()

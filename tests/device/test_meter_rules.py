@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from meter import config, modbus, registers_map, state
 from meter.clock import BusClock, PacedClock
 from meter.elements.simulated import SimulatedElement

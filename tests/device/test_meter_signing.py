@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from hwsim.board import micropython
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hwsim.board import micropython
 from meter import p256, record, signing
 from meter.cbor import encode
 from meter.p256_table import POINTS
-
 from wire import cbor
 from wire.keys import ES256, PublicKey
 from wire.reading import Reading, SignedReading
@@ -199,4 +199,4 @@ def test_every_file_compiles_for_the_boards(arch: str, tmp_path: Path) -> None:
 
 def test_the_status_bits_are_those_of_the_format() -> None:
     assert (record.POWER_DOWN, record.KEY_IN_FLASH) == (0x80, 0x80000)
-    assert record.NO_PREVIOUS == bytes(hashlib.sha256().digest_size)
+    assert bytes(hashlib.sha256().digest_size) == record.NO_PREVIOUS

@@ -44,7 +44,7 @@ class Meter:
         self._save()
         self.map = RegistersMap(config["meter"], self.public, log, self._time_given)
         self._show()
-        self._signing = self._sign_pending()
+        self._begin_signing()
 
     @property
     def busy(self):
@@ -105,7 +105,7 @@ class Meter:
         self._status = 0
         self._clock.adjusted = False
         self._show()
-        self._signing = self._sign_pending()
+        self._begin_signing()
 
     def _fields(self, start_s):
         import_wh, export_wh = self._registers.wh()
@@ -141,11 +141,13 @@ class Meter:
         content = bytes.fromhex(self._state["pending"])
         return signing.sha256(record.signed_bytes(self._kid, content))
 
-    def _sign_pending(self):
-        """Generate the stored payload's record, unless the log has it already."""
-        sequence = self._state["sequence"] - 1
-        if sequence != self._log.head:
-            return
-        content = bytes.fromhex(self._state["pending"])
-        signature = yield from signing.sign(self._secret, record.signed_bytes(self._kid, content))
-        self._log.append(sequence, record.envelope(self._kid, content, signature))
+    def _begin_signing(self):
+        """Sign the stored payload, unless the log has its record already."""
+        self._signing = None
+        if self._state["sequence"] > self._log.head:
+            self._signing = self._sign(bytes.fromhex(self._state["pending"]))
+
+    def _sign(self, content):
+        message = record.signed_bytes(self._kid, content)
+        signature = yield from signing.sign(self._secret, message)
+        self._log.append(self._log.head, record.envelope(self._kid, content, signature))

@@ -18,11 +18,14 @@ class SimulatedElement:
     def read(self, at_ms):
         """(import, export) counters in mWh at a network time.
 
-        An element of metal ignores the time and latches now; the meter asks at the boundary.
-        Raises OSError without a file.
+        None when it cannot be read. An element of metal ignores the time and latches now; the
+        meter asks at the boundary.
         """
-        with open(self._path) as f:
-            before, after = self._lines_around(f, at_ms)
+        try:
+            with open(self._path) as f:
+                before, after = self._lines_around(f, at_ms)
+        except OSError:
+            return None
         start_s, *first = before
         if after is None or at_ms <= start_s * 1000:
             return tuple(first)
