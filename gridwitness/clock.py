@@ -5,10 +5,9 @@ genesis that says `paced_time` allows a simulator to pace it; only here is that 
 program of a real network can be talked into it by its own configuration.
 """
 
-import time
 from pathlib import Path
-from typing import Protocol
 
+from gateway.timing import NetworkClock, SystemClock
 from wire.errors import Refused
 
 
@@ -16,30 +15,6 @@ class PacedTimeNotAllowed(Refused):
     """A configuration names a paced clock and the genesis does not allow one, or the reverse."""
 
     code = "paced-time"
-
-
-class NetworkClock(Protocol):
-    """Tells network time."""
-
-    def now_ms(self) -> int:
-        """Network time, Unix milliseconds."""
-        ...
-
-    def real_s_until(self, network_ms: int) -> float:
-        """Seconds of real time that one may sleep before looking again."""
-        ...
-
-
-class SystemClock:
-    """Network time as it is in life: the machine's clock."""
-
-    def now_ms(self) -> int:
-        """Unix milliseconds."""
-        return time.time_ns() // 1_000_000
-
-    def real_s_until(self, network_ms: int) -> float:
-        """The difference, zero when it has passed."""
-        return max(0, network_ms - self.now_ms()) / 1000
 
 
 def clock_for(paced_time_file: Path | None, paced_time: bool) -> NetworkClock:
