@@ -229,6 +229,16 @@ def test_t_registers_must_fit_across_a_gap_too() -> None:
     assert village.decide(third, 2) == "register-gap"
 
 
+def test_t_a_meter_that_was_dead_over_a_boundary_numbers_on_and_its_register_goes_on() -> None:
+    village = Village()
+    meter = village.meters["c1"]
+    first = meter.close(0, 500, 0)
+    after = meter.reading(3, 500, 0, import_wh=meter.import_wh + 900, boots=2)
+    assert after.sequence == 1
+    assert village.decide(first, 3) == "accepted"
+    assert village.decide(meter.sign(after), 3) == "accepted"
+
+
 def test_t_a_missing_piece_must_fit_on_both_sides() -> None:
     village = Village()
     meter = village.meters["c1"]

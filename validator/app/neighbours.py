@@ -93,7 +93,7 @@ def _accepted_step(overlay: Overlay, lane: bytes, sequence: int) -> _Step:
 
 
 def _pair_fault(parameters: Parameters, overlay: Overlay, pair: _Pair) -> int:
-    code = _register_fault(pair)
+    code = _register_fault(parameters, pair)
     if code:
         return code
     earlier, later = pair.earlier, pair.later
@@ -109,8 +109,12 @@ def _pair_fault(parameters: Parameters, overlay: Overlay, pair: _Pair) -> int:
     return 0
 
 
-def _register_fault(pair: _Pair) -> int:
-    """Registers never run backwards, and what was counted in the later interval lies between."""
+def _register_fault(parameters: Parameters, pair: _Pair) -> int:
+    """Registers never run backwards, and what was counted in the later interval lies between.
+
+    Nothing else lies between when both sequence and interval follow at once. A meter that was dead
+    over a boundary numbers on, and its next register has what flowed meanwhile.
+    """
     earlier, later = pair.earlier, pair.later
     import_wh = later.import_wh - earlier.import_wh
     export_wh = later.export_wh - earlier.export_wh
@@ -118,9 +122,10 @@ def _register_fault(pair: _Pair) -> int:
         return REGISTER_BACKWARDS
     import_rest = import_wh - later.import_advance_wh
     export_rest = export_wh - later.export_advance_wh
-    if import_rest < 0 or export_rest < 0 or (pair.consecutive and (import_rest or export_rest)):
+    if import_rest < 0 or export_rest < 0:
         return REGISTER_GAP
-    return 0
+    adjacent = pair.consecutive and later.start_s == earlier.start_s + parameters.interval_s
+    return REGISTER_GAP if adjacent and (import_rest or export_rest) else 0
 
 
 def _operating_time_fits(parameters: Parameters, overlay: Overlay, pair: _Pair) -> bool:
