@@ -162,8 +162,10 @@ class BusActor:
         self.next_sequences[meter.id] = last
         if last < there.records:
             self.schedule.more(meter.id)
+            self._reader.queued.set()
         elif apart or any(_ends(each) >= boundary_s for each in kept):
             self.schedule.done(meter.id, boundary_s)
+            self._reader.queued.set()
         else:
             self.schedule.not_yet(meter.id, asyncio.get_running_loop().time())
 
@@ -190,8 +192,6 @@ class BusActor:
                 await self._spool.keep_records(
                     meter.id, [record], sequence + 1, self._clock.now_ms()
                 )
-        if kept:
-            self._reader.queued.set()
         return kept, apart
 
     async def _fetch(self, meter: SigningMeter, sequence: int) -> SignedReading | None:

@@ -33,6 +33,12 @@ class Waiting:
     oldest_ms: int
     """When the first of them was queued, network time."""
 
+    newest_start_s: int
+    """Start of the newest interval among them, Unix seconds."""
+
+
+NOTHING = Waiting(0, 0, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Queued:
@@ -101,12 +107,17 @@ class Outbox:
     async def waiting(self, now_ms: int, live_from_s: int) -> tuple[Waiting, Waiting]:
         """What waits in the live lane and in the backlog."""
         found = await self._spool.rows(
-            "SELECT interval_start_s >= ?, COUNT(*), MIN(queued_ms) FROM reading"
+            "SELECT interval_start_s >= ?, COUNT(*), MIN(queued_ms), MAX(interval_start_s)"
+            " FROM reading"
             " WHERE state = 'queued' AND batch IS NULL AND retry_ms <= ? GROUP BY 1",
             (live_from_s, now_ms),
         )
-        lanes = {bool(live): Waiting(count, oldest_ms) for live, count, oldest_ms in found}
-        return lanes.get(True, Waiting(0, 0)), lanes.get(False, Waiting(0, 0))
+        lanes = {bool(live): Waiting(*rest) for live, *rest in found}
+        return lanes.get(True, NOTHING), lanes.get(False, NOTHING)
+
+    async def any_closed(self) -> bool:
+        """Whether a closed reading still waits for the reader's signature."""
+        return bool(await self._spool.rows("SELECT 1 FROM reading WHERE state = 'closed' LIMIT 1"))
 
     async def pick(self, now_ms: int, live_from_s: int, live: bool, most: int) -> list[Queued]:
         """Readings for one batch, in batch order: meter id, then sequence."""

@@ -15,7 +15,7 @@ from wire.answer import BatchReceipt, Refusal, open_answer
 from wire.errors import Refused
 from wire.genesis import Genesis
 from wire.light import LightClient
-from wire.results import ACCEPTED, ALREADY_ACCEPTED, REASONS
+from wire.results import ALREADY_ACCEPTED, ON_LEDGER, REASONS
 
 _log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class Settled:
 
 def fate_of(code: int) -> str:
     """Whether a result code means that a reading is `final`, to be sent again, or `refused`."""
-    if code in (ACCEPTED, ALREADY_ACCEPTED):
+    if code in ON_LEDGER:
         return "final"
     reason = REASONS.get(code)
     return "retry" if reason is not None and reason.retry else "refused"

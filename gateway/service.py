@@ -89,6 +89,7 @@ class Gateway:
                 self._statements(),
                 self._config.batches,
                 self._clock,
+                self._last_interval_start_s,
             )
             try:
                 async with asyncio.TaskGroup() as tasks:

@@ -1,11 +1,14 @@
 """The witness: closes batches and asks the token for one signature each.
 
-Decides when a batch closes (by count, or by how long its oldest reading has waited) and what its
-statement says. The statement is durable before the token is asked, and the sign-state keeps each
-sequence's bytes, so that a crash anywhere leads to the same statement again.
+Decides when a batch closes (by count, by how long its oldest reading has waited, or at once when
+nothing more is to come for the newest interval) and what its statement says. The statement is
+durable before the token is asked, and the sign-state keeps each sequence's bytes, so that a crash
+anywhere leads to the same statement again.
 """
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -29,7 +32,7 @@ _log = structlog.get_logger()
 LIVE_INTERVALS = 3
 """A reading is live when its interval began at most so many intervals ago; else it is backlog."""
 
-_LOOK_S = 1.0
+_LOOK_S = 0.25
 _AWAY_S = 1.0
 _REFUSED_S = 10.0
 _NO_BATCH = bytes(32)
@@ -62,12 +65,24 @@ class Witness:
         statements: Statements,
         limits: BatchConfig,
         clock: NetworkClock,
+        finished_s: Callable[[], int],
     ) -> None:
+        """Take what it needs.
+
+        Args:
+            outbox: where batches are kept.
+            signer: the witness key, guarded.
+            statements: what every statement says.
+            limits: when batches close.
+            clock: network time.
+            finished_s: start of the newest interval that every live meter has delivered.
+        """
         self._outbox = outbox
         self._signer = signer
         self._statements = statements
         self._limits = limits
         self._clock = clock
+        self._finished_s = finished_s
         self._leap = 1
         self.witnessed = asyncio.Event()
         """Set when a batch can be published."""
@@ -110,11 +125,15 @@ class Witness:
 
     async def _due_ms(self, live: bool) -> int:
         """When a lane's next batch closes; 0 when nothing waits in it."""
+        finished_s = self._finished_s()
         lanes = await self._outbox.waiting(self._clock.now_ms(), self._live_from_s())
         lane: Waiting = lanes[0 if live else 1]
         if not lane.count:
             return 0
-        if lane.count >= self._limits.max_readings:
+        complete = finished_s >= lane.newest_start_s
+        if lane.count >= self._limits.max_readings or (
+            complete and not await self._outbox.any_closed()
+        ):
             return lane.oldest_ms
         return lane.oldest_ms + 1000 * self._limits.max_wait_s
 
@@ -169,11 +188,7 @@ class Witness:
         await asyncio.sleep(pause_s)
 
     async def _wait(self, queued: asyncio.Event, due_ms: int) -> None:
-        while not queued.is_set():
-            if due_ms and due_ms <= self._clock.now_ms():
-                return
-            pause_s = min(_LOOK_S, self._clock.real_s_until(due_ms)) if due_ms else None
-            try:
-                await asyncio.wait_for(queued.wait(), pause_s)
-            except TimeoutError:
-                continue
+        """Until more is queued, or a while later when something waits already."""
+        pause_s = min(_LOOK_S, self._clock.real_s_until(due_ms)) if due_ms else None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(queued.wait(), pause_s)

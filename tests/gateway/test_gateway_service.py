@@ -1,0 +1,215 @@
+"""The whole gateway, in process: simulated meters, SoftHSM, Mosquitto with TLS, sealed receipts."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from gateway import config
+from gateway.relay import tls_context
+from gateway.service import Gateway
+from gateway.spool import Spool
+from gridwitness.addresses import free_ports
+from gridwitness.broker import Broker
+from gridwitness.network import Network, make_network
+from gridwitness.network_commands import GATEWAY, _meter, synthetic_plan
+from gridwitness.plan import Address, Bus, BusMeter
+from hsm import filekey
+from tests.gateway.authorities import Authorities
+from tests.gateway.street import START_S, Eastron, ModbusHost, SigningMeter, StepClock
+from wire.keys import SoftSigner
+from wire.reading import SignedReading
+from wire.witness import Batch
+
+BUS_PORT, BROKER_PORT, STATUS_PORT = free_ports(3)
+SIGNER = SigningMeter("customer-1", "node-1")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
+    plan = synthetic_plan("test", 4)
+    entries = [_meter(number) for number in range(3)]
+    entries[1]["key"] = SIGNER.signer.public.text
+    meters = tuple(
+        BusMeter(entry["id"], unit, "gridwitness" if entry["key"] else "eastron-sdm630")
+        for unit, entry in enumerate(entries, 1)
+    )
+    gateway = replace(
+        plan.gateways[0],
+        status=Address("127.0.0.1", STATUS_PORT),
+        buses=(Bus("street", Address("127.0.0.1", BUS_PORT), meters, timeout_ms=150),),
+        max_wait_s=1,
+    )
+    plan = replace(
+        plan,
+        time_ms=START_S * 1000,
+        broker=Address("127.0.0.1", BROKER_PORT),
+        gateways=(gateway,),
+        meters=tuple(entries),
+        paced_time_file=Path("pace"),
+    )
+    return make_network(tmp_path_factory.mktemp("network") / "here", plan)
+
+
+@pytest.fixture
+def broker(network: Network) -> Iterator[Broker]:
+    broker = Broker(network.broker)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def settings(network: Network, tmp_path: Path) -> config.GatewayConfig:
+    return replace(config.load(network.gateway(GATEWAY)), spool=tmp_path / "spool.sqlite")
+
+
+class Validators:
+    """All validators in one MQTT client: remembers batches, answers when told to."""
+
+    def __init__(self, network: Network) -> None:
+        keys = {}
+        for name, _ in network.genesis.validators.members:
+            home = network.validator(name).parent
+            keys[name] = filekey.load(home / "key.pem", (home / "passphrase").read_bytes())
+        soft = {name: key for name, key in keys.items() if isinstance(key, SoftSigner)}
+        self.authorities = Authorities(network.genesis, soft)
+        self.batches: list[Batch] = []
+        self.answering = True
+        self._base = f"gridwitness/1/{network.genesis.topic_name}"
+        home = network.validator(next(iter(keys))).parent
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=next(iter(keys)), protocol=mqtt.MQTTv5
+        )
+        mqtt_config = config.MqttConfig(
+            "127.0.0.1",
+            BROKER_PORT,
+            network.folder / "ca/ca.pem",
+            home / "mqtt.pem",
+            home / "mqtt.key",
+        )
+        self._client.tls_set_context(tls_context(mqtt_config))
+        self._client.on_connect = self._connected
+        self._client.on_message = self._message
+
+    def __enter__(self) -> "Validators":
+        self._client.connect("127.0.0.1", BROKER_PORT)
+        self._client.loop_start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _connected(self, client: mqtt.Client, *_: Any) -> None:
+        client.subscribe(f"{self._base}/batch/+", 1)
+
+    def _message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
+        batch = Batch.open(bytes(message.payload))
+        self.batches.append(batch)
+        if self.answering:
+            self.answer(self.authorities.receipt(batch))
+
+    def answer(self, message: bytes) -> None:
+        self._client.publish(f"{self._base}/receipt/{GATEWAY}", message, 1)
+
+    def readings(self) -> dict[tuple[str, int], set[bytes]]:
+        """Contents that were witnessed, by meter and sequence."""
+        found: dict[tuple[str, int], set[bytes]] = {}
+        for batch in self.batches:
+            for encoded in batch.readings:
+                signed = SignedReading.open(encoded)
+                place = (signed.reading.meter, signed.reading.sequence)
+                found.setdefault(place, set()).add(signed.sig_hash)
+        return found
+
+
+@asynccontextmanager
+async def running(
+    settings: config.GatewayConfig, network: Network, clock: StepClock
+) -> AsyncIterator[Gateway]:
+    spool = await Spool.open(settings.spool)
+    gateway = Gateway(settings, network.genesis, clock, spool)
+    work = asyncio.ensure_future(gateway.run())
+    try:
+        yield gateway
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        await spool.close()
+
+
+async def ask(path: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", STATUS_PORT)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+async def report_where(condition: Any, at_most_s: float = 10.0) -> dict[str, Any]:
+    report: dict[str, Any] = {}
+    for _ in range(round(at_most_s / 0.02)):
+        with contextlib.suppress(OSError, ValueError):
+            report = json.loads(await ask("/status"))
+            if condition(report):
+                return report
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"this did not come: {report}")
+
+
+async def pass_interval(
+    clock: StepClock, meters: list[Eastron], signing: SigningMeter, number: int
+) -> dict[str, Any]:
+    boundary_s = START_S + 900 * number
+    clock.move_to(boundary_s - 0.001)
+    for meter in meters:
+        meter.import_kwh += 0.25
+    signing.close(boundary_s - 900, import_wh=250 * number)
+    clock.move_to(boundary_s + 0.3)
+    report = await report_where(lambda each: each["last_interval_start_s"] >= boundary_s - 900)
+    clock.move_to(boundary_s + 5)
+    return report
+
+
+def test_every_reading_is_final_once_and_then_forgotten(
+    settings: config.GatewayConfig, network: Network, broker: Broker
+) -> None:
+    meters, signing = [Eastron(), Eastron()], SigningMeter("customer-1", "node-1", SIGNER.signer)
+
+    async def day() -> dict[str, Any]:
+        clock = StepClock(START_S + 0.2)
+        units: dict[int, Any] = {1: meters[0], 2: signing, 3: meters[1]}
+        host = ModbusHost(units)
+        host.port = BUS_PORT
+        async with host, running(settings, network, clock):
+            await report_where(lambda each: each["broker"] == "connected")
+            await report_where(lambda each: each["meters"]["boundary"]["state"] == "live")
+            for number in (1, 2, 3):
+                await pass_interval(clock, meters, signing, number)
+            report = await report_where(lambda each: each["final"] == 9)
+            text = (await ask("/metrics")).decode()
+            assert 'gridwitness_gateway_readings{state="final"} 9' in text
+            return report
+
+    with Validators(network) as validators:
+        report = asyncio.run(day())
+    assert {report[name] for name in ("closed", "queued", "witnessed", "published")} == {0}
+    found = validators.readings()
+    assert len(found) == 9
+    assert {len(contents) for contents in found.values()} == {1}
+    assert report["meters"]["customer-1"] == {
+        "state": "live",
+        "last_sequence": 2,
+        "kind": "signing",
+    }
+    shutil.rmtree(settings.spool.parent)
