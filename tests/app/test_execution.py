@@ -218,3 +218,14 @@ def test_golden_the_first_blocks_of_the_village_give_the_same_roots_as_ever(rewr
     if rewrite:
         GOLDEN.write_text("\n".join(roots) + "\n")
     assert roots == GOLDEN.read_text().split()
+
+
+def test_more_batches_than_are_kept_decoded_give_the_same_results() -> None:
+    village = Village()
+    reading = village.meters["c1"].close(0, 500, 0)
+    batches = [village.batch([reading, *[b"garbage"] * 899], 0) for _ in range(15)]
+    parts = [batches[at : at + 5] for at in range(0, 15, 5)]
+    found = [names(village.execute(part, 0)) for part in (*parts, *parts)]
+    assert found[:3] == found[3:]
+    with pytest.raises(InvalidBlock, match="5000"):
+        village.execute(batches[:6], 0)

@@ -172,3 +172,15 @@ def test_settled_energy_is_that_of_the_sealed_readings_once() -> None:
 def test_a_float_register_has_the_step_of_its_value() -> None:
     kwh = {0: 1, 1: 1, 8_191: 1, 16_383: 1, 16_384: 2, 65_536: 8, 1_000_000: 63}
     assert {each: float_step_wh(each * 1000) for each in kwh} == kwh
+
+
+def test_a_flood_of_overdue_windows_is_sealed_over_several_blocks() -> None:
+    village = Village()
+    village.commit([village.batch(village.close(0).values(), 0)], 0)
+    village.commit([], 2_500)
+    assert len(village.seals) == 1 + 1_000
+    village.commit([], 2_501)
+    village.commit([], 2_502)
+    assert seals_of(village) == [(0, 0, "BALANCED")] + [
+        (slot, 0, "INCONCLUSIVE") for slot in range(1, 2_499)
+    ]
