@@ -1,0 +1,112 @@
+"""Receipts from the ledger: for a batch, to its gateway; for one reading, as a file.
+
+Decides nothing: gathers paths, header and seals from the store.
+"""
+
+import hashlib
+
+from validator.app.registry import Registry
+from validator.node.store import Store, StoredReading, StoredResult
+from wire import merkle
+from wire.answer import BatchReceipt
+from wire.block import transaction_leaves
+from wire.genesis import Genesis
+from wire.keys import PublicKey
+from wire.links import Inclusion
+from wire.reading import ORIGIN_OWN_ELEMENT, SignedReading
+from wire.receipt import Receipt, ZoneProof
+from wire.results import ReadingResult, TxResult
+from wire.witness import Batch
+
+
+def batch_receipt(store: Store, batch_id: bytes) -> BatchReceipt | None:
+    """The receipt of a batch that is on the ledger; None when it is not."""
+    result = store.result(batch_id)
+    stored = None if result is None else store.block(result.height)
+    if result is None or stored is None:
+        return None
+    results = [merkle.leaf_hash(each) for each in store.tx_results(result.height)]
+    return BatchReceipt(
+        batch_id=batch_id,
+        header=stored.block.header,
+        commit=stored.commit,
+        inclusion=Inclusion.of(transaction_leaves(stored.block.transactions), result.position),
+        tx_result=result.tx_result,
+        result_inclusion=Inclusion.of(results, result.position),
+        reading_results=result.reading_results,
+    )
+
+
+class Receipts:
+    """Makes the receipt file of a reading."""
+
+    def __init__(self, genesis: Genesis, registry: Registry, store: Store) -> None:
+        """Take where keys and blocks are."""
+        self._registry = registry
+        self._store = store
+        self._genesis = genesis
+
+    def receipt(self, meter: str, sequence: int) -> Receipt | None:
+        """The receipt of an accepted reading; None when there is none."""
+        found = self._store.reading(meter, sequence)
+        if found is None:
+            return None
+        batch, result = self._store.batch(found.batch_id), self._store.result(found.batch_id)
+        answer = batch_receipt(self._store, found.batch_id)
+        if batch is None or result is None or answer is None:
+            raise AssertionError("an accepted reading has its batch, result and block")
+        reading = batch.readings[found.position]
+        leaves = [merkle.leaf_hash(each) for each in batch.readings]
+        results = [merkle.leaf_hash(each) for each in result.reading_results]
+        return Receipt(
+            reading=reading,
+            witness=self._statement(result),
+            inclusion=Inclusion.of(leaves, found.position),
+            witness_inclusion=answer.inclusion,
+            header=answer.header,
+            commit=answer.commit,
+            changes=(),
+            zone=self._zone_proof(found, reading),
+            reading_result=result.reading_results[found.position],
+            reading_result_inclusion=Inclusion.of(results, found.position),
+            tx_result=result.tx_result,
+            tx_result_inclusion=answer.result_inclusion,
+            meter_key=self._meter_key(batch, found, result),
+            gateway_key=self._gateway_key(batch, result),
+        )
+
+    def _statement(self, result: StoredResult) -> bytes:
+        stored = self._store.block(result.height)
+        assert stored is not None
+        return stored.block.transactions[result.position]
+
+    def _meter_key(self, batch: Batch, found: StoredReading, result: StoredResult) -> PublicKey:
+        thumbprint = ReadingResult.decode(result.reading_results[found.position]).key_thumbprint
+        origin = SignedReading.open(batch.readings[found.position]).reading.origin
+        gateway = self._registry.gateways[batch.witness.statement.gateway]
+        own = self._registry.meters[found.meter].key if origin == ORIGIN_OWN_ELEMENT else None
+        public = gateway.reader_key if own is None else own
+        assert public.thumbprint == thumbprint, "the registry names the key that decided"
+        return public
+
+    def _gateway_key(self, batch: Batch, result: StoredResult) -> PublicKey:
+        public = self._registry.gateways[batch.witness.statement.gateway].witness_key
+        assert public.thumbprint == TxResult.decode(result.tx_result).witness_thumbprint
+        return public
+
+    def _zone_proof(self, found: StoredReading, reading: bytes) -> ZoneProof | None:
+        stored = self._store.seal_over(found.zone, found.start_s)
+        digest = hashlib.sha256(reading).digest()
+        if stored is None or digest not in stored.inputs:
+            return None
+        sealed_in = self._store.block(stored.height)
+        assert sealed_in is not None
+        seals = [merkle.leaf_hash(each) for each in self._store.seals_at(stored.height)]
+        inputs = [merkle.leaf_hash(each) for each in stored.inputs]
+        return ZoneProof(
+            seal=stored.seal,
+            inclusion=Inclusion.of(seals, stored.position),
+            header=sealed_in.block.header,
+            commit=sealed_in.commit,
+            reading_inclusion=Inclusion.of(inputs, stored.inputs.index(digest)),
+        )

@@ -1,0 +1,345 @@
+"""The ledger on disk: blocks, their batches and results, zone seals, and the application's rows.
+
+One SQLite file, synchronous=FULL: a block and all that follows from it is one transaction, and a
+batch is on the disk before a vote speaks for it. Decides nothing; what is stored was checked
+before.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hsm.durable import sync_folder
+from validator.app.application import Execution
+from wire import cbor
+from wire.block import Block, Commit, Header
+from wire.reading import SignedReading
+from wire.results import ACCEPTED, ReadingResult, ZoneSeal
+from wire.witness import Batch
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS blocks (
+    height INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, block BLOB NOT NULL,
+    final BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS batches (batch_id BLOB PRIMARY KEY, batch BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS results (
+    batch_id BLOB PRIMARY KEY, height INTEGER NOT NULL, position INTEGER NOT NULL,
+    tx_result BLOB NOT NULL, reading_results BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS results_by_height ON results (height, position);
+CREATE TABLE IF NOT EXISTS readings (
+    meter TEXT NOT NULL, sequence INTEGER NOT NULL, start_s INTEGER NOT NULL,
+    zone TEXT NOT NULL, batch_id BLOB NOT NULL, position INTEGER NOT NULL,
+    PRIMARY KEY (meter, sequence)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seals (
+    zone TEXT NOT NULL, start_s INTEGER NOT NULL, revision INTEGER NOT NULL,
+    end_s INTEGER NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL,
+    seal BLOB NOT NULL, inputs BLOB NOT NULL, PRIMARY KEY (zone, start_s, revision));
+CREATE INDEX IF NOT EXISTS seals_by_height ON seals (height, position);
+CREATE TABLE IF NOT EXISTS state (
+    name TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name, key))
+    WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """A final block."""
+
+    block: Block
+    """The block."""
+
+    commit: Commit
+    """The seals that this validator saw; another may hold others of the quorum."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """What became of a batch."""
+
+    height: int
+    """Block that has it."""
+
+    position: int
+    """Its place among the block's transactions."""
+
+    tx_result: bytes
+    """Encoded TxResult."""
+
+    reading_results: tuple[bytes, ...]
+    """Encoded ReadingResults, in order of the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReading:
+    """Where an accepted reading is."""
+
+    meter: str
+    """Meter id."""
+
+    sequence: int
+    """Record sequence."""
+
+    start_s: int
+    """Interval start, Unix seconds."""
+
+    zone: str
+    """Its zone."""
+
+    batch_id: bytes
+    """Batch that brought it, 32 bytes."""
+
+    position: int
+    """Its place in the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeal:
+    """A zone seal and what it used."""
+
+    height: int
+    """Block that derived it."""
+
+    position: int
+    """Its place among the block's seals."""
+
+    seal: bytes
+    """Encoded ZoneSeal."""
+
+    inputs: tuple[bytes, ...]
+    """SHA-256 of the readings that it used, in order."""
+
+
+class Store:
+    """The ledger file of one validator."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file."""
+        self._database = sqlite3.connect(path, isolation_level=None)
+        for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+            self._database.execute(f"PRAGMA {pragma}")
+        self._database.executescript(_TABLES)
+        sync_folder(path.parent)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    # Batches and blocks.
+
+    def put_batches(self, batches: Iterable[Batch]) -> None:
+        """Make batches durable; called before a vote speaks for a block that names them."""
+        rows = [(batch.batch_id, batch.encoded) for batch in batches]
+        if rows:
+            with self._transaction():
+                self._database.executemany("INSERT OR IGNORE INTO batches VALUES (?, ?)", rows)
+
+    def batch(self, batch_id: bytes) -> Batch | None:
+        """A durable batch."""
+        row = self._row("SELECT batch FROM batches WHERE batch_id = ?", batch_id)
+        return None if row is None else Batch.open(row[0])
+
+    def append(
+        self, block: Block, commit: Commit, execution: Execution, batches: Sequence[Batch]
+    ) -> None:
+        """Store a final block with everything that follows from it, in one transaction."""
+        height = block.content.height
+        with self._transaction():
+            insert = self._database.execute
+            insert(
+                "INSERT INTO blocks VALUES (?, ?, ?, ?)",
+                (height, block.digest, block.encoded, commit.encoded),
+            )
+            for position, batch in enumerate(batches):
+                insert(
+                    "INSERT OR IGNORE INTO batches VALUES (?, ?)", (batch.batch_id, batch.encoded)
+                )
+                results = execution.reading_results[position]
+                insert(
+                    "INSERT INTO results VALUES (?, ?, ?, ?, ?)",
+                    (
+                        batch.batch_id,
+                        height,
+                        position,
+                        execution.tx_results[position],
+                        cbor.encode(list(results)),
+                    ),
+                )
+                self._append_readings(batch, results)
+            self._append_seals(height, execution)
+            self._write_state(execution)
+
+    def _append_readings(self, batch: Batch, results: Sequence[bytes]) -> None:
+        for position, encoded in enumerate(results):
+            result = ReadingResult.decode(encoded)
+            if result.code == ACCEPTED:
+                reading = SignedReading.open(batch.readings[position]).reading
+                self._database.execute(
+                    "INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        reading.meter,
+                        reading.sequence,
+                        reading.interval_start_s,
+                        result.zone,
+                        batch.batch_id,
+                        position,
+                    ),
+                )
+
+    def _append_seals(self, height: int, execution: Execution) -> None:
+        for position, encoded in enumerate(execution.seals):
+            seal = ZoneSeal.decode(encoded)
+            inputs = b"".join(execution.seal_inputs[position])
+            self._database.execute(
+                "INSERT INTO seals VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(seal.zone, seal.start_s, seal.revision, seal.end_s),
+                    *(height, position, encoded, inputs),
+                ),
+            )
+
+    def _write_state(self, execution: Execution) -> None:
+        for name, row_key, value in execution.writes:
+            if value is None:
+                self._database.execute(
+                    "DELETE FROM state WHERE name = ? AND key = ?", (name, row_key)
+                )
+            else:
+                self._database.execute(
+                    "INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (name, row_key, value)
+                )
+
+    @property
+    def height(self) -> int:
+        """Height of the newest block, 0 before the first."""
+        row = self._row("SELECT max(height) FROM blocks")
+        return 0 if row is None or row[0] is None else int(row[0])
+
+    def block(self, height: int) -> StoredBlock | None:
+        """The block of a height."""
+        row = self._row("SELECT block, final FROM blocks WHERE height = ?", height)
+        return None if row is None else StoredBlock(Block.decode(row[0]), Commit.decode(row[1]))
+
+    def block_by_digest(self, digest: bytes) -> StoredBlock | None:
+        """The block of a digest."""
+        row = self._row("SELECT height FROM blocks WHERE digest = ?", digest)
+        return None if row is None else self.block(row[0])
+
+    def headers(self, first: int, last: int) -> list[tuple[Header, Commit]]:
+        """Headers of a range of heights, with the parent commit that each block carries."""
+        rows = self._database.execute(
+            "SELECT block FROM blocks WHERE height BETWEEN ? AND ? ORDER BY height", (first, last)
+        )
+        blocks = [Block.decode(row[0]) for row in rows]
+        empty = Commit(0, bytes(32), ())
+        return [
+            (each.content, Commit.decode(each.parent_commit) if each.parent_commit else empty)
+            for each in blocks
+        ]
+
+    def state_rows(self) -> list[tuple[str, bytes, bytes]]:
+        """The application's rows."""
+        return self._database.execute("SELECT name, key, value FROM state").fetchall()
+
+    # Results, readings, seals.
+
+    def result(self, batch_id: bytes) -> StoredResult | None:
+        """What became of a batch."""
+        row = self._row(
+            "SELECT height, position, tx_result, reading_results FROM results WHERE batch_id = ?",
+            batch_id,
+        )
+        if row is None:
+            return None
+        height, position, tx_result, reading_results = row
+        return StoredResult(height, position, tx_result, tuple(cbor.decode(reading_results)))
+
+    def tx_results(self, height: int) -> list[bytes]:
+        """Encoded TxResults of a block, in order."""
+        rows = self._database.execute(
+            "SELECT tx_result FROM results WHERE height = ? ORDER BY position", (height,)
+        )
+        return [row[0] for row in rows]
+
+    def reading(self, meter: str, sequence: int) -> StoredReading | None:
+        """Where an accepted reading is."""
+        row = self._row("SELECT * FROM readings WHERE meter = ? AND sequence = ?", meter, sequence)
+        return None if row is None else StoredReading(*row)
+
+    def readings(self, meter: str, after: int, most: int) -> list[StoredReading]:
+        """Accepted readings of a meter with a sequence above `after`, ascending."""
+        rows = self._database.execute(
+            "SELECT * FROM readings WHERE meter = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+            (meter, after, most),
+        )
+        return [StoredReading(*row) for row in rows]
+
+    def reading_count(self) -> int:
+        """Accepted readings on the ledger."""
+        row = self._row("SELECT count(*) FROM readings")
+        return 0 if row is None else int(row[0])
+
+    def seal_over(self, zone: str, start_s: int) -> StoredSeal | None:
+        """The newest seal of the window that has this time in it."""
+        row = self._row(
+            "SELECT height, position, seal, inputs FROM seals"
+            " WHERE zone = ? AND start_s <= ? AND end_s > ?"
+            " ORDER BY height DESC, revision DESC LIMIT 1",
+            *(zone, start_s, start_s),
+        )
+        return None if row is None else _stored_seal(row)
+
+    def seals(self, zone: str, after_s: int, most: int) -> list[StoredSeal]:
+        """The newest seal of each window of a zone that starts after a time, ascending."""
+        rows = self._database.execute(
+            "SELECT height, position, seal, inputs, max(revision) FROM seals"
+            " WHERE zone = ? AND start_s > ? GROUP BY start_s ORDER BY start_s LIMIT ?",
+            (zone, after_s, most),
+        )
+        return [_stored_seal(row[:4]) for row in rows]
+
+    def seals_at(self, height: int) -> list[bytes]:
+        """Encoded ZoneSeals that a block derived, in order."""
+        rows = self._database.execute(
+            "SELECT seal FROM seals WHERE height = ? ORDER BY position", (height,)
+        )
+        return [row[0] for row in rows]
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 over all blocks and the state: equal on validators that agree, 32 bytes."""
+        digest = hashlib.sha256()
+        for query in (
+            "SELECT height, block FROM blocks ORDER BY height",
+            "SELECT name || '/' || hex(key), value FROM state ORDER BY name, key",
+        ):
+            for name, content in self._database.execute(query):
+                digest.update(cbor.encode([name, content]))
+        return digest.digest()
+
+    def _row(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        found: tuple[Any, ...] | None = self._database.execute(query, values).fetchone()
+        return found
+
+    def _transaction(self) -> "_Transaction":
+        return _Transaction(self._database)
+
+
+class _Transaction:
+    """All or nothing."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._database.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _stored_seal(row: Sequence[Any]) -> StoredSeal:
+    height, position, seal, inputs = row
+    hashes = tuple(inputs[at : at + 32] for at in range(0, len(inputs), 32))
+    return StoredSeal(int(height), int(position), seal, hashes)

@@ -1,0 +1,72 @@
+"""Which signatures stand: asked by the rules, checked beforehand in a thread.
+
+Decides nothing about keys: it remembers the outcome of strict verification, bounded, so that a
+block's execution finds every signature already checked.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from threading import Lock
+
+from validator.app.registry import Registry
+from wire.errors import Refused
+from wire.keys import PublicKey
+from wire.reading import SignedReading
+from wire.witness import Batch
+
+KEPT = 50_000
+"""Outcomes remembered; a block has at most 5,000 readings."""
+
+
+class Book:
+    """A bounded memory of signature checks. Safe to use from threads."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._known: OrderedDict[tuple[bytes, bytes, bytes], bool] = OrderedDict()
+        self._lock = Lock()
+        self.checked = 0
+        """Signatures checked, for metrics."""
+
+    def stands(self, public: PublicKey, message: bytes, signature: bytes) -> bool:
+        """Tell whether this is the key's strict signature over the message."""
+        asked = (public.raw, message, signature)
+        with self._lock:
+            known = self._known.get(asked)
+            if known is not None:
+                return known
+        try:
+            public.verify(message, signature)
+            outcome = True
+        except Refused:
+            outcome = False
+        with self._lock:
+            self.checked += 1
+            self._known[asked] = outcome
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        return outcome
+
+
+def keys_by_kid(registry: Registry) -> dict[bytes, PublicKey]:
+    """All keys that may have signed a reading or a statement."""
+    keys = [each.key for each in registry.meters.values() if each.key is not None]
+    for gateway in registry.gateways.values():
+        keys += [gateway.witness_key, gateway.reader_key]
+    return {public.kid: public for public in keys}
+
+
+def check_beforehand(book: Book, keys: dict[bytes, PublicKey], batch: Batch) -> None:
+    """Check a batch's signatures, so that `Book.stands` knows them; for a worker thread."""
+    for signed in _signed(batch):
+        public = keys.get(signed.kid)
+        if public is not None:
+            book.stands(public, signed.cose.sig_structure, signed.cose.signature)
+
+
+def _signed(batch: Batch) -> Iterable[SignedReading]:
+    for encoded in batch.readings:
+        try:
+            yield SignedReading.open(encoded)
+        except Refused:
+            continue  # The rules give it its reason code.
