@@ -72,8 +72,14 @@ check_without_dpkg() {
         stop "this is no Debian: install Mosquitto 2 and SoftHSM 2 yourself, then run this again."
 }
 
+# False as well when the checkout was moved or the system's Python replaced: both break a venv.
+venv_is_ours() {
+    [[ $(.venv/bin/python -VV 2>/dev/null) == "$("$PYTHON" -VV)" ]] &&
+        [[ $(.venv/bin/pip --version 2>/dev/null) == *" $PWD/.venv/"* ]]
+}
+
 install_python_packages() {
-    [[ -x .venv/bin/pip ]] || { say "making .venv"; "$PYTHON" -m venv .venv; }
+    venv_is_ours || { say "making .venv"; "$PYTHON" -m venv --clear .venv; }
     say "installing Python packages into .venv, 1 of 3: gateway, validator, provision"
     pip_install pip
     pip_install -e '.[gateway,validator,provision]'
