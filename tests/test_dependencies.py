@@ -16,6 +16,7 @@ EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 DEV: list[str] = PROJECT["dependency-groups"]["dev"]
 BASE: list[str] = PROJECT["project"]["dependencies"]
 OURS = {"wire", "device", "hsm", "gateway", "validator", "hwsim", "gridwitness", "meter"}
+BOARD_MODULES = {"machine", "micropython", "vfs"}  # Only inside MicroPython.
 
 # Which extras a room may count on. `hsm` comes with each program that signs.
 ROOM_EXTRAS = {
@@ -43,7 +44,7 @@ def imported(folder: Path) -> set[str]:
             elif isinstance(node, ast.Import):
                 names |= {alias.name.split(".")[0] for alias in node.names}
     installed = packages_distributions()
-    third_party = names - OURS - sys.stdlib_module_names
+    third_party = names - OURS - BOARD_MODULES - sys.stdlib_module_names
     return {distribution(installed.get(name, [name])[0]) for name in third_party}
 
 
