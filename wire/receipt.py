@@ -16,7 +16,7 @@ from wire.keys import PublicKey
 from wire.light import LightClient, SetChange
 from wire.links import BrokenLink, Inclusion, link, sealed_header
 from wire.reading import Reading, SignedReading
-from wire.results import ACCEPTED, REASONS, ReadingResult, TxResult, ZoneSeal
+from wire.results import ACCEPTED, LATE, REASONS, ReadingResult, TxResult, ZoneSeal
 from wire.witness import SignedWitness, WitnessStatement
 
 
@@ -233,7 +233,7 @@ class Receipt:
             )
         if result.reading_hash != hashlib.sha256(self.reading).digest():
             raise BrokenLink("reading", "the authorities decided about another reading")
-        if result.code != ACCEPTED:
+        if result.code not in (ACCEPTED, LATE):
             reason = REASONS.get(result.code)
             words = f"code {result.code}" if reason is None else f"{reason.name}: {reason.words}"
             raise BrokenLink("reading", f"the authorities refused this reading ({words})")

@@ -263,6 +263,13 @@ class Store:
         )
         return [row[0] for row in rows]
 
+    def batch_ids(self, height: int) -> list[bytes]:
+        """Ids of a block's batches, in order."""
+        rows = self._database.execute(
+            "SELECT batch_id FROM results WHERE height = ? ORDER BY position", (height,)
+        )
+        return [row[0] for row in rows]
+
     def reading(self, meter: str, sequence: int) -> StoredReading | None:
         """Where an accepted reading is."""
         row = self._row("SELECT * FROM readings WHERE meter = ? AND sequence = ?", meter, sequence)

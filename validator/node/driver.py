@@ -1,0 +1,417 @@
+"""Executes what the consensus machine asks for, in order, and keeps the ledger going.
+
+Decides when it is time for a block (something waits, or an empty block is due), what a restart
+takes back from the sign-state, and which messages are for later. What a vote means the machine
+decides; what a block may hold, the application; who the peers are, the mesh.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import structlog
+
+from hsm.signstate import DoubleSign, VoteSigner
+from validator.app.application import Application
+from validator.consensus import effects as do
+from validator.consensus.machine import Machine
+from validator.consensus.messages import (
+    Message,
+    PreparedCertificate,
+    decode_message,
+    encode_message,
+    open_message,
+)
+from validator.consensus.proposer import Decided, order, window
+from validator.consensus.timeouts import Timeouts
+from validator.node.candidate import Blocks, Candidate, Tip, batch_ids, decode_block
+from validator.node.fetching import Fetching
+from validator.node.mempool import Mempool
+from validator.node.store import Store
+from wire import cbor, fields
+from wire.block import Block, Commit, verify_commit
+from wire.errors import Malformed, Refused, Unavailable
+from wire.genesis import Genesis
+from wire.witness import Batch
+
+MOST_EARLY = 64
+"""Messages of the next height kept until it begins; the newest stay."""
+
+SIGN_AGAIN_S = 0.5
+
+_log = structlog.get_logger()
+
+
+class NetworkClock(Protocol):
+    """Tells network time."""
+
+    def now_ms(self) -> int:
+        """Network time, Unix milliseconds."""
+        ...
+
+
+class Speaker(Protocol):
+    """Where one's own messages go."""
+
+    def broadcast(self, frame: list[Any], *, urgent: bool = False) -> None:
+        """Queue a frame for all peers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What is agreed on, and what checks it."""
+
+    genesis: Genesis
+    """The beginning."""
+
+    store: Store
+    """Blocks on disk."""
+
+    application: Application
+    """The rules and their state, as of the newest block."""
+
+    blocks: Blocks
+    """Makes and checks blocks."""
+
+
+class Driver:
+    """One validator's agreement, from block to block."""
+
+    def __init__(
+        self,
+        me: str,
+        ledger: Ledger,
+        mempool: Mempool,
+        signer: VoteSigner,
+        clock: NetworkClock,
+    ) -> None:
+        """Take the parts; `begin` starts."""
+        genesis = ledger.genesis
+        self.me = me
+        self.mempool = mempool
+        self.store = ledger.store
+        self.halted = ""
+        """Why this validator has stopped speaking; empty while it goes on."""
+        self.round = 0
+        self.evidence: list[bytes] = []
+        self.on_final: Callable[[Candidate], None] = lambda _: None
+        self._genesis = genesis
+        self._application = ledger.application
+        self._blocks = ledger.blocks
+        self._signer = signer
+        self._clock = clock
+        parameters = genesis.parameters
+        self._timeouts = Timeouts(
+            parameters.get("round_timeout_ms", 2_000),
+            parameters.get("round_timeout_cap_ms", 30_000),
+        )
+        self._interval_s = parameters.get("block_interval_ms", 4_000) / 1000
+        self._empty_s = parameters.get("empty_block_interval_ms", 60_000) / 1000
+        self._speaker: Speaker | None = None
+        self._fetching: Fetching | None = None
+        self._candidates: dict[bytes, Candidate] = {}
+        self._early: list[Message] = []
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_block_s = time.monotonic()
+        self.tip = self._stored_tip()
+        self.machine = self._machine()
+
+    def begin(self, speaker: Speaker, fetching: Fetching) -> None:
+        """Start agreeing on the next height."""
+        self._speaker, self._fetching = speaker, fetching
+        self._begin_height()
+
+    def stop(self) -> None:
+        """End timers and work in hand."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    # From height to height.
+
+    def _stored_tip(self) -> Tip:
+        stored = self.store.block(self.store.height)
+        if stored is None:
+            return Tip.genesis(self._genesis)
+        return Tip.of(stored.block, stored.commit)
+
+    def _machine(self) -> Machine:
+        height = self.tip.height + 1
+        members = self._blocks.validators
+        leaders = order(members, self.tip.proposer, self._history())
+        return Machine(self.me, height, members, leaders, self._timeouts)
+
+    def _history(self) -> list[Decided]:
+        """What committed blocks with canonical commits say of validators (rule R1).
+
+        A block's canonical commit is the one that the next block carries. Failed are the leaders
+        that stood before its proposer in the plain rotation, as many as rounds were lost.
+        """
+        members = self._blocks.validators
+        last = self.tip.height
+        found = self.store.headers(max(1, last - window(members) - 1), last)
+        history = []
+        for (before, _), (header, _), (_, commit) in zip(found, found[1:], found[2:], strict=False):
+            leaders = order(members, before.proposer, ())
+            failed = tuple(leaders[: min(commit.round, len(leaders))])
+            sealers = frozenset(members.ids[index] for index, _ in commit.seals)
+            history.append(Decided(header.proposer, failed, sealers))
+        return history
+
+    def _begin_height(self) -> None:
+        self.machine = self._machine()
+        self.round = 0
+        self._candidates.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._do(self.machine.restore(self._said()))
+        self.nudge()
+        early, self._early = self._early, []
+        for message in early:
+            self.receive(message)
+
+    def _said(self) -> list[tuple[Message, PreparedCertificate | None]]:
+        """What one's key has signed at this height before a restart."""
+        said = []
+        for slot in self._signer.slots(self.machine.height):
+            message_bytes, certificate = fields.items(cbor.decode(slot.attachment), "slot", 2)
+            message = decode_message(message_bytes)
+            signature = slot.signature or self._signer.sign(
+                slot.height, slot.round, slot.kind, slot.message, slot.attachment
+            )
+            kept = PreparedCertificate.decode(certificate) if certificate else None
+            said.append((replace(message, signature=signature), kept))
+        return said
+
+    def nudge(self) -> None:
+        """Something may be waiting: see when the next block is due."""
+        now_s = time.monotonic()
+        waits = self._interval_s if len(self.mempool) else self._empty_s
+        delay_s = max(0.0, self._last_block_s + waits - now_s)
+        self._set_timer("block", delay_s, do.BlockTimer(self.machine.height))
+
+    # Events in.
+
+    def receive_bytes(self, data: bytes) -> None:
+        """Take a peer's message; raises Refused when it is none of a validator's."""
+        message = open_message(data, self._genesis.network, self._blocks.validators)
+        self.receive(message)
+
+    def receive(self, message: Message) -> None:
+        """Take a verified message, now or when its height begins."""
+        if message.height == self.machine.height:
+            self._step(do.Received(message))
+        elif message.height == self.machine.height + 1:
+            self._early = [*self._early[-MOST_EARLY + 1 :], message]
+
+    def _step(self, event: do.Event) -> None:
+        self._do(self.machine.step(event))
+
+    def _set_timer(self, name: str, delay_s: float, event: do.Event) -> None:
+        known = self._timers.get(name)
+        if known is not None:
+            known.cancel()
+        self._timers[name] = asyncio.get_running_loop().call_later(delay_s, self._step, event)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # Our own fault, or a disk's: this validator stops speaking rather than guess.
+            self.halted = repr(task.exception())
+            _log.error("halted", reason=self.halted)
+            self.stop()
+
+    # Effects out.
+
+    def _do(self, wanted: Sequence[do.Effect]) -> None:
+        machine = self.machine
+        for effect in wanted:
+            if self.machine is not machine:
+                return
+            self._execute(effect)
+
+    def _execute(self, effect: do.Effect) -> None:
+        match effect:
+            case do.Speak():
+                self._speak(effect)
+            case do.Resend(message):
+                self._broadcast(message)
+            case do.SetTimer(kind, height, round_number, delay_ms):
+                self.round = round_number
+                timeout = do.Timeout(kind, height, round_number)
+                self._set_timer(kind, delay_ms / 1000, timeout)
+            case do.Trace(rule, words):
+                _log.debug("consensus", rule=rule, height=self.machine.height, words=words)
+            case do.Report(evidence):
+                _log.warning("evidence", kind=evidence.kind, against=evidence.sender)
+                self.evidence = [*self.evidence[-99:], evidence.encoded]
+            case _:
+                self._work(effect)
+
+    def _work(self, effect: do.Effect) -> None:
+        match effect:
+            case do.BuildBlock(_, round_number):
+                self._build(round_number)
+            case do.CheckBlock(digest, block, proposer):
+                self._spawn(self._check(digest, block, proposer))
+            case do.FetchBlock(digest, holders):
+                self._spawn(self._fetch_block(digest, holders))
+            case do.Commit(digest, block, commit):
+                self._spawn(self._commit(digest, block, commit))
+
+    def _speak(self, effect: do.Speak) -> None:
+        message, certificate = effect.message, effect.certificate
+        kept = certificate.encoded if certificate is not None else b""
+        try:
+            signature = self._signer.sign(
+                message.height,
+                message.round,
+                message.kind,
+                message.signed_bytes(self._genesis.network),
+                cbor.encode([encode_message(message), kept]),
+            )
+        except DoubleSign as reason:
+            _log.warning("not signed", kind=message.kind, reason=str(reason))
+            return
+        except Unavailable as reason:
+            _log.warning("key away", reason=str(reason))
+            asyncio.get_running_loop().call_later(
+                SIGN_AGAIN_S, self._speak_again, self.machine, effect
+            )
+            return
+        signed = replace(message, signature=signature)
+        self._broadcast(signed)
+        self._step(do.Spoken(signed))
+
+    def _speak_again(self, machine: Machine, effect: do.Speak) -> None:
+        if machine is self.machine and effect.message.round == machine.round:
+            self._speak(effect)
+
+    def _broadcast(self, message: Message) -> None:
+        if self._speaker is not None:
+            self._speaker.broadcast(["consensus", encode_message(message)], urgent=True)
+
+    # Blocks.
+
+    def _build(self, round_number: int) -> None:
+        candidate = self._blocks.make(
+            self.me, self.tip, self._clock.now_ms(), self.mempool.waiting()
+        )
+        self.store.put_batches(candidate.batches)
+        digest = candidate.block.digest
+        self._candidates[digest] = candidate
+        self._step(do.BlockBuilt(round_number, digest, candidate.block.encoded))
+
+    async def _check(self, digest: bytes, data: bytes, proposer: str) -> None:
+        machine, tip = self.machine, self.tip
+        try:
+            block = decode_block(data, digest)
+            self._check_new(block, proposer)
+            candidate = await self._candidate(tip, block, (proposer,))
+            self.store.put_batches(candidate.batches)
+            self._candidates[digest] = candidate
+            valid = True
+        except Refused as reason:
+            _log.warning("block refused", height=machine.height, by=proposer, reason=str(reason))
+            valid = False
+        except Unavailable as reason:
+            _log.warning("block not checked", height=machine.height, reason=str(reason))
+            return
+        if machine is self.machine:
+            self._step(do.BlockChecked(digest, valid))
+
+    def _check_new(self, block: Block, proposer: str) -> None:
+        if block.content.proposer != proposer:
+            raise Malformed("the header names another proposer")
+        self._blocks.check_time(block, self._clock.now_ms())
+
+    async def _candidate(self, tip: Tip, block: Block, holders: Sequence[str]) -> Candidate:
+        """Get the batches that a block names, then check it by execution; raises Refused."""
+        assert self._fetching is not None
+        batches = [await self._batch(each, holders) for each in batch_ids(block)]
+        await self._fetching.check_signatures(batches)
+        if tip is not self.tip:
+            raise Malformed("the ledger has gone on meanwhile")
+        return self._blocks.check(tip, block, batches)
+
+    async def _batch(self, batch_id: bytes, holders: Sequence[str]) -> Batch:
+        assert self._fetching is not None
+        known = self.mempool.get(batch_id) or self.store.batch(batch_id)
+        return known or await self._fetching.batch(batch_id, holders)
+
+    async def _fetch_block(self, digest: bytes, holders: Sequence[str]) -> None:
+        assert self._fetching is not None
+        machine = self.machine
+        try:
+            block = await self._fetching.block(digest, holders)
+        except Unavailable as reason:
+            _log.warning("block not fetched", height=machine.height, reason=str(reason))
+            return
+        if machine is self.machine:
+            self._step(do.BlockFetched(digest, block.encoded))
+
+    def proposed(self, digest: bytes) -> bytes | None:
+        """A block of the present height or of the ledger, for a peer that asks."""
+        candidate = self._candidates.get(digest)
+        if candidate is not None:
+            return candidate.block.encoded
+        stored = self.store.block_by_digest(digest)
+        return None if stored is None else stored.block.encoded
+
+    async def _commit(self, digest: bytes, data: bytes, commit: Commit) -> None:
+        tip = self.tip
+        candidate = self._candidates.get(digest)
+        while candidate is None and tip is self.tip:
+            holders = [self._blocks.validators.ids[index] for index, _ in commit.seals]
+            try:
+                candidate = await self._candidate(tip, decode_block(data, digest), holders)
+            except Unavailable as reason:
+                _log.warning("final block waits", reason=str(reason))
+        if candidate is not None and tip is self.tip:
+            self._append(candidate, commit)
+
+    async def apply(
+        self, block: Block, commit: Commit, batches: Sequence[Batch], source: str
+    ) -> None:
+        """R11: take the next final block from a peer; raises Refused when it is not final."""
+        tip = self.tip
+        if block.content.height != tip.height + 1:
+            return
+        if commit.digest != block.digest or block.content.parent != tip.digest:
+            raise Malformed("not the block that follows")
+        members = self._blocks.validators
+        verify_commit(commit, members, self._genesis.network, block.content.height)
+        for batch in batches:
+            self.mempool.add(batch)
+        candidate = await self._candidate(tip, block, (source,))
+        if tip is self.tip:
+            self._append(candidate, commit)
+
+    def _append(self, candidate: Candidate, commit: Commit) -> None:
+        """R12: make a block real, on disk first, and begin the next height."""
+        self.store.append(candidate.block, commit, candidate.execution, candidate.batches)
+        self._application.commit(candidate.execution)
+        for batch in candidate.batches:
+            self.mempool.remove(batch.batch_id)
+        self.tip = Tip.of(candidate.block, commit)
+        self._last_block_s = time.monotonic()
+        _log.info(
+            "final",
+            height=self.tip.height,
+            round=commit.round,
+            batches=len(candidate.batches),
+            seals=len(candidate.execution.seals),
+        )
+        self.on_final(candidate)
+        self._begin_height()

@@ -1,0 +1,107 @@
+"""Asking peers: for a batch, a block by digest, and the blocks that one has missed.
+
+Decides whom to ask next and when to give up; checks that an answer is what was asked for. Serves
+what others ask for from the store. A peer that sends what was not asked for is ignored.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from validator.node.candidate import decode_block
+from wire import fields
+from wire.block import Block, Commit
+from wire.errors import Refused, Unavailable
+from wire.witness import Batch
+
+ANSWER_S = 1.0
+ROUNDS = 10
+
+_log = structlog.get_logger()
+
+Found = TypeVar("Found")
+
+
+class Links(Protocol):
+    """How peers are reached."""
+
+    @property
+    def connected(self) -> list[str]:
+        """Peers that are connected now."""
+        ...
+
+    def send(self, peer: str, frame: list[Any], *, urgent: bool = False) -> None:
+        """Queue a frame for one peer."""
+        ...
+
+
+class Fetching:
+    """Questions that wait for an answer, by what was asked for."""
+
+    def __init__(self, links: Links, check: Callable[[Sequence[Batch]], Awaitable[None]]) -> None:
+        """Take the mesh, and who checks a batch's signatures beforehand."""
+        self._links = links
+        self.check_signatures = check
+        self._waiting: dict[tuple[str, bytes], asyncio.Future[bytes]] = {}
+
+    async def batch(self, batch_id: bytes, holders: Sequence[str]) -> Batch:
+        """Get a batch by its id; raises Unavailable when nobody has it."""
+
+        def read(data: bytes) -> Batch:
+            batch = Batch.open(data)
+            if batch.batch_id != batch_id:
+                raise Unavailable("another batch than the one that was asked for")
+            return batch
+
+        return await self._ask("batch", batch_id, holders, read)
+
+    async def block(self, digest: bytes, holders: Sequence[str]) -> Block:
+        """Get a block by its digest; raises Unavailable when nobody has it."""
+        return await self._ask("block", digest, holders, lambda data: decode_block(data, digest))
+
+    def answered(self, kind: str, name: bytes, data: bytes) -> None:
+        """A peer has answered; nothing happens when nobody asked."""
+        future = self._waiting.get((kind, name))
+        if future is not None and not future.done():
+            future.set_result(data)
+
+    async def _ask(
+        self, kind: str, name: bytes, holders: Sequence[str], read: Callable[[bytes], Found]
+    ) -> Found:
+        """Ask the holders, then everyone, one after the other."""
+        for attempt in range(ROUNDS):
+            others = [peer for peer in self._links.connected if peer not in holders]
+            for peer in (*holders, *others):
+                found = await self._ask_one(kind, name, peer, read)
+                if found is not None:
+                    return found
+            # Nobody is connected, or nobody has it yet: a batch may still be on its way by MQTT.
+            await asyncio.sleep(ANSWER_S / 10 * (attempt + 1))
+        raise Unavailable(f"no peer has {kind} {name.hex()[:8]}")
+
+    async def _ask_one(
+        self, kind: str, name: bytes, peer: str, read: Callable[[bytes], Found]
+    ) -> Found | None:
+        if peer not in self._links.connected:
+            return None
+        future = self._waiting.setdefault((kind, name), asyncio.get_running_loop().create_future())
+        self._links.send(peer, [f"get-{kind}", name], urgent=True)
+        try:
+            return read(await asyncio.wait_for(asyncio.shield(future), ANSWER_S))
+        except TimeoutError:
+            return None
+        except (Refused, Unavailable) as reason:
+            _log.warning("wrong answer", peer=peer, reason=str(reason))
+            return None
+        finally:
+            if future.done():
+                self._waiting.pop((kind, name), None)
+
+
+def read_final(frame: Sequence[Any]) -> tuple[Block, Commit, list[Batch]]:
+    """Read the final block that a peer sends: block, commit, batches; raises Refused."""
+    _, block, commit, batches = fields.items(list(frame), "final block", 4)
+    opened = [Batch.open(fields.blob(each, "batch")) for each in fields.items(batches, "batches")]
+    return Block.decode(fields.blob(block, "block")), Commit.from_items(commit), opened
