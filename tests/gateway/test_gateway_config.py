@@ -1,0 +1,77 @@
+"""The configuration is refused whole, by name, before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway import config
+from gateway.config import BadConfiguration
+from gateway.registered import registration
+from tests.gateway.world import GOOD, make_genesis
+
+
+def load(tmp_path: Path, text: str) -> config.GatewayConfig:
+    path = tmp_path / "gateway.toml"
+    path.write_text(text)
+    return config.load(path)
+
+
+def test_paths_are_relative_to_the_files_folder(tmp_path: Path) -> None:
+    found = load(tmp_path, GOOD)
+    assert found.spool == tmp_path / "spool.sqlite"
+    assert found.mqtt.ca == tmp_path / "ca.pem"
+    assert found.paced_time_file is None
+    assert found.buses[0].meters[0].unit == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('id = "gw-1"', 'id = "gw-1"\ncolour = "red"', "unknown keys: colour"),
+        ("max_wait_s = 60", 'max_wait_s = 60\nmode = "x"', "unknown keys: mode"),
+        ("max_wait_s = 60", 'max_wait_s = "60"', "max_wait_s needs a value of type int"),
+        ("max_readings = 500", "max_readings = 5000", "max_readings is 5000; it can be 1 to 1000"),
+        ('status = "127.0.0.1:1"', 'status = "1"', "host:port"),
+        ('kind = "tcp"', 'kind = "usb"', "it can be rtu or tcp"),
+        ("unit = 2", "unit = 1", "unit 1 stands twice"),
+        ("unit = 2", "unit = 300", "it can be 1 to 247"),
+        ('id = "m2"', 'id = "m1"', "meter m1 stands twice"),
+        ("[place]", "[plaice]", "place"),
+        ('name = "b"', "name = true", "type str"),
+        ("[batches]", "[[batches]]", "not a table"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, before: str, after: str, words: str) -> None:
+    assert before in GOOD
+    with pytest.raises(BadConfiguration, match=words.replace("[", r"\[")):
+        load(tmp_path, GOOD.replace(before, after, 1))
+
+
+def test_text_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfiguration, match="not TOML"):
+        load(tmp_path, "id = ")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('id = "m2"', 'id = "stranger"', "meter stranger is not in the genesis registry"),
+        ('id = "gw-1"', 'id = "gw-9"', "gateway gw-9 is not in the genesis registry"),
+        ('template = "eastron-sdm630"', 'template = "gridwitness"', "m1 cannot sign"),
+        ('template = "gridwitness"', 'template = "eastron-sdm120"', "m2 signs"),
+        ('template = "eastron-sdm630"', 'template = "abacus"', "no template 'abacus'"),
+    ],
+)
+def test_configuration_and_registry_must_agree(
+    tmp_path: Path, before: str, after: str, words: str
+) -> None:
+    settings = load(tmp_path, GOOD.replace(before, after, 1))
+    with pytest.raises(Exception, match=words) as caught:
+        registration(settings, make_genesis().genesis)
+    assert type(caught.value).__name__ in ("BadConfiguration", "UnknownTemplate")
+
+
+def test_a_meter_of_another_reader_is_not_polled(tmp_path: Path) -> None:
+    world = make_genesis(reader="gw-2")
+    with pytest.raises(BadConfiguration, match="registered to be read by gw-2"):
+        registration(load(tmp_path, GOOD), world.genesis)
