@@ -115,7 +115,7 @@ class Broker:
     def _on_message(self, _: mqtt.Client, __: object, message: mqtt.MQTTMessage) -> None:
         # RuntimeError: the loop has been closed while the thread was ending.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._take, message.topic, message.payload)
+            self._loop.call_soon_threadsafe(self._take, message.topic, bytes(message.payload))
 
     def _take(self, topic: str, payload: bytes) -> None:
         if self.arrived.full():

@@ -1,0 +1,183 @@
+"""The validator's configuration: one TOML file, checked whole before anything starts.
+
+Decides which keys there are and their types, and that every path is relative to the file's folder.
+Who is a validator and which parameters rule comes from the genesis file, never from here.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wire.errors import Refused
+
+T = TypeVar("T")
+
+
+class BadConfiguration(Refused):
+    """The configuration file says something that the validator cannot do."""
+
+    code = "bad-configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens."""
+
+    host: str
+    """Name or IP address."""
+
+    port: int
+    """TCP port."""
+
+    def __str__(self) -> str:
+        """As address records write it, `host:port`."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class MqttConfig:
+    """The broker and how to enter it."""
+
+    host: str
+    """Name or IP address."""
+
+    port: int
+    """TLS port."""
+
+    ca: Path
+    """Certificate of who vouches for the broker, PEM."""
+
+    certificate: Path
+    """The validator's client certificate, PEM; its common name is the validator's id."""
+
+    key: Path
+    """The certificate's private key, PEM."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorConfig:
+    """All that one validator needs to know of its surroundings."""
+
+    id: str
+    """Registered id, `val-…`."""
+
+    genesis: Path
+    """The network's genesis file."""
+
+    peers: Path
+    """Signed address records of the validators."""
+
+    data: Path
+    """Folder of ledger and sign-state."""
+
+    key: Path
+    """The signing key, encrypted PEM."""
+
+    passphrase_file: Path
+    """What opens the key."""
+
+    tls_certificate: Path
+    """Shown to other validators, PEM."""
+
+    tls_key: Path
+    """The certificate's private key, PEM."""
+
+    listen: Address
+    """Where other validators connect."""
+
+    api: Address
+    """Where the HTTP API is served; loopback."""
+
+    paced_time_file: Path | None
+    """Set in demos and tests whose genesis allows it."""
+
+    mqtt: MqttConfig
+    """Broker."""
+
+
+class _Table:
+    """One TOML table whose keys are taken one by one, so that what is left over is unknown."""
+
+    def __init__(self, content: Any, name: str, folder: Path) -> None:
+        if not isinstance(content, dict):
+            raise BadConfiguration(f"{name}: not a table")
+        self._left = dict(content)
+        self._name = name
+        self._folder = folder
+
+    def take(self, key: str, kind: type[T]) -> T:
+        """A value of exactly that type."""
+        value = self._left.pop(key, None)
+        if type(value) is not kind:
+            raise BadConfiguration(f"{self._name}: {key} needs a value of type {kind.__name__}")
+        return value
+
+    def path(self, key: str) -> Path:
+        """A path, relative to the file's folder."""
+        text = self.take(key, str)
+        if not text:
+            raise BadConfiguration(f"{self._name}: {key} is empty; it names a file")
+        return self._folder / text
+
+    def optional_path(self, key: str) -> Path | None:
+        """A path, or None when the key is absent or empty."""
+        text = self.take(key, str) if key in self._left else ""
+        return self._folder / text if text else None
+
+    def address(self, key: str) -> Address:
+        """A `host:port`."""
+        host, _, port = self.take(key, str).rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise BadConfiguration(f"{self._name}: {key} needs the form host:port")
+        return Address(host, int(port))
+
+    def mqtt(self, key: str) -> MqttConfig:
+        """The broker's table."""
+        table = _Table(self._left.pop(key, None), f"{self._name}[{key}]", self._folder)
+        mqtt = MqttConfig(
+            table.take("host", str),
+            table.take("port", int),
+            table.path("ca"),
+            table.path("certificate"),
+            table.path("key"),
+        )
+        if not 0 < mqtt.port < 65_536:
+            raise BadConfiguration(f"{self._name}[{key}]: port is not a TCP port")
+        table.end()
+        return mqtt
+
+    def end(self) -> None:
+        """Refuse what nobody asked for."""
+        if self._left:
+            raise BadConfiguration(f"{self._name}: unknown keys: {', '.join(sorted(self._left))}")
+
+
+def load(path: Path) -> ValidatorConfig:
+    """Read and check a configuration file.
+
+    Raises:
+        BadConfiguration: what is wrong, in words.
+        OSError: there is no such file.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+        raise BadConfiguration(f"{path}: not TOML: {reason}") from None
+    top = _Table(content, path.name, path.resolve().parent)
+    config = ValidatorConfig(
+        id=top.take("id", str),
+        genesis=top.path("genesis"),
+        peers=top.path("peers"),
+        data=top.path("data"),
+        key=top.path("key"),
+        passphrase_file=top.path("passphrase_file"),
+        tls_certificate=top.path("tls_certificate"),
+        tls_key=top.path("tls_key"),
+        listen=top.address("listen"),
+        api=top.address("api"),
+        paced_time_file=top.optional_path("paced_time_file"),
+        mqtt=top.mqtt("mqtt"),
+    )
+    top.end()
+    return config

@@ -1,0 +1,134 @@
+"""One validator: its parts put together, started, and ended in order.
+
+Decides nothing but the order: key and sign-state, ledger and application, mesh, broker, API.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from hsm import filekey
+from hsm.signstate import SignState, VoteSigner
+from validator.api.server import serve
+from validator.app.application import Application
+from validator.config import ValidatorConfig
+from validator.node.candidate import Blocks, Candidate
+from validator.node.driver import Driver, Ledger, NetworkClock
+from validator.node.exchange import Exchange
+from validator.node.fetching import Fetching
+from validator.node.ingest import Broker, BrokerAccess, Ingest, batch_topic
+from validator.node.mempool import Mempool
+from validator.node.peers import Mesh, load_peers
+from validator.node.store import Store
+from validator.node.verification import Book, check_beforehand, keys_by_kid
+from wire.errors import Malformed, Unavailable
+from wire.genesis import Genesis
+from wire.witness import Batch
+
+_log = structlog.get_logger()
+
+
+class Validator:
+    """The parts of one running validator."""
+
+    def __init__(self, config: ValidatorConfig, genesis: Genesis, clock: NetworkClock) -> None:
+        """Open key, sign-state and ledger.
+
+        Raises:
+            Refused: configuration, key or genesis do not fit.
+            Unavailable: a file cannot be read now.
+        """
+        self.config = config
+        self.genesis = genesis
+        self.key = filekey.load(config.key, _passphrase(config))
+        if genesis.validators.key(config.id) != self.key.public:
+            raise Malformed(f"the key of {config.id} is not the one in the genesis file")
+        config.data.mkdir(mode=0o700, exist_ok=True)
+        self.state = SignState(config.data / "signstate.sqlite")
+        self.store = Store(config.data / "ledger.sqlite")
+        self.application = Application(genesis)
+        self.application.restore(self.store.state_rows())
+        self.book = Book()
+        self.mempool = Mempool()
+        blocks = Blocks(genesis, self.application, self.book)
+        ledger = Ledger(genesis, self.store, self.application, blocks)
+        signer = VoteSigner(self.key, self.state)
+        self.driver = Driver(config.id, ledger, self.mempool, signer, clock)
+        peers = load_peers(config.peers, genesis, int(time.time()))
+        self.mesh = Mesh(config.id, peers, config.tls_certificate, config.tls_key, self._hear)
+        self.fetching = Fetching(self.mesh, self._check)
+        self.exchange = Exchange(self.mesh, self.driver, self.fetching)
+        self._keys = keys_by_kid(self.application.registry)
+        self.broker: Broker | None = None
+
+    def _hear(self, peer: str, frame: list[object]) -> None:
+        self.exchange.handle(peer, frame)
+
+    async def _check(self, batches: Sequence[Batch]) -> None:
+        """Check signatures in a thread, so that votes and timers go on meanwhile."""
+        for batch in batches:
+            await asyncio.to_thread(check_beforehand, self.book, self._keys, batch)
+
+    async def run(self, until: asyncio.Event) -> None:
+        """Agree, serve and answer until the event is set."""
+        mqtt = self.config.mqtt
+        access = BrokerAccess(mqtt.host, mqtt.port, mqtt.ca, mqtt.certificate, mqtt.key)
+        broker = self.broker = Broker(self.config.id, access, batch_topic(self.genesis))
+        ingest = Ingest(broker, self.driver, self.application, self.book, self.key, self._check)
+
+        def answer(candidate: Candidate) -> None:
+            self.exchange.announce()
+            for batch in candidate.batches:
+                gateway = batch.witness.statement.gateway
+                ingest.answer_final(batch.batch_id, gateway, self.genesis)
+
+        self.driver.on_final = answer
+        await self.mesh.start(self.config.listen.host, self.config.listen.port)
+        broker.start()
+        self.driver.begin(self.mesh, self.fetching)
+        work = [
+            asyncio.create_task(self.exchange.run()),
+            asyncio.create_task(ingest.run(self.genesis)),
+            asyncio.create_task(serve(self)),
+        ]
+        ended = asyncio.create_task(until.wait())
+        _log.info("running", validator=self.config.id, height=self.driver.tip.height)
+        try:
+            done, _ = await asyncio.wait([*work, ended], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {ended}:
+                task.result()
+        finally:
+            for task in [*work, ended]:
+                task.cancel()
+            await asyncio.gather(*work, ended, return_exceptions=True)
+            await self._close()
+
+    async def _close(self) -> None:
+        self.driver.stop()
+        if self.broker is not None:
+            await asyncio.to_thread(self.broker.stop)
+        await self.mesh.stop()
+        self.store.close()
+        self.state.close()
+
+
+def _passphrase(config: ValidatorConfig) -> bytes:
+    try:
+        return config.passphrase_file.read_bytes().strip()
+    except OSError as reason:
+        raise Unavailable(f"the passphrase file {reason.filename}: {reason.strerror}") from None
+
+
+async def run(config: ValidatorConfig, clock: NetworkClock) -> None:
+    """Run a validator until SIGTERM or SIGINT."""
+    genesis = Genesis.load(config.genesis)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, ended.set)
+    await Validator(config, genesis, clock).run(ended)
