@@ -81,7 +81,7 @@ class Broker:
 
     def start(self) -> None:
         """Connect in the background, now and whenever the connection is lost."""
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         self._client.connect_async(
             self._access.host,
@@ -99,7 +99,7 @@ class Broker:
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish at QoS 1; what does not arrive is asked for again by its gateway."""
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.ContentType = "application/cbor"
         self._client.publish(topic, payload, qos=1, properties=properties)
 
