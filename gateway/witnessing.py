@@ -104,10 +104,10 @@ class Witness:
             else:
                 await self._wait(queued, due_ms)
 
-    async def step(self) -> int:
+    async def step(self) -> int | None:
         """Close and sign what is due.
 
-        Returns the network time at which the next batch is due, 0 when none waits.
+        Returns the network time at which the next batch is due, None when nothing waits.
 
         Raises:
             Unavailable: the token is away; the open batch waits for it.
@@ -115,21 +115,25 @@ class Witness:
         while (batch := await self._outbox.unsigned()) is not None:
             await self._sign(batch)
         for live in (True, False):
-            while (due_ms := await self._due_ms(live)) and due_ms <= self._clock.now_ms():
+            while await self._is_due(live):
                 await self._open(live)
-        times = [due_ms for live in (True, False) if (due_ms := await self._due_ms(live))]
-        return min(times, default=0)
+        times = [await self._due_ms(live) for live in (True, False)]
+        return min((due_ms for due_ms in times if due_ms is not None), default=None)
 
     def _live_from_s(self) -> int:
         return self._clock.now_ms() // 1000 - LIVE_INTERVALS * INTERVAL_S
 
-    async def _due_ms(self, live: bool) -> int:
-        """When a lane's next batch closes; 0 when nothing waits in it."""
+    async def _is_due(self, live: bool) -> bool:
+        due_ms = await self._due_ms(live)
+        return due_ms is not None and due_ms <= self._clock.now_ms()
+
+    async def _due_ms(self, live: bool) -> int | None:
+        """When a lane's next batch closes; None when nothing waits in it."""
         finished_s = self._finished_s()
         lanes = await self._outbox.waiting(self._clock.now_ms(), self._live_from_s())
         lane: Waiting = lanes[0 if live else 1]
         if not lane.count:
-            return 0
+            return None
         complete = finished_s >= lane.newest_start_s
         if lane.count >= self._limits.max_readings or (
             complete and not await self._outbox.any_closed()
@@ -187,8 +191,10 @@ class Witness:
         self.token = "away"
         await asyncio.sleep(pause_s)
 
-    async def _wait(self, queued: asyncio.Event, due_ms: int) -> None:
+    async def _wait(self, queued: asyncio.Event, due_ms: int | None) -> None:
         """Until more is queued, or a while later when something waits already."""
-        pause_s = min(_LOOK_S, self._clock.real_s_until(due_ms)) if due_ms else None
+        pause_s = None
+        if due_ms is not None:
+            pause_s = min(_LOOK_S, self._clock.real_s_until(due_ms))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(queued.wait(), pause_s)
