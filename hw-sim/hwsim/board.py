@@ -28,8 +28,8 @@ from typing import IO
 
 from hwsim.board_process import SERVING, UP, BoardProcess, Equipment, insert_flash
 
-FLASH_BLOCKS = 256
-"""Of 4 KiB: 1 MiB, as a small board has beside its firmware."""
+FLASH_BLOCKS = 352
+"""Of 4 KiB: the 1,408 KiB that MicroPython leaves for files on a Raspberry Pi Pico."""
 
 START_LIMIT_S = 20.0
 """Two busy cores start a process slowly; a board that needs longer is broken."""

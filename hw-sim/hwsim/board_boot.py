@@ -21,7 +21,7 @@ BLOCK_SIZE = 4096
 IOCTL_SYNC, IOCTL_COUNT, IOCTL_SIZE, IOCTL_ERASE = 3, 4, 5, 6
 STREAM_POLL, STREAM_GET_FD = 3, 10
 HARD_RESET = 77
-UP = "\x16"  # Tells the harness that Python runs: only now may a Ctrl-C reach the process.
+UP = "\x16"  # Tells the harness that a program runs, which Ctrl-C may interrupt from now on.
 
 
 class Flash:
@@ -122,8 +122,10 @@ def run(name):
 Uart.file = open(int(os.getenv("BOARD_LINE_FD")), "r+b")
 mount()
 sys.modules["machine"] = Machine()
-print(UP, end="")
 gc.collect()
-run("boot.py")
-if os.getenv("BOARD_RAW") != "1":
+if os.getenv("BOARD_RAW") == "1":
+    run("boot.py")
+elif "main.py" in os.listdir():
+    print(UP, end="")
+    run("boot.py")
     run("main.py")

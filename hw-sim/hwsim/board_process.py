@@ -14,7 +14,7 @@ import pty
 import select
 import signal
 import subprocess
-import tty
+import termios
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +26,11 @@ SERVING = "serving"
 
 _UP_MARK = b"\x16"
 _SERVING_MARK = b" serves unit "
-_CTRL_A, _CTRL_B, _CTRL_C = 1, 2, 3
-_PROMPTS = (b">>> ", b"... ", b"=== ", b"\n>", b"\x04>")
+_CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D = 1, 2, 3, 4
+_PROMPT = b">>> "
+_RAW_PROMPT = b"\x04>"
 _BLOCK_SIZE = 4096
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 _CONSOLE_PATIENCE_S = 2.0
 
 
@@ -84,18 +86,21 @@ def insert_flash(path: Path, blocks: int) -> int:
     return lock_fd
 
 
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+def _take_terminal() -> None:
+    """Make standard input the child's terminal, and have the kernel kill it with its parent."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Interpreter:
     """One life of the interpreter, between two resets."""
 
     def __init__(self, equipment: Equipment, raw: bool) -> None:
-        """Start it on a terminal of its own; it dies with this process."""
+        """Start it on a terminal of its own, where Ctrl-C is a signal while a program runs."""
         near, far = pty.openpty()
-        tty.setraw(far)
+        mode = termios.tcgetattr(far)
+        mode[0], mode[1], mode[3] = 0, 0, termios.ISIG | termios.NOFLSH
+        termios.tcsetattr(far, termios.TCSANOW, mode)
         boot = str(Path(__file__).with_name("board_boot.py"))
         self.terminal = near
         self._process = subprocess.Popen(
@@ -105,22 +110,15 @@ class Interpreter:
             stderr=far,
             env=equipment.environment(raw),
             pass_fds=[equipment.line_fd, equipment.lock_fd],
-            preexec_fn=_die_with_parent,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
         )
         os.close(far)
         self._wanted_raw = raw
         self.up = False
         self._seen = b""
+        self._pasted = False
         self.serving = False
-
-    def interrupt(self) -> None:
-        """Ctrl-C while something runs: a raw terminal makes no signal of it."""
-        self._process.send_signal(signal.SIGINT)
-
-    @property
-    def at_prompt(self) -> bool:
-        """True when it waits for input: a SIGINT would end it."""
-        return self._seen.endswith(_PROMPTS)
 
     @property
     def words(self) -> str:
@@ -128,9 +126,17 @@ class Interpreter:
         return self._seen.decode(errors="replace").strip()
 
     def type(self, data: bytes) -> None:
-        """Type on its keyboard."""
+        """Type on its keyboard.
+
+        Ctrl-C is the terminal's to understand, which knows whether a program runs or the prompt
+        waits; only a program sent by raw paste finds it in raw mode, and needs the signal itself.
+        """
+        if _CTRL_C in data and self._pasted:
+            self._process.send_signal(signal.SIGINT)
+            data = data[data.index(_CTRL_C) + 1 :]
         with contextlib.suppress(OSError):  # It has just ended; the next read says so.
             os.write(self.terminal, data)
+        self._pasted = self._pasted or data.endswith(bytes([_CTRL_D]))
 
     def output(self) -> bytes | None:
         """What it printed; b"" for what the console must not see, None when it has ended."""
@@ -144,22 +150,24 @@ class Interpreter:
         if not self.up:
             return self._first_output()
         self.serving = self.serving or _SERVING_MARK in self._seen
+        if self._seen.endswith(_RAW_PROMPT):
+            self._pasted = False
         return data
 
     def _first_output(self) -> bytes:
-        """Swallow everything up to the mark and, for raw mode, up to the friendly prompt."""
-        if _UP_MARK not in self._seen:
-            return b""
-        if self._wanted_raw:
-            if not self._seen.endswith(b">>> "):
-                return b""
-            self.type(bytes([_CTRL_A]))
+        """Hold everything back until a program runs or the prompt is there."""
+        if _UP_MARK in self._seen:
             self.up = True
+            data = self._seen.partition(_UP_MARK)[2]
+            self.serving = _SERVING_MARK in data
+            return data
+        if not self._seen.endswith(_PROMPT):
             return b""
         self.up = True
-        data = self._seen.partition(_UP_MARK)[2]
-        self.serving = _SERVING_MARK in data
-        return data
+        if self._wanted_raw:
+            self.type(bytes([_CTRL_A]))
+            return b""
+        return self._seen
 
     def status(self) -> int:
         """Exit status, once it has ended."""
@@ -177,6 +185,7 @@ class BoardProcess:
         self._console = equipment.console_fd
         self._raw = False
         self._typed = b""
+        self._since_interrupt = b""
         fcntl.fcntl(equipment.line_fd, fcntl.F_SETFL, os.O_NONBLOCK)
         self._interpreter = Interpreter(equipment, raw=False)
         self._told: set[str] = set()
@@ -194,17 +203,20 @@ class BoardProcess:
                 self._typed += os.read(self._console, 4096)
             if self._interpreter.terminal in ready and not self._pass_output():
                 return f"{self._equipment.interpreter} does not start: {self._interpreter.words}"
-            if self._typed and self._interpreter.up:
+            while self._typed and self._interpreter.up:
                 self._pass_input()
 
     def _pass_input(self) -> None:
-        data, self._typed = self._typed, b""
+        """Type what came, one Ctrl-C at a time: what stands before it may start a program."""
+        end = self._typed.find(_CTRL_C, 1)
+        data = self._typed if end < 0 else self._typed[:end]
+        self._typed = self._typed[len(data) :]
         for byte in data:
             if byte in (_CTRL_A, _CTRL_B):
                 self._raw = byte == _CTRL_A
-        if _CTRL_C in data and not self._interpreter.at_prompt:
-            self._interpreter.interrupt()
-            data = data[data.index(_CTRL_C) + 1 :]
+        self._since_interrupt += data
+        if data[0] == _CTRL_C:
+            self._since_interrupt = data[1:]
         self._interpreter.type(data)
 
     def _pass_output(self) -> bool:
@@ -228,9 +240,16 @@ class BoardProcess:
             data = data[os.write(self._console, data[:256]) :]
 
     def _reset(self) -> None:
-        """Say what kind of reset it was, and start the next life."""
+        """Say what kind of reset it was, and start the next life.
+
+        A Ctrl-C that came just before the program could be interrupted has ended the process: what
+        was typed behind it is typed again, at the prompt that it was meant for.
+        """
         status = self._interpreter.status()
-        if status:
+        if status == -signal.SIGINT:
+            self._raw = True
+            self._typed = self._since_interrupt + self._typed
+        elif status:
             self._raw = False
             self._show(b"\r\nhard reset (%d)\r\n" % status)
         else:

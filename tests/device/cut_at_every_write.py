@@ -1,5 +1,4 @@
 # mypy: ignore-errors
-# ruff: noqa: D
 """Runs under MicroPython: a meter on a flash in memory that dies at its n-th write, for every n.
 
 Prints one JSON line a cut: the records that were visible before it and those after the next start.

@@ -58,19 +58,22 @@ class Pace:
 class Meter:
     """A commissioned board, and a master on its line."""
 
-    def __init__(self, folder: Path, intervals: int = 400) -> None:
+    def __init__(self, folder: Path, intervals: int = 400, in_life: bool = False) -> None:
         folder.mkdir()
         self.pace = Pace(folder / "pace")
         profile = folder / "profile.csv"
         rows = range(intervals + 1)
         profile.write_text("".join(f"{T + 900 * i},{i * 250_400},{i * 7_000}\n" for i in rows))
-        self.config = {
+        self.config: dict[str, Any] = {
             "meter": "GW-000001",
             "node": "LV1.101.Bus-7",
             "unit": UNIT,
             "element": {"kind": "simulated", "profile": inside(profile)},
-            "paced_time_file": inside(self.pace.path),
         }
+        if in_life:  # With intervals of a second, as nobody waits for a quarter of an hour.
+            self.config["interval_s"] = 1
+        else:
+            self.config["paced_time_file"] = inside(self.pace.path)
         self.board = Board(folder / "board", "meter-1")
         self.board.start()
         self.made = self.commission()
@@ -111,7 +114,7 @@ class Meter:
         return signed
 
     def close(self) -> None:
-        self.master.close()
+        self.master.close()  # type: ignore[no-untyped-call]
         self.board.close()
 
 
@@ -277,6 +280,18 @@ def test_the_private_key_never_crosses_the_line(
         assert form not in heard[:known]
 
 
+@pytest.mark.parametrize("program", ["while True: pass", "import time\ntime.sleep(1000)"])
+def test_a_board_can_always_be_interrupted(tmp_path: Path, program: str) -> None:
+    board = Board(tmp_path / "board")
+    board.start()
+    for _ in range(3):
+        with provision.session(str(board.console)) as transport:
+            transport.exec_raw_no_follow(program)
+    with provision.session(str(board.console)) as transport:
+        assert transport.eval("6 * 7") == 42
+    board.close()
+
+
 def test_a_board_refuses_a_configuration_that_it_cannot_run_with(tmp_path: Path) -> None:
     board = Board(tmp_path / "board")
     board.start()
@@ -293,6 +308,26 @@ def test_a_broken_interpreter_is_told_apart_from_a_slow_one(
     monkeypatch.setenv("MICROPYTHON", "/nonexistent")
     with pytest.raises(BoardDied):
         Board(tmp_path / "board").start()
+
+
+def test_a_meter_that_does_not_know_the_time_closes_nothing_until_it_is_given(
+    tmp_path: Path,
+) -> None:
+    meter = Meter(tmp_path / "desk", in_life=True)
+    reads = 50
+    assert [meter.head() for _ in range(reads)] == [0] * reads
+    words = [T >> 16, T & 0xFFFF, 500, 1]
+    assert not meter.master.write_registers(WINDOW + 100, words, device_id=UNIT).isError()
+    meter.wait_head(1)
+    reading = meter.reading(0).reading
+    assert (reading.interval_start_s, reading.clock.quality) == (T + 1, 2)
+    assert reading.clock.times_set == 1
+    meter.board.kill()
+    meter.board.start()
+    meter.board.wait_serving()
+    head = meter.head()
+    assert [meter.head() for _ in range(reads)] == [head] * reads, "its clock has stopped"
+    meter.close()
 
 
 def test_power_cuts_lose_no_record_and_reuse_no_sequence(fresh: Meter) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter import config, modbus, registers_map, state
@@ -56,12 +56,14 @@ def test_a_jump_over_a_boundary_leaves_a_gap() -> None:
     assert walk(Intervals(900), times) == [T + 5 * 900]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(T * 1000, (T + 9000) * 1000), max_size=60))
 def test_no_interval_is_closed_twice_whatever_the_clock_does(times_ms: list[int]) -> None:
     closed = walk(Intervals(900), times_ms)
     assert closed == sorted(set(closed))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**9)) | st.none()))
 def test_registers_never_run_backwards(counters: list[tuple[int, int] | None]) -> None:
     registers = Registers()
@@ -205,11 +207,13 @@ READ_7 = modbus.with_crc(b"\x05\x03\x00\x07\x00\x01")
 SAYS_99 = modbus.with_crc(b"\x05\x03\x02\x00\x63")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=20).filter(lambda data: 5 not in data and 0 not in data))
 def test_a_frame_is_found_behind_garbage(garbage: bytes) -> None:
     assert modbus.Server(5, OneRegister()).feed(garbage + READ_7) == SAYS_99
 
 
+@settings(deadline=None)
 @given(st.integers(0, 7), st.integers(0, 63))
 def test_a_frame_may_come_in_pieces_and_a_wrong_bit_silences_it(cut: int, bit: int) -> None:
     server = modbus.Server(5, OneRegister())
@@ -220,6 +224,7 @@ def test_a_frame_may_come_in_pieces_and_a_wrong_bit_silences_it(cut: int, bit: i
     assert server.feed(READ_7) == SAYS_99
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_garbage_is_never_answered_and_never_writes(garbage: bytes) -> None:
     registers = OneRegister()
@@ -290,7 +295,11 @@ SOUND: dict[str, Any] = {
     [
         ({"unit": 0}, "unit"),
         ({"color": "red"}, "color"),
+        ({"unit": "5"}, "unit"),
         ({"configuration_id": "00"}, "configuration_id"),
+        ({"configuration_id": "gg" * 8}, "configuration_id"),
+        ({"node": "bus 7"}, "node"),
+        ({"node": "-7"}, "node"),
         ({"meter": ""}, "meter"),
         ({"meter": "m" * 20, "node": "n" * 33}, "too long"),
     ],

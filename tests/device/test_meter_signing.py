@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwsim.board import micropython
@@ -139,6 +139,7 @@ def test_the_comb_table_holds_the_multiples_that_it_says() -> None:
         assert POINTS[64 * j : 64 * j + 64] == x.to_bytes(32, "big") + y.to_bytes(32, "big")
 
 
+@settings(deadline=None)  # Two busy cores stretch anything.
 @given(st.integers(1, p256.N - 1) | st.integers(1, 40) | st.integers(p256.N - 40, p256.N - 1))
 def test_multiples_of_the_base_point_are_right(scalar: int) -> None:
     assert signing.finish(p256.multiply(scalar)) == point(scalar)
@@ -159,6 +160,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_the_firmware_encodes_as_the_wire_does(value: Any) -> None:
     assert encode(value) == cbor.encode(value)

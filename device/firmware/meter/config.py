@@ -18,6 +18,7 @@ import json
 from meter import record
 
 PATH = "/config.json"
+CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 REQUIRED = ("meter", "node", "unit", "configuration_id", "element")
 OPTIONAL = {"baudrate": 9600, "paced_time_file": "", "interval_s": 900}
 
@@ -48,12 +49,27 @@ def check(found):
             raise NotConfigured("unknown: " + key)
     complete = dict(OPTIONAL)
     complete.update(found)
-    if not 1 <= complete["unit"] <= 247:
+    if complete["unit"] not in range(1, 248):
         raise NotConfigured("unit: not from 1 to 247")
-    if len(complete["configuration_id"]) != 16:
+    if len(_octets(complete["configuration_id"])) != 8:
         raise NotConfigured("configuration_id: not 16 hex digits")
+    for key in ("meter", "node"):
+        _check_identifier(key, complete[key])
     _check_length(complete["meter"], complete["node"])
     return complete
+
+
+def _octets(digits):
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        return b""
+
+
+def _check_identifier(key, value):
+    """What no reader of records would accept is not signed in the first place."""
+    if not value or value[0] in "._-" or not all([c in CHARACTERS for c in value]):
+        raise NotConfigured(key + ": only letters, digits, '.', '_' and '-'")
 
 
 def _check_length(meter, node):

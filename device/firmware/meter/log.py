@@ -16,12 +16,13 @@ _HEAD = "<IHH"  # CRC-32 of the rest, length of the record, zero.
 _HEAD_SIZE = 8
 SLOT = _HEAD_SIZE + LONGEST
 PER_FILE = 96
+FILES = 36  # More than the 35 days within which a reading may still be brought in.
 
 
 class Log:
     """Signed records from `tail` up to, not including, `head`."""
 
-    def __init__(self, folder, files=30, per_file=PER_FILE):
+    def __init__(self, folder, files=FILES, per_file=PER_FILE):
         """Open the log in `folder`, made when missing; finds head and tail from the files."""
         self._folder = folder
         self._files = files
