@@ -1,0 +1,50 @@
+"""Metrics as Prometheus text (exposition format 0.0.4), with CometBFT's names under our prefix."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Response
+
+from validator.api.rest import status
+
+if TYPE_CHECKING:
+    from validator.service import Validator
+
+MEDIA_TYPE = "text/plain; version=0.0.4"
+
+
+def router(validator: "Validator") -> APIRouter:
+    """The metrics page of one validator."""
+    routes = APIRouter()
+
+    @routes.get("/metrics", response_class=Response)
+    async def show_metrics() -> Response:
+        """Metrics."""
+        counted = {
+            "evidence": len(validator.driver.evidence),
+            "checked": validator.book.checked,
+        }
+        return Response(text(status(validator) | counted), media_type=MEDIA_TYPE)
+
+    return routes
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """A report as Prometheus text."""
+    rows = (
+        ("consensus_height", "gauge", report["height"]),
+        ("consensus_rounds", "gauge", report["round"]),
+        ("consensus_latest_block_time_ms", "gauge", report["time_ms"]),
+        ("consensus_evidence", "gauge", report["evidence"]),
+        ("consensus_halted", "gauge", int(bool(report["halted"]))),
+        ("p2p_peers", "gauge", len(report["peers"])),
+        ("mempool_size", "gauge", report["mempool"]),
+        ("broker_connected", "gauge", int(report["broker"] == "connected")),
+        ("ledger_readings", "gauge", report["readings"]),
+        ("signatures_checked_total", "counter", report["checked"]),
+    )
+    lines = []
+    for name, kind, value in rows:
+        full = f"gridwitness_{name}"
+        lines += [f"# TYPE {full} {kind}", f"{full} {value}"]
+    return "\n".join(lines) + "\n"

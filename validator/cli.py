@@ -1,0 +1,114 @@
+"""`gridwitness validator`: run one, ask a running one how it is, check its file."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from validator.config import ValidatorConfig
+
+_ASK_TIMEOUT_S = 5.0
+
+
+def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `validator`."""
+    validator = subparsers.add_parser("validator", help="check readings, agree on blocks")
+    verbs = validator.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, function, words in (
+        ("run", run_validator, "run a validator until it is told to end"),
+        ("status", show_status, "ask a running validator how it is"),
+        ("check", check_configuration, "check a configuration file against its network"),
+    ):
+        verb = verbs.add_parser(name, help=words)
+        verb.add_argument("config", type=Path, help="validator.toml")
+        if name == "status":
+            verb.add_argument("--json", action="store_true", help="end with one JSON object")
+        verb.set_defaults(run=function)
+
+
+def run_validator(args: argparse.Namespace) -> int:
+    """Run a validator; the end of SIGTERM is a clean one."""
+    import structlog
+
+    from validator import config, service
+    from wire.genesis import Genesis
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    settings = config.load(args.config)
+    genesis = Genesis.load(settings.genesis)
+    clock = args.clock_for(settings.paced_time_file, genesis.paced_time)
+    asyncio.run(service.run(settings, clock))
+    return 0
+
+
+def check_configuration(args: argparse.Namespace) -> int:
+    """Check a configuration, its network's registry and its peers' address records."""
+    import time
+
+    from validator import config
+    from validator.app.application import Application
+    from validator.node.peers import load_peers
+    from wire.errors import Malformed
+    from wire.genesis import Genesis
+
+    settings = config.load(args.config)
+    genesis = Genesis.load(settings.genesis)
+    Application(genesis)
+    if genesis.validators.index(settings.id) is None:
+        raise Malformed(f"{settings.id} is no validator of {genesis.topic_name}")
+    peers = load_peers(settings.peers, genesis, int(time.time()))
+    print(f"{settings.id} of {genesis.topic_name}: {len(peers)} address records; good")
+    return 0
+
+
+def show_status(args: argparse.Namespace) -> int:
+    """Show a running validator's status."""
+    from validator import config
+
+    report = ask_status(config.load(args.config))
+    if args.json:
+        print(json.dumps(report))
+    else:
+        print("\n".join(_words(report)))
+    return 0
+
+
+def ask_status(settings: "ValidatorConfig") -> Mapping[str, Any]:
+    """Return a running validator's report; raises Unavailable."""
+    import http.client
+
+    from wire.errors import Unavailable
+
+    address = settings.api
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=_ASK_TIMEOUT_S)
+    try:
+        connection.request("GET", "/api/v1/status")
+        report: dict[str, Any] = json.loads(connection.getresponse().read())
+        return report
+    except (OSError, ValueError, http.client.HTTPException) as reason:
+        raise Unavailable(f"no validator answers at {address}: {reason}") from None
+    finally:
+        connection.close()
+
+
+def _words(report: Mapping[str, Any]) -> list[str]:
+    peers = ", ".join(report["peers"]) or "none"
+    words = [
+        f"{report['validator']} of {report['network']}: height {report['height']}, "
+        f"round {report['round']} led by {report['leader']}",
+        f"peers: {peers}; broker {report['broker']}",
+        f"readings on the ledger: {report['readings']}; batches waiting: {report['mempool']}",
+    ]
+    return [*words, f"HALTED: {report['halted']}"] if report["halted"] else words
