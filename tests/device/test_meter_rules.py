@@ -213,15 +213,14 @@ def test_a_frame_is_found_behind_garbage(garbage: bytes) -> None:
     assert modbus.Server(5, OneRegister()).feed(garbage + READ_7) == SAYS_99
 
 
-@settings(deadline=None)
-@given(st.integers(0, 7), st.integers(0, 63))
-def test_a_frame_may_come_in_pieces_and_a_wrong_bit_silences_it(cut: int, bit: int) -> None:
+@pytest.mark.parametrize("cut", range(8))
+def test_a_frame_may_come_in_pieces_and_any_wrong_bit_silences_it(cut: int) -> None:
     server = modbus.Server(5, OneRegister())
-    assert server.feed(READ_7[:cut]) + server.feed(READ_7[cut:]) == SAYS_99
-    wrong = bytearray(READ_7)
-    wrong[bit // 8] ^= 1 << bit % 8
-    assert server.feed(bytes(wrong)) + server.silence() == b""
-    assert server.feed(READ_7) == SAYS_99
+    for bit in range(64):
+        assert server.feed(READ_7[:cut]) + server.feed(READ_7[cut:]) == SAYS_99
+        wrong = bytearray(READ_7)
+        wrong[bit // 8] ^= 1 << bit % 8
+        assert server.feed(bytes(wrong)) + server.silence() == b""
 
 
 @settings(deadline=None)
