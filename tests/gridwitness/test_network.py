@@ -1,6 +1,7 @@
 import json
 import ssl
 import stat
+import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from gateway import config
+from gateway import config as gateway_config
 from gridwitness.addresses import free_ports
 from gridwitness.network import Network, NetworkExists, make_network
 from gridwitness.network_commands import synthetic_plan
@@ -17,7 +18,9 @@ from gridwitness.plan import Address
 from hsm import filekey
 from hsm.signer import open_signer
 from hsm.uri import KeyUri
+from validator import config as validator_config
 from validator.app.application import Application
+from validator.node.peers import load_peers
 from wire.keys import PublicKey
 from wire.peer import peer_message
 
@@ -99,11 +102,18 @@ def test_the_validators_application_accepts_the_genesis(network: Network) -> Non
 
 
 def test_the_gateway_accepts_its_configuration(network: Network) -> None:
-    found = config.load(network.gateway("gw-north"))
+    found = gateway_config.load(network.gateway("gw-north"))
     assert [meter.template for bus in found.buses for meter in bus.meters] == [
         "eastron-sdm630",
         *["eastron-sdm120"] * 3,
     ]
+
+
+def test_each_validator_accepts_its_configuration_and_its_peers(network: Network) -> None:
+    for name, _ in network.genesis.validators.members:
+        found = validator_config.load(network.validator(name))
+        assert found.id == name
+        assert len(load_peers(found.peers, network.genesis, int(time.time()))) == 4
 
 
 def test_a_certificate_serves_one_purpose(network: Network) -> None:
