@@ -17,10 +17,11 @@ from validator.api.server import serve
 from validator.app.application import Application
 from validator.config import ValidatorConfig
 from validator.node.candidate import Blocks, Candidate
-from validator.node.driver import Driver, Ledger, NetworkClock
+from validator.node.driver import Driver, NetworkClock
 from validator.node.exchange import Exchange
 from validator.node.fetching import Fetching
 from validator.node.ingest import Broker, BrokerAccess, Ingest, batch_topic
+from validator.node.ledger import Ledger
 from validator.node.mempool import Mempool
 from validator.node.peers import Mesh, load_peers
 from validator.node.store import Store

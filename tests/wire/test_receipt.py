@@ -116,7 +116,7 @@ def commit_of(header: Header, names: str = "abc", *, stranger: bool = False) -> 
     return Commit(0, header.digest, tuple(seals))
 
 
-def build(code: int = 0) -> tuple[Receipt, BatchReceipt, Batch]:
+def make_batch() -> Batch:
     readings = (make_reading(0, "GW-1"), make_reading(0, "GW-2"), make_reading(1, "GW-2"))
     statement = WitnessStatement(
         gateway="gw-1",
@@ -130,16 +130,12 @@ def build(code: int = 0) -> tuple[Receipt, BatchReceipt, Batch]:
         clock_error_ms=10,
         root=readings_root(readings),
     )
-    batch = Batch.open(
-        Batch.join(SignedWitness.open(sign_statement(statement, GATEWAY)), readings).encoded
-    )
-    hashes = [hashlib.sha256(reading).digest() for reading in readings]
-    results = [ReadingResult(h, code, METER.public.thumbprint, "z1").encoded for h in hashes]
-    leaves = [merkle.leaf_hash(item) for item in results]
-    tx = batch.witness.encoded
-    tx_result = TxResult(batch.batch_id, 0, merkle.root(leaves), GATEWAY.public.thumbprint).encoded
-    inputs = [merkle.leaf_hash(h) for h in hashes]
-    seal = ZoneSeal(
+    witness = SignedWitness.open(sign_statement(statement, GATEWAY))
+    return Batch.open(Batch.join(witness, readings).encoded)
+
+
+def make_seal(inputs: list[bytes]) -> bytes:
+    return ZoneSeal(
         zone="z1",
         start_s=START_S,
         end_s=START_S + 900,
@@ -153,48 +149,68 @@ def build(code: int = 0) -> tuple[Receipt, BatchReceipt, Batch]:
         parameters_hash=bytes(32),
         inputs_root=merkle.root(inputs),
     ).encoded
+
+
+def root_of_one(leaf: bytes) -> bytes:
+    return merkle.root([merkle.leaf_hash(leaf)])
+
+
+def build(code: int = 0) -> tuple[Receipt, BatchReceipt, Batch]:
+    """A block with one batch of three readings, and the receipts that follow from it."""
+    batch = make_batch()
+    hashes = [hashlib.sha256(reading).digest() for reading in batch.readings]
+    results = [ReadingResult(h, code, METER.public.thumbprint, "z1").encoded for h in hashes]
+    leaves = [merkle.leaf_hash(item) for item in results]
+    tx = batch.witness.encoded
+    tx_result = TxResult(batch.batch_id, 0, merkle.root(leaves), GATEWAY.public.thumbprint).encoded
+    inputs = [merkle.leaf_hash(h) for h in hashes]
+    seal = make_seal(inputs)
     header = make_header(
         tx_root=transactions_root([tx]),
-        results_root=merkle.root([merkle.leaf_hash(tx_result)]),
-        zone_root=merkle.root([merkle.leaf_hash(seal)]),
+        results_root=root_of_one(tx_result),
+        zone_root=root_of_one(seal),
     )
     block = Block(header.encoded, (tx,), b"")
     assert Block.decode(block.encoded) == block
-    commit = commit_of(header)
-    tx_inclusion = Inclusion.of(transaction_leaves([tx]), 0)
-    result_inclusion = Inclusion.of([merkle.leaf_hash(tx_result)], 0)
-    receipt = Receipt(
-        reading=readings[1],
-        witness=tx,
-        inclusion=Inclusion.of([merkle.leaf_hash(reading) for reading in readings], 1),
-        witness_inclusion=tx_inclusion,
-        header=header.encoded,
-        commit=commit,
-        changes=(),
-        zone=ZoneProof(
-            seal,
-            Inclusion.of([merkle.leaf_hash(seal)], 0),
-            header.encoded,
-            commit,
-            Inclusion.of(inputs, 1),
-        ),
-        reading_result=results[1],
-        reading_result_inclusion=Inclusion.of(leaves, 1),
-        tx_result=tx_result,
-        tx_result_inclusion=result_inclusion,
-        meter_key=METER.public,
-        gateway_key=GATEWAY.public,
-    )
     answer = BatchReceipt(
         batch.batch_id,
         header.encoded,
-        commit,
-        tx_inclusion,
+        commit_of(header),
+        Inclusion.of(transaction_leaves([tx]), 0),
         tx_result,
-        result_inclusion,
+        Inclusion.of([merkle.leaf_hash(tx_result)], 0),
         tuple(results),
     )
-    return receipt, answer, batch
+    proof = ZoneProof(
+        seal,
+        Inclusion.of([merkle.leaf_hash(seal)], 0),
+        header.encoded,
+        answer.commit,
+        Inclusion.of(inputs, 1),
+    )
+    return make_receipt(batch, answer, proof, Inclusion.of(leaves, 1)), answer, batch
+
+
+def make_receipt(
+    batch: Batch, answer: BatchReceipt, proof: ZoneProof, result: Inclusion
+) -> Receipt:
+    """Of the batch's second reading."""
+    return Receipt(
+        reading=batch.readings[1],
+        witness=batch.witness.encoded,
+        inclusion=Inclusion.of([merkle.leaf_hash(reading) for reading in batch.readings], 1),
+        witness_inclusion=answer.inclusion,
+        header=answer.header,
+        commit=answer.commit,
+        changes=(),
+        zone=proof,
+        reading_result=answer.reading_results[1],
+        reading_result_inclusion=result,
+        tx_result=answer.tx_result,
+        tx_result_inclusion=answer.result_inclusion,
+        meter_key=METER.public,
+        gateway_key=GATEWAY.public,
+    )
 
 
 def flipped(data: bytes, index: int = -1) -> bytes:

@@ -8,13 +8,12 @@ decides; what a block may hold, the application; who the peers are, the mesh.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
 
 from hsm.signstate import DoubleSign, VoteSigner
-from validator.app.application import Application
 from validator.consensus import effects as do
 from validator.consensus.machine import Machine
 from validator.consensus.messages import (
@@ -24,16 +23,15 @@ from validator.consensus.messages import (
     encode_message,
     open_message,
 )
-from validator.consensus.proposer import Decided, order, window
+from validator.consensus.proposer import order
 from validator.consensus.timeouts import Timeouts
-from validator.node.candidate import Blocks, Candidate, Tip, batch_ids, decode_block
+from validator.node.candidate import Candidate, Tip, batch_ids, decode_block
 from validator.node.fetching import Fetching
+from validator.node.ledger import Ledger, decided
 from validator.node.mempool import Mempool
-from validator.node.store import Store
 from wire import cbor, fields
 from wire.block import Block, Commit, verify_commit
 from wire.errors import Malformed, Refused, Unavailable
-from wire.genesis import Genesis
 from wire.witness import Batch
 
 MOST_EARLY = 64
@@ -58,23 +56,6 @@ class Speaker(Protocol):
     def broadcast(self, frame: list[Any], *, urgent: bool = False) -> None:
         """Queue a frame for all peers."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """What is agreed on, and what checks it."""
-
-    genesis: Genesis
-    """The beginning."""
-
-    store: Store
-    """Blocks on disk."""
-
-    application: Application
-    """The rules and their state, as of the newest block."""
-
-    blocks: Blocks
-    """Makes and checks blocks."""
 
 
 class Driver:
@@ -143,25 +124,8 @@ class Driver:
     def _machine(self) -> Machine:
         height = self.tip.height + 1
         members = self._blocks.validators
-        leaders = order(members, self.tip.proposer, self._history())
+        leaders = order(members, self.tip.proposer, decided(self.store, members, self.tip.height))
         return Machine(self.me, height, members, leaders, self._timeouts)
-
-    def _history(self) -> list[Decided]:
-        """What committed blocks with canonical commits say of validators (rule R1).
-
-        A block's canonical commit is the one that the next block carries. Failed are the leaders
-        that stood before its proposer in the plain rotation, as many as rounds were lost.
-        """
-        members = self._blocks.validators
-        last = self.tip.height
-        found = self.store.headers(max(1, last - window(members) - 1), last)
-        history = []
-        for (before, _), (header, _), (_, commit) in zip(found, found[1:], found[2:], strict=False):
-            leaders = order(members, before.proposer, ())
-            failed = tuple(leaders[: min(commit.round, len(leaders))])
-            sealers = frozenset(members.ids[index] for index, _ in commit.seals)
-            history.append(Decided(header.proposer, failed, sealers))
-        return history
 
     def _begin_height(self) -> None:
         self.machine = self._machine()
