@@ -27,6 +27,9 @@ MOST_BACKOFF_S = 60.0
 FIRST_LOOK_S, MOST_LOOK_S = 0.02, 1.0
 """Real time between looks for a record that its meter has not closed yet: doubling, from, to."""
 
+GRACE_S = 2.0
+"""Real time for which the others wait for a record that its meter has not closed."""
+
 HOLD_S = 60.0
 """How long a held meter is left alone before its identity is looked at again."""
 
@@ -92,6 +95,7 @@ class _Track:
     fails: int = 0
     not_before_s: float = 0.0
     look_s: float = FIRST_LOOK_S
+    looking_since_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -146,11 +150,14 @@ class BusSchedule:
         track.done_s = max(track.done_s, boundary_s)
         track.fails = 0
         track.look_s = FIRST_LOOK_S
+        track.looking_since_s = None
 
     def not_yet(self, meter: str, real_s: float) -> None:
         """A signing meter answered and has not closed its record; look again soon."""
         track = self._tracks[meter]
         track.fails = 0
+        if track.looking_since_s is None:
+            track.looking_since_s = real_s
         track.not_before_s = real_s + track.look_s
         track.look_s = min(2 * track.look_s, MOST_LOOK_S)
 
@@ -186,9 +193,17 @@ class BusSchedule:
         """Whether nothing on the bus answers: then the port itself may be the reason."""
         return all(track.health is Health.DEAD for track in self._tracks.values())
 
-    def finished_boundaries(self) -> Sequence[int]:
-        """For each live meter, the newest boundary that is dealt with."""
-        return [each.done_s for each in self._tracks.values() if each.health is Health.LIVE]
+    def finished_boundaries(self, real_s: float) -> Sequence[int]:
+        """For each live meter, the newest boundary that is dealt with.
+
+        A meter that answers and has had no record to give for a while is not waited for.
+        """
+        return [
+            track.done_s
+            for track in self._tracks.values()
+            if track.health is Health.LIVE
+            and (track.looking_since_s is None or real_s < track.looking_since_s + GRACE_S)
+        ]
 
     @staticmethod
     def _wants(track: _Track, boundary_s: int) -> bool:

@@ -140,7 +140,10 @@ class Gateway:
         }
 
     def _last_interval_start_s(self) -> int:
-        done = [each for actor in self._actors for each in actor.schedule.finished_boundaries()]
+        real_s = asyncio.get_running_loop().time()
+        done = [
+            each for actor in self._actors for each in actor.schedule.finished_boundaries(real_s)
+        ]
         if not done or min(done) < INTERVAL_S:
             return _NOTHING_YET
         return min(done) - INTERVAL_S

@@ -287,7 +287,7 @@ def test_a_meter_that_dies_and_comes_back_is_caught_up(tmp_path: Path) -> None:
         meter.close(START_S + 900)
         await street.boundary(2, "m1")
         await until(lambda: street.actor.schedule.health("m2") == "dead")
-        assert list(street.actor.schedule.finished_boundaries()) == [START_S + 1800]
+        assert list(street.actor.schedule.finished_boundaries(0.0)) == [START_S + 1800]
         street.host.units[2] = meter
         await street.boundary(2, "m2")
         assert [each for each, _ in await street.readings("m2")] == [0, 1]

@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import json
-import shutil
-from collections.abc import AsyncIterator, Iterator
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +17,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway import config
+from gateway import config, relay
 from gateway.relay import tls_context
 from gateway.service import Gateway
 from gateway.spool import Spool
@@ -25,7 +28,7 @@ from gridwitness.network_commands import GATEWAY, _meter, synthetic_plan
 from gridwitness.plan import Address, Bus, BusMeter
 from hsm import filekey
 from tests.gateway.authorities import Authorities
-from tests.gateway.street import START_S, Eastron, ModbusHost, SigningMeter, StepClock
+from tests.gateway.street import START_S, Eastron, ModbusHost, SigningMeter, StepClock, until
 from wire.keys import SoftSigner
 from wire.reading import SignedReading
 from wire.witness import Batch
@@ -212,4 +215,168 @@ def test_every_reading_is_final_once_and_then_forgotten(
         "last_sequence": 2,
         "kind": "signing",
     }
-    shutil.rmtree(settings.spool.parent)
+
+
+def all_final(count: int) -> Callable[[dict[str, Any]], bool]:
+    return lambda report: report["final"] == count
+
+
+def test_a_broker_that_goes_away_costs_nothing(
+    settings: config.GatewayConfig, network: Network, broker: Broker
+) -> None:
+    meters, signing = [Eastron(), Eastron()], SigningMeter("customer-1", "node-1", SIGNER.signer)
+
+    async def day() -> None:
+        clock = StepClock(START_S + 0.2)
+        host = ModbusHost({1: meters[0], 2: signing, 3: meters[1]})
+        host.port = BUS_PORT
+        async with host, running(settings, network, clock):
+            await report_where(lambda each: each["meters"]["boundary"]["state"] == "live")
+            await pass_interval(clock, meters, signing, 1)
+            await report_where(all_final(3))
+            await asyncio.to_thread(broker.kill)
+            await report_where(lambda each: each["broker"] == "away")
+            for number in (2, 3):
+                await pass_interval(clock, meters, signing, number)
+            await asyncio.to_thread(broker.start)
+            await report_where(all_final(9))
+
+    with Validators(network) as validators:
+        asyncio.run(day())
+    assert len(validators.readings()) == 9
+
+
+def test_a_batch_without_an_answer_is_sent_again_and_settled_once(
+    settings: config.GatewayConfig,
+    network: Network,
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "FIRST_RESEND_S", 0.2)
+    meters, signing = [Eastron(), Eastron()], SigningMeter("customer-1", "node-1", SIGNER.signer)
+
+    async def day(validators: Validators) -> dict[str, Any]:
+        clock = StepClock(START_S + 0.2)
+        host = ModbusHost({1: meters[0], 2: signing, 3: meters[1]})
+        host.port = BUS_PORT
+        async with host, running(settings, network, clock):
+            await report_where(lambda each: each["meters"]["boundary"]["state"] == "live")
+            await pass_interval(clock, meters, signing, 1)
+            await report_where(lambda each: each["published"] == 3)
+            first = validators.batches[0]
+            await until(lambda: len(validators.batches) > 1)
+            assert {each.batch_id for each in validators.batches} >= {first.batch_id}
+            for batch in list(validators.batches) * 2:
+                validators.answer(b"garbage")
+                validators.answer(validators.authorities.receipt(batch, seals=1))
+                validators.answer(validators.authorities.receipt(batch))
+            validators.answering = True
+            return await report_where(all_final(3))
+
+    with Validators(network) as validators:
+        validators.answering = False
+        report = asyncio.run(day(validators))
+    assert report["published"] == 0
+    assert len(validators.readings()) == 3
+
+
+def test_a_dead_meter_and_a_dead_bus_do_not_stop_the_others(
+    settings: config.GatewayConfig, network: Network, broker: Broker
+) -> None:
+    signing = SigningMeter("customer-1", "node-1", SIGNER.signer)
+    meter = Eastron()
+
+    async def day() -> dict[str, Any]:
+        clock = StepClock(START_S + 0.2)
+        host = ModbusHost({1: meter, 2: signing})
+        host.port = BUS_PORT
+        async with host, running(settings, network, clock):
+            await report_where(lambda each: each["meters"]["boundary"]["state"] == "live")
+            for number in (1, 2):
+                await pass_interval(clock, [meter], signing, number)
+            return await report_where(all_final(4))
+
+    with Validators(network):
+        report = asyncio.run(day())
+    states = {name: meter["state"] for name, meter in report["meters"].items()}
+    assert states == {"boundary": "live", "customer-1": "live", "customer-2": "dead"}
+
+
+class Process:
+    """A gateway in a process of its own."""
+
+    def __init__(self, config_path: Path, folder: Path) -> None:
+        self.clock = folder / "clock"
+        self._log = (folder / "log").open("ab")
+        self._arguments = [
+            *(sys.executable, "-m", "tests.gateway.process"),
+            *(str(config_path), str(folder / "spool.sqlite"), str(self.clock)),
+        ]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def move_to(self, now_s: float) -> None:
+        fresh = self.clock.with_suffix(".new")
+        fresh.write_text(str(round(now_s * 1000)))
+        fresh.rename(self.clock)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._arguments, stdout=self._log, stderr=self._log)
+
+    def end(self, how: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(how)
+        return self.process.wait(10)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._log.close()
+
+
+def test_a_gateway_killed_at_any_moment_loses_and_doubles_no_reading(
+    network: Network, broker: Broker, tmp_path: Path
+) -> None:
+    meters, signing = [Eastron(), Eastron()], SigningMeter("customer-1", "node-1", SIGNER.signer)
+    moments = random.Random(7)
+    process = Process(network.gateway(GATEWAY), tmp_path)
+
+    async def day() -> dict[str, Any]:
+        process.move_to(START_S + 0.2)
+        process.start()
+        host = ModbusHost({1: meters[0], 2: signing, 3: meters[1]})
+        host.port = BUS_PORT
+        async with host:
+            await report_where(lambda each: each["last_interval_start_s"] == START_S - 900)
+            for number in (1, 2, 3):
+                boundary_s = START_S + 900 * number
+                for meter in meters:
+                    meter.import_kwh += 0.25
+                signing.close(boundary_s - 900, import_wh=250 * number)
+                process.move_to(boundary_s + 0.3)
+                await asyncio.sleep(moments.uniform(0.0, 0.3))
+                assert process.end(signal.SIGKILL) == -signal.SIGKILL
+                process.start()
+                await report_where(
+                    lambda each, start_s=boundary_s - 900: (
+                        each["last_interval_start_s"] == start_s
+                        and {meter["state"] for meter in each["meters"].values()} == {"live"}
+                    )
+                )
+            report = await report_where(all_final(9))
+            assert process.end(signal.SIGTERM) == 0
+            return report
+
+    try:
+        with Validators(network) as validators:
+            report = asyncio.run(day())
+    finally:
+        process.close()
+    assert report["refused"] == 0
+    found = validators.readings()
+    assert len(found) == 9
+    assert {len(contents) for contents in found.values()} == {1}
+    sequences: dict[int, set[bytes]] = {}
+    for batch in validators.batches:
+        sequences.setdefault(batch.witness.statement.sequence, set()).add(batch.batch_id)
+    assert {len(each) for each in sequences.values()} == {1}

@@ -3,6 +3,7 @@
 from gateway.schedule import (
     DEAD_AFTER,
     FIRST_LOOK_S,
+    GRACE_S,
     LATEST_READ_MS,
     MOST_BACKOFF_S,
     Ask,
@@ -107,7 +108,9 @@ def test_a_record_that_is_not_closed_yet_is_looked_for_soon_again() -> None:
 def test_only_the_living_are_waited_for() -> None:
     schedule = schedule_of("m1", "s1")
     schedule.done("m1", START_S)
-    assert sorted(schedule.finished_boundaries()) == [-1, START_S]
+    assert sorted(schedule.finished_boundaries(0.0)) == [-1, START_S]
+    schedule.not_yet("s1", 0.0)
+    assert list(schedule.finished_boundaries(GRACE_S)) == [START_S]
     schedule.failed("s1", 0.0)
     schedule.failed("s1", 0.0)
-    assert list(schedule.finished_boundaries()) == [START_S]
+    assert list(schedule.finished_boundaries(0.0)) == [START_S]
