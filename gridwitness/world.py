@@ -49,6 +49,8 @@ START_LIMIT_S = 60.0
 LOOK_S = 0.02
 INTERVAL_S = 900
 LEAD_MS = 10_000
+SERIAL_METERS = 3
+"""On a serial line each read costs real time: Eastron meters want 60 ms of silence."""
 
 # Paced time runs a thousand times as fast as life, so a message that is a second on its way is a
 # quarter of an hour old in network time: bounds on it must be wide, and deadlines late.
@@ -200,8 +202,7 @@ class World:
             if each.id in self.boards
         ]
         plain = [each.id for each in mine if each.id not in self.boards]
-        if plain:
-            buses.append(self._plain_bus(name, plain))
+        buses += self._plain_buses(name, plain)
         sites = mine or list(self.choice.day.meters)
         lat_e7 = sum(each.lat_e7 for each in sites) // len(sites)
         lon_e7 = sum(each.lon_e7 for each in sites) // len(sites)
@@ -215,32 +216,31 @@ class World:
             buses=tuple(buses),
         )
 
-    def _plain_bus(self, gateway: str, meters: Sequence[str]) -> Bus:
-        """Simulated Eastron meters: the first gateway's on a serial line, the other's on TCP."""
-        units = {str(unit): meter for unit, meter in enumerate(meters, start=1)}
-        serial = gateway == GATEWAYS[0]
-        port: str | Address
+    def _plain_buses(self, gateway: str, meters: Sequence[str]) -> list[Bus]:
+        """Simulated Eastron meters: a few on a serial line, the others behind a TCP port."""
+        on_line = meters[:SERIAL_METERS] if gateway == GATEWAYS[0] else []
         lines: dict[str, list[dict[str, Any]]] = {"rtu": [], "tcp": []}
-        if serial:
+        buses = []
+        if on_line:
             link = self.folder / "lines" / gateway
             link.parent.mkdir(exist_ok=True)
-            port = str(link)
-            lines["rtu"].append({"link": port, "units": units})
-        else:
-            port = Address("127.0.0.1", next(self._ports))
-            lines["tcp"].append({"port": port.port, "units": units})
-        self._add_simulator(gateway, lines)
-        polled = tuple(
-            BusMeter(meter, int(unit), "eastron-sdm630") for unit, meter in units.items()
-        )
-        return Bus("street", port, polled)
+            lines["rtu"].append({"link": str(link), "units": _units(on_line)})
+            buses.append(Bus("street", str(link), _polled(on_line)))
+        behind = meters[len(on_line) :]
+        if behind:
+            address = Address("127.0.0.1", next(self._ports))
+            lines["tcp"].append({"port": address.port, "units": _units(behind)})
+            buses.append(Bus("cabinet", address, _polled(behind)))
+        if buses:
+            self._add_simulator(gateway, lines)
+        return buses
 
     def _add_simulator(self, gateway: str, lines: Mapping[str, Any]) -> None:
         day = self.folder / "day.json"
         self.choice.day.save(day)
         config = self.folder / f"meters-{gateway}.json"
         faults = str(self.folder / f"faults-{gateway}.json")
-        content = {"pace": str(self.pacer.path), "day": str(day), "register_wh": 1}
+        content = {"pace": str(self.pacer.path), "day": str(day)}
         config.write_text(json.dumps({**content, "faults": faults, **lines}))
         name = f"meters-{gateway}"
         arguments = ["-m", "hwsim.meters", "--config", str(config)]
@@ -310,6 +310,16 @@ class World:
             board.close()
         if self._broker is not None:
             self._broker.stop()
+
+
+def _units(meters: Sequence[str]) -> dict[str, str]:
+    return {str(unit): meter for unit, meter in enumerate(meters, start=1)}
+
+
+def _polled(meters: Sequence[str]) -> tuple[BusMeter, ...]:
+    return tuple(
+        BusMeter(meter, unit, "eastron-sdm630") for unit, meter in enumerate(meters, start=1)
+    )
 
 
 def configuration_id(meter: str) -> str:

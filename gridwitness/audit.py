@@ -1,0 +1,105 @@
+"""What the validators' ledgers say, compared: for the demo and the disaster tests.
+
+Decides nothing about what is right; it counts, and tells whether all validators tell the same.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from hwsim.feeder import FeederDay
+
+from gridwitness import status_pages
+from wire.errors import Unavailable
+
+PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What is on the ledger."""
+
+    blocks: int
+    """Height that all validators have."""
+
+    max_round: int
+    """Largest round in which a block was committed."""
+
+    readings: int
+    """Accepted readings."""
+
+    duplicates: int
+    """Accepted readings of a meter and interval beyond the first."""
+
+    verdicts: dict[str, int]
+    """Newest zone seals by verdict."""
+
+    agree: bool
+    """Whether all validators have the same blocks, byte for byte."""
+
+
+async def ledger(ports: Sequence[int], day: FeederDay, zone: str) -> Ledger:
+    """Gather and compare.
+
+    Args:
+        ports: the validators' API ports.
+        day: whose meters are counted.
+        zone: whose seals are counted.
+
+    Raises:
+        Unavailable: a validator does not answer.
+    """
+    pages = [await status_pages.validator(port) for port in ports]
+    heights = [int(page["height"]) for page in pages if page is not None]
+    if len(heights) < len(ports):
+        raise Unavailable("a validator does not answer")
+    height = min(heights)
+    first = await _blocks(ports[0], height)
+    wanted = [each["block"] for each in first]
+    same = True
+    for port in ports[1:]:
+        same &= [each["block"] for each in await _blocks(port, height)] == wanted
+    counted = Counter[tuple[str, int]]()
+    for meter in day.meters:
+        for reading in await _pages(ports[0], f"/api/v1/readings/{meter.id}", "sequence", "after"):
+            counted[(meter.id, reading["interval_start_s"])] += 1
+    seals = await _pages(ports[0], f"/api/v1/zones/{zone}/seals", "start_s", "after_s")
+    return Ledger(
+        blocks=height,
+        max_round=max((int(each["round"]) for each in first), default=0),
+        readings=counted.total(),
+        duplicates=counted.total() - len(counted),
+        verdicts=dict(Counter(str(seal["verdict"]) for seal in seals)),
+        agree=same,
+    )
+
+
+async def _blocks(port: int, height: int) -> list[dict[str, Any]]:
+    return [await _get(port, f"/api/v1/blocks/{each}") for each in range(1, height + 1)]
+
+
+async def _pages(port: int, path: str, cursor: str, parameter: str) -> list[dict[str, Any]]:
+    """All entries of a paged list, ascending by `cursor`."""
+    found: list[dict[str, Any]] = []
+    while True:
+        after = found[-1][cursor] if found else -1
+        page = await _get(port, f"{path}?{parameter}={after}&most={PAGE}")
+        found += page
+        if len(page) < PAGE:
+            return found
+
+
+async def _get(port: int, path: str) -> Any:
+    answer = await status_pages.fetch(port, path)
+    if answer is None or answer.status_code != httpx.codes.OK:
+        status = "nobody" if answer is None else answer.status_code
+        raise Unavailable(f"{path}: {status} answers")
+    return answer.json()
+
+
+def all_readings(page: Mapping[str, Any]) -> int:
+    """Readings that a gateway has ever closed, by its status page."""
+    states = ("closed", "queued", "witnessed", "published", "final", "refused")
+    return sum(int(page[state]) for state in states)
