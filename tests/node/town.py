@@ -37,6 +37,7 @@ from wire.witness import Batch
 GATEWAY = "gw-a"
 WAIT_S = 30.0
 LOOK_S = 0.05
+_COMMAND = (sys.executable, "-m", "gridwitness.cli", "validator")
 PARAMETERS = {
     "class_k_num": 4,
     "class_k_den": 1,

@@ -175,7 +175,8 @@ class Driver:
             self._early = [*self._early[-MOST_EARLY + 1 :], message]
 
     def _step(self, event: do.Event) -> None:
-        self._do(self.machine.step(event))
+        if not self.halted:
+            self._do(self.machine.step(event))
 
     def _set_timer(self, name: str, delay_s: float, event: do.Event) -> None:
         known = self._timers.get(name)
@@ -272,7 +273,7 @@ class Driver:
         candidate = self._blocks.make(
             self.me, self.tip, self._clock.now_ms(), self.mempool.waiting()
         )
-        self.store.put_batches(candidate.batches)
+        self.store.put_proposed(candidate.block, candidate.batches)
         digest = candidate.block.digest
         self._candidates[digest] = candidate
         self._step(do.BlockBuilt(round_number, digest, candidate.block.encoded))
@@ -283,7 +284,7 @@ class Driver:
             block = decode_block(data, digest)
             self._check_new(block, proposer)
             candidate = await self._candidate(tip, block, (proposer,))
-            self.store.put_batches(candidate.batches)
+            self.store.put_proposed(candidate.block, candidate.batches)
             self._candidates[digest] = candidate
             valid = True
         except Refused as reason:
@@ -317,19 +318,24 @@ class Driver:
     async def _fetch_block(self, digest: bytes, holders: Sequence[str]) -> None:
         assert self._fetching is not None
         machine = self.machine
+        data = self.proposed(digest)
         try:
-            block = await self._fetching.block(digest, holders)
+            if data is None:
+                data = (await self._fetching.block(digest, holders)).encoded
         except Unavailable as reason:
             _log.warning("block not fetched", height=machine.height, reason=str(reason))
             return
         if machine is self.machine:
-            self._step(do.BlockFetched(digest, block.encoded))
+            self._step(do.BlockFetched(digest, data))
 
     def proposed(self, digest: bytes) -> bytes | None:
         """A block of the present height or of the ledger, for a peer that asks."""
         candidate = self._candidates.get(digest)
         if candidate is not None:
             return candidate.block.encoded
+        proposed = self.store.proposed(digest)
+        if proposed is not None:
+            return proposed
         stored = self.store.block_by_digest(digest)
         return None if stored is None else stored.block.encoded
 
@@ -342,6 +348,9 @@ class Driver:
                 candidate = await self._candidate(tip, decode_block(data, digest), holders)
             except Unavailable as reason:
                 _log.warning("final block waits", reason=str(reason))
+            except Refused:
+                if tip is self.tip:
+                    raise  # A quorum has sealed what is not valid here: never guess.
         if candidate is not None and tip is self.tip:
             self._append(candidate, commit)
 
@@ -366,8 +375,7 @@ class Driver:
         """R12: make a block real, on disk first, and begin the next height."""
         self.store.append(candidate.block, commit, candidate.execution, candidate.batches)
         self._application.commit(candidate.execution)
-        for batch in candidate.batches:
-            self.mempool.remove(batch.batch_id)
+        self._forget_taken()
         self.tip = Tip.of(candidate.block, commit)
         self._last_block_s = time.monotonic()
         _log.info(
@@ -379,3 +387,10 @@ class Driver:
         )
         self.on_final(candidate)
         self._begin_height()
+
+    def _forget_taken(self) -> None:
+        """Forget waiting batches whose sequence is on the ledger, by them or by another batch."""
+        for batch in self.mempool.waiting():
+            statement = batch.witness.statement
+            if self._application.included(statement.gateway, statement.sequence) is not None:
+                self.mempool.remove(batch.batch_id)

@@ -25,6 +25,8 @@ CREATE TABLE IF NOT EXISTS blocks (
     height INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, block BLOB NOT NULL,
     final BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS batches (batch_id BLOB PRIMARY KEY, batch BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS proposed (
+    digest BLOB PRIMARY KEY, height INTEGER NOT NULL, block BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS results (
     batch_id BLOB PRIMARY KEY, height INTEGER NOT NULL, position INTEGER NOT NULL,
     tx_result BLOB NOT NULL, reading_results BLOB NOT NULL);
@@ -129,12 +131,23 @@ class Store:
 
     # Batches and blocks.
 
-    def put_batches(self, batches: Iterable[Batch]) -> None:
-        """Make batches durable; called before a vote speaks for a block that names them."""
+    def put_proposed(self, block: Block, batches: Iterable[Batch]) -> None:
+        """Make a block and its batches durable, before a vote speaks for it.
+
+        A quorum's votes then mean that the value itself outlives a power cut of everybody.
+        """
         rows = [(batch.batch_id, batch.encoded) for batch in batches]
-        if rows:
-            with self._transaction():
-                self._database.executemany("INSERT OR IGNORE INTO batches VALUES (?, ?)", rows)
+        with self._transaction():
+            self._database.executemany("INSERT OR IGNORE INTO batches VALUES (?, ?)", rows)
+            self._database.execute(
+                "INSERT OR IGNORE INTO proposed VALUES (?, ?, ?)",
+                (block.digest, block.content.height, block.encoded),
+            )
+
+    def proposed(self, digest: bytes) -> bytes | None:
+        """A block that was voted for at a height that is not final yet, encoded."""
+        row = self._row("SELECT block FROM proposed WHERE digest = ?", digest)
+        return None if row is None else bytes(row[0])
 
     def batch(self, batch_id: bytes) -> Batch | None:
         """A durable batch."""
@@ -170,6 +183,7 @@ class Store:
                 self._append_readings(batch, results)
             self._append_seals(height, execution)
             self._write_state(execution)
+            insert("DELETE FROM proposed WHERE height <= ?", (height,))
 
     def _append_readings(self, batch: Batch, results: Sequence[bytes]) -> None:
         for position, encoded in enumerate(results):

@@ -1,0 +1,133 @@
+"""Four drivers in one event loop, wired without sockets, so that a test can lose what it likes."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hsm.signstate import SignState, VoteSigner
+from tests.app.village import BOOK, Village, signer
+from validator.app.application import Application
+from validator.consensus.messages import Message, decode_message
+from validator.node.candidate import Blocks
+from validator.node.driver import Driver
+from validator.node.fetching import Fetching
+from validator.node.ledger import Ledger
+from validator.node.mempool import Mempool
+from validator.node.store import Store
+from wire.genesis import Genesis
+from wire.witness import Batch
+
+NAMES = ("val-1", "val-2", "val-3", "val-4")
+PARAMETERS = {
+    "deadline_intervals": 1_000_000,
+    "acceptance_window_s": 1_000_000_000,
+    "block_interval_ms": 20,
+    "empty_block_interval_ms": 40,
+    "round_timeout_ms": 100,
+    "round_timeout_cap_ms": 400,
+}
+
+
+def found(content: dict[str, Any]) -> None:
+    """Edit the village's genesis: four validators."""
+    validators = [
+        {"id": name, "authority": "PEA", "key": signer(name).public.text} for name in NAMES
+    ]
+    content.update(validators=validators, parameters=content["parameters"] | PARAMETERS)
+
+
+class WallClock:
+    """The machine's time."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+class Node:
+    """One validator without its sockets."""
+
+    def __init__(self, square: "Square", name: str) -> None:
+        self.name = name
+        folder = square.folder / name
+        folder.mkdir(exist_ok=True)
+        self.square = square
+        self.store = Store(folder / "ledger.sqlite")
+        self.state = SignState(folder / "signstate.sqlite")
+        self.app = Application(square.genesis)
+        self.app.restore(self.store.state_rows())
+        self.mempool = Mempool()
+        blocks = Blocks(square.genesis, self.app, BOOK)
+        ledger = Ledger(square.genesis, self.store, self.app, blocks)
+        key = VoteSigner(signer(name), self.state)
+        self.driver = Driver(name, ledger, self.mempool, key, WallClock())
+        self.fetching = Fetching(self, self._checked)
+
+    async def _checked(self, batches: Sequence[Batch]) -> None:
+        """Signatures are checked when the rules ask."""
+
+    @property
+    def connected(self) -> list[str]:
+        return sorted(name for name in self.square.nodes if name != self.name)
+
+    def broadcast(self, frame: list[Any], *, urgent: bool = False) -> None:
+        message = decode_message(frame[1])
+        for other in self.connected:
+            if self.square.passes(message, self.name, other):
+                self.square.deliver(other, frame[1])
+
+    def send(self, peer: str, frame: list[Any], *, urgent: bool = False) -> None:
+        kind, name = frame
+        other = self.square.nodes[peer]
+        if kind == "get-block":
+            block = other.driver.proposed(name)
+        else:
+            batch = other.mempool.get(name) or other.store.batch(name)
+            block = None if batch is None else batch.encoded
+        if block is not None:
+            self.fetching.answered(kind.removeprefix("get-"), name, block)
+
+    def begin(self) -> None:
+        self.driver.begin(self, self.fetching)
+
+    def end(self) -> None:
+        """As kill -9: nothing is said, nothing is written any more."""
+        self.driver.stop()
+        self.store.close()
+        self.state.close()
+
+
+class Square:
+    """Four validators, of which some may be down, and what passes between them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.village = Village(found)
+        self.genesis: Genesis = self.village.genesis
+        self.nodes: dict[str, Node] = {}
+        self.passes: Callable[[Message, str, str], bool] = lambda *_: True
+
+    def start(self, *names: str) -> None:
+        started = [Node(self, name) for name in names]
+        self.nodes |= {node.name: node for node in started}
+        for node in started:
+            node.begin()
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self.nodes.pop(name).end()
+
+    def deliver(self, name: str, data: bytes) -> None:
+        node = self.nodes[name]
+
+        def arrive() -> None:
+            if self.nodes.get(name) is node:
+                node.driver.receive_bytes(data)
+
+        asyncio.get_running_loop().call_soon(arrive)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not holds():
+                await asyncio.sleep(0.005)

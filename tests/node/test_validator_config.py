@@ -1,0 +1,65 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gridwitness.configuration import toml
+from validator import config
+
+Content = dict[str, object]
+
+
+def content() -> Content:
+    files = ("genesis", "peers", "data", "key", "passphrase_file", "tls_certificate", "tls_key")
+    mqtt = {"host": "broker", "port": 8883, "ca": "ca.pem", "certificate": "c.pem", "key": "c.key"}
+    addresses = {"listen": "127.0.0.1:8810", "api": "127.0.0.1:8800"}
+    return {"id": "val-1", **{name: name for name in files}, **addresses, "mqtt": mqtt}
+
+
+def load(folder: Path, edited: Content) -> config.ValidatorConfig:
+    path = folder / "validator.toml"
+    path.write_text(toml(edited))
+    return config.load(path)
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    found = load(tmp_path, content())
+    assert found.genesis == tmp_path / "genesis"
+    assert found.mqtt.ca == tmp_path / "ca.pem"
+    assert (found.api.host, found.api.port) == ("127.0.0.1", 8800)
+
+
+def test_time_is_paced_only_where_a_file_is_named(tmp_path: Path) -> None:
+    assert load(tmp_path, content()).paced_time_file is None
+    assert load(tmp_path, content() | {"paced_time_file": ""}).paced_time_file is None
+    paced = load(tmp_path, content() | {"paced_time_file": "pace"})
+    assert paced.paced_time_file == tmp_path / "pace"
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda each: each.pop("key"), "key needs a value"),
+        (lambda each: each.update(key=""), "key is empty"),
+        (lambda each: each.update(colour="red"), "unknown keys: colour"),
+        (lambda each: each.update(listen="8810"), "host:port"),
+        (lambda each: each.update(api="127.0.0.1:0"), "host:port"),
+        (lambda each: each.update(mqtt="broker"), "not a table"),
+        (lambda each: each.update(mqtt=content()["mqtt"] | {"port": 70_000}), "port"),  # type: ignore[operator]
+        (lambda each: each.update(mqtt=content()["mqtt"] | {"user": "me"}), "unknown keys"),  # type: ignore[operator]
+    ],
+)
+def test_what_is_wrong_is_refused_by_its_name(
+    tmp_path: Path, edit: Callable[[Content], object], words: str
+) -> None:
+    edited = content()
+    edit(edited)
+    with pytest.raises(config.BadConfiguration, match=words):
+        load(tmp_path, edited)
+
+
+def test_what_is_no_toml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "validator.toml"
+    path.write_bytes(b"\xff = [")
+    with pytest.raises(config.BadConfiguration, match="not TOML"):
+        config.load(path)
