@@ -20,6 +20,7 @@ from validator.node.candidate import Blocks, Candidate
 from validator.node.driver import Driver, NetworkClock
 from validator.node.exchange import Exchange
 from validator.node.fetching import Fetching
+from validator.node.folder import claim_folder
 from validator.node.ingest import Broker, BrokerAccess, Ingest, batch_topic
 from validator.node.ledger import Ledger
 from validator.node.mempool import Mempool
@@ -41,14 +42,14 @@ class Validator:
 
         Raises:
             Refused: configuration, key or genesis do not fit.
-            Unavailable: a file cannot be read now.
+            Unavailable: a file cannot be read now, or another process has the data folder.
         """
         self.config = config
         self.genesis = genesis
         self.key = filekey.load(config.key, _passphrase(config))
         if genesis.validators.key(config.id) != self.key.public:
             raise Malformed(f"the key of {config.id} is not the one in the genesis file")
-        config.data.mkdir(mode=0o700, exist_ok=True)
+        self._claim = claim_folder(config.data)
         self.state = SignState(config.data / "signstate.sqlite")
         self.store = Store(config.data / "ledger.sqlite")
         self.application = Application(genesis)
@@ -115,6 +116,7 @@ class Validator:
         await self.mesh.stop()
         self.store.close()
         self.state.close()
+        self._claim.close()
 
 
 def _passphrase(config: ValidatorConfig) -> bytes:

@@ -37,7 +37,7 @@ from wire.witness import Batch
 GATEWAY = "gw-a"
 WAIT_S = 30.0
 LOOK_S = 0.05
-_COMMAND = (sys.executable, "-m", "gridwitness.cli", "validator")
+COMMAND = (sys.executable, "-m", "gridwitness.cli", "validator")
 PARAMETERS = {
     "class_k_num": 4,
     "class_k_den": 1,
@@ -238,7 +238,8 @@ class GatewayClient:
         self.town = town
         self.name = name
         certificate, key = town.folder / f"{name}.pem", town.folder / f"{name}.key"
-        certificates.issue(town.ca, name, certificates.CLIENT).write(certificate, key)
+        if not certificate.exists():
+            certificates.issue(town.ca, name, certificates.CLIENT).write(certificate, key)
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._ready: queue.Queue[None] = queue.Queue()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, name, protocol=mqtt.MQTTv5)

@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from wire import cbor
-from wire.errors import Malformed, Refused
+from wire.errors import Malformed, Refused, Unavailable
 from wire.genesis import Genesis
 from wire.peer import peer_message
 
@@ -150,15 +150,21 @@ class Mesh:
         return sorted(self._writers)
 
     async def start(self, host: str, port: int) -> None:
-        """Listen, and dial the peers whose id is greater than one's own."""
-        self._server = await asyncio.start_server(
-            self._accepted,
-            host,
-            port,
-            ssl=self._server_context,
-            ssl_handshake_timeout=HANDSHAKE_S,
-            limit=MAX_FRAME,
-        )
+        """Listen, and dial the peers whose id is greater than one's own.
+
+        Raises Unavailable when the port is taken.
+        """
+        try:
+            self._server = await asyncio.start_server(
+                self._accepted,
+                host,
+                port,
+                ssl=self._server_context,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                limit=MAX_FRAME,
+            )
+        except OSError as reason:
+            raise Unavailable(f"cannot listen for peers on {host}:{port}: {reason}") from None
         for peer in self._peers.values():
             if peer.id > self.me:
                 task = asyncio.create_task(self._dial(peer))
