@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwsim.feeder import FeederDay, registry_entries, write_profile
-from hwsim.scaled_clock import Pacer
-
 from device.provision.board import FIRMWARE, commission
 from gridwitness import status_pages
 from gridwitness.addresses import free_ports
@@ -34,6 +31,8 @@ from gridwitness.plan import (
 )
 from gridwitness.processes import Program
 from hwsim.board import Board, inside
+from hwsim.feeder import FeederDay, registry_entries, write_profile
+from hwsim.scaled_clock import Pacer
 from wire.errors import Unavailable
 
 ZONE = "z1"
@@ -85,6 +84,7 @@ class World:
 
     def __init__(self, folder: Path, choice: Choice, say: Say = lambda _: None) -> None:
         """Take an empty folder; nothing runs yet."""
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.choice = choice
         # Just before the first boundary: a meter's first record is of its first whole interval.
@@ -290,6 +290,18 @@ class World:
         pages = [await status_pages.gateway(port) for port in self.status_ports.values()]
         return all(page is not None and open_readings(page) == 0 for page in pages)
 
+    async def catch_up(self, limit_s: float) -> None:
+        """Wait until all validators have the same height.
+
+        Raises:
+            Unavailable: that took longer than `limit_s`.
+        """
+        await self._until(self._level, limit_s, "all validators to have the same height")
+
+    async def _level(self) -> bool:
+        pages = [await status_pages.validator(port) for port in self.api_ports.values()]
+        return len({None if page is None else page["height"] for page in pages}) == 1
+
     async def _until(
         self, condition: Callable[[], Awaitable[bool]], limit_s: float, what: str
     ) -> None:
@@ -310,6 +322,7 @@ class World:
             board.close()
         if self._broker is not None:
             self._broker.stop()
+        self.pacer.close()
 
 
 def _units(meters: Sequence[str]) -> dict[str, str]:

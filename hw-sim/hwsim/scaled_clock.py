@@ -41,6 +41,10 @@ class PacedClock:
         self._latest_ms = max(self._latest_ms, self._read_ms())
         return self._latest_ms
 
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
     def real_s_until(self, network_ms: int) -> float:
         """Seconds of real time that one may sleep before looking again."""
         return 0.0 if self.now_ms() >= network_ms else LONGEST_LOOK_S
@@ -69,6 +73,11 @@ class Pacer:
         self._write(start_ms, 0)
         self._clock = PacedClock(path)
 
+    def close(self) -> None:
+        """Let go of the file; network time stands where it was."""
+        self._clock.close()
+        os.close(self._file)
+
     async def run(
         self,
         intervals: int,
@@ -84,15 +93,14 @@ class Pacer:
             hold_s: real seconds to wait for them at most.
             progress: told how many intervals are over.
         """
-        first_ms = self._limit_ms // INTERVAL_MS * INTERVAL_MS + INTERVAL_MS
-        if self._limit_ms % INTERVAL_MS:
-            # Begun before a boundary: the first whole interval starts there.
-            first_ms += INTERVAL_MS
-        for number in range(intervals):
+        # The first boundary begins the first whole interval: its registers are read there too.
+        first_ms = -(-self._limit_ms // INTERVAL_MS) * INTERVAL_MS
+        for number in range(intervals + 1):
             boundary_ms = first_ms + number * INTERVAL_MS
             await self._advance(boundary_ms + DWELL_MS)
-            await self._hold(boundary_ms // 1000 - INTERVAL_MS // 1000, done, hold_s)
-            progress(number + 1)
+            await self._hold((boundary_ms - INTERVAL_MS) // 1000, done, hold_s)
+            if number:
+                progress(number)
 
     async def _advance(self, limit_ms: int) -> None:
         now_ms, self._limit_ms = self._clock.now_ms(), limit_ms
