@@ -21,7 +21,7 @@ COMMANDS = {
     "validator": "validator.cli",
     "hsm": "hsm.cli",
     "verify": "gridwitness.verify",
-    "sim": "hwsim.cli",
+    "sim": "gridwitness.sim_commands",
 }
 
 REFUSED = 1

@@ -215,16 +215,23 @@ def _fingerprint(pin: Pin) -> bytes:
     return hashlib.scrypt(secret, salt=b"gridwitness/pin/1", n=2**14, r=8, p=1, dklen=32)
 
 
-def _untried_pin(uri: KeyUri) -> Pin | None:
+def refused_before(uri: KeyUri) -> bool:
+    """Whether the PIN that the file holds now has been refused; raises Unavailable without file."""
     pin, mark = uri.pin(), _mark(uri)
-    if pin is not None and mark is not None and mark.exists():
-        if mark.read_bytes() == _fingerprint(pin):
-            raise PinRefused(
-                f"the PIN in {uri.pin_file} was refused before and is not tried again:"
-                " correct the file"
-            )
-        mark.unlink()
-    return pin
+    if pin is None or mark is None or not mark.exists():
+        return False
+    return mark.read_bytes() == _fingerprint(pin)
+
+
+def _untried_pin(uri: KeyUri) -> Pin | None:
+    if refused_before(uri):
+        raise PinRefused(
+            f"the PIN in {uri.pin_file} was refused before and is not tried again: correct the file"
+        )
+    mark = _mark(uri)
+    if mark is not None:
+        mark.unlink(missing_ok=True)
+    return uri.pin()
 
 
 def _remember_refused(uri: KeyUri) -> None:

@@ -1,0 +1,11 @@
+"""`gridwitness sim`: the simulators of all rooms under one command."""
+
+import argparse
+
+from hwsim import cli as equipment
+from validator.simulation import cli as agreement
+
+
+def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `sim` with the test equipment and the simulated agreement."""
+    agreement.add_consensus_command(equipment.add_commands(subparsers))

@@ -1,0 +1,102 @@
+"""`gridwitness hsm`: make tokens and keys, show them, and say what is wrong with them."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hsm.doctor import Finding
+
+ALGORITHMS = {"es256": -7, "eddsa": -8}
+
+
+def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `hsm`."""
+    hsm = subparsers.add_parser("hsm", help="tokens and their keys (PKCS#11)")
+    verbs = hsm.add_subparsers(dest="verb", required=True, metavar="VERB")
+    init = verbs.add_parser("init", help="make a SoftHSM2 token in a folder, for tests and demos")
+    init.add_argument("folder", type=Path, help="gets softhsm2.conf, tokens/ and a random PIN")
+    init.add_argument("--label", required=True, help="the token's label")
+    init.set_defaults(run=init_token)
+    for name, words, run in (
+        ("key", "make a key that never leaves its token", make_key),
+        ("show", "show a key's public half", show_key),
+        ("doctor", "check a token and its key, changing nothing", check_token),
+    ):
+        verb = verbs.add_parser(name, help=words)
+        verb.add_argument("uri", help="pkcs11:token=…;object=…?module-path=…&pin-source=file:…")
+        verb.add_argument("--softhsm2-conf", type=Path, help="SoftHSM2's configuration file")
+        verb.add_argument("--json", action="store_true", help="end with one JSON object")
+        verb.set_defaults(run=run)
+        if name == "key":
+            verb.add_argument("--alg", choices=sorted(ALGORITHMS), default="es256")
+
+
+def init_token(args: argparse.Namespace) -> int:
+    """Make a token and say how to name its keys."""
+    from hsm import ceremony
+
+    args.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ceremony.init_softhsm_token(args.folder, args.label)
+    print(
+        f"token {args.label} in {args.folder}; name a key of it by\n"
+        f"  'pkcs11:token={args.label};object=NAME;type=private"
+        f"?module-path={ceremony.softhsm_module()}&pin-source=file:{args.folder / 'pin'}'\n"
+        f"  --softhsm2-conf {args.folder / 'softhsm2.conf'}"
+    )
+    return 0
+
+
+def make_key(args: argparse.Namespace) -> int:
+    """Make a key and report it."""
+    from hsm import ceremony
+    from hsm.uri import KeyUri
+
+    public = ceremony.make_key(KeyUri.parse(args.uri), ALGORITHMS[args.alg], args.softhsm2_conf)
+    return _report(args, public.text, public.kid.hex(), public.thumbprint.hex())
+
+
+def show_key(args: argparse.Namespace) -> int:
+    """Ask the token for a key's public half."""
+    from hsm.signer import open_signer
+    from hsm.uri import KeyUri
+
+    signer = open_signer(KeyUri.parse(args.uri), args.softhsm2_conf)
+    signer.close()
+    public = signer.public
+    return _report(args, public.text, public.kid.hex(), public.thumbprint.hex())
+
+
+def _report(args: argparse.Namespace, text: str, kid: str, thumbprint: str) -> int:
+    found = {"key": text, "kid": kid, "thumbprint": thumbprint}
+    if args.json:
+        print(json.dumps(found))
+    else:
+        print("\n".join(f"{name:11} {value}" for name, value in found.items()))
+    return 0
+
+
+def check_token(args: argparse.Namespace) -> int:
+    """Run the checks; exit status 1 when one fails."""
+    from hsm.doctor import examine
+    from hsm.uri import KeyUri
+
+    findings = examine(KeyUri.parse(args.uri), args.softhsm2_conf)
+    _show(findings, print if not args.json else _to_stderr)
+    good = all(each.good for each in findings)
+    if args.json:
+        checks = [{"check": e.check, "good": e.good, "words": e.words} for e in findings]
+        print(json.dumps({"good": good, "checks": checks}))
+    return 0 if good else 1
+
+
+def _show(findings: "list[Finding]", say: Callable[[str], None]) -> None:
+    for each in findings:
+        say(f"{'ok ' if each.good else 'BAD'}  {each.check:12} {each.words}")
+
+
+def _to_stderr(words: str) -> None:
+    print(words, file=sys.stderr)
