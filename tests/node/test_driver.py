@@ -120,3 +120,14 @@ def test_a_validator_whose_disk_fails_stops_speaking_and_the_others_go_on(square
         assert broken.driver.tip.height <= height
 
     run(scenario)
+
+
+def test_a_block_carries_every_seal_of_its_parent_that_came_in_time(square: Square) -> None:
+    async def scenario() -> None:
+        square.start(*NAMES)
+        await square.until(lambda: min(heights(square)) >= 8)
+        store = square.nodes["val-1"].store
+        carried = [len(commit.seals) for _, commit in store.headers(2, 8)]
+        assert max(carried) == 4
+
+    run(scenario)

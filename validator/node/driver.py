@@ -16,20 +16,15 @@ import structlog
 from hsm.signstate import DoubleSign, VoteSigner
 from validator.consensus import effects as do
 from validator.consensus.machine import Machine
-from validator.consensus.messages import (
-    Message,
-    PreparedCertificate,
-    decode_message,
-    encode_message,
-    open_message,
-)
+from validator.consensus.messages import Commit as CommitVote
+from validator.consensus.messages import Message, encode_message, open_message
 from validator.consensus.proposer import order
 from validator.consensus.timeouts import Timeouts
 from validator.node.candidate import Candidate, Tip, batch_ids, decode_block
 from validator.node.fetching import Fetching
 from validator.node.ledger import Ledger, decided
+from validator.node.memory import attachment, said_before, with_late_seals
 from validator.node.mempool import Mempool
-from wire import cbor, fields
 from wire.block import Block, Commit, verify_commit
 from wire.errors import Malformed, Refused, Unavailable
 from wire.witness import Batch
@@ -99,6 +94,7 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_block_s = time.monotonic()
         self.tip = self._stored_tip()
+        self._late: dict[str, CommitVote] = {}
         self.machine = self._machine()
 
     def begin(self, speaker: Speaker, fetching: Fetching) -> None:
@@ -134,24 +130,13 @@ class Driver:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._do(self.machine.restore(self._said()))
+        height = self.tip.height
+        self._late = {name: vote for name, vote in self._late.items() if vote.height == height}
+        self._do(self.machine.restore(said_before(self._signer, self.machine.height)))
         self.nudge()
         early, self._early = self._early, []
         for message in early:
             self.receive(message)
-
-    def _said(self) -> list[tuple[Message, PreparedCertificate | None]]:
-        """What one's key has signed at this height before a restart."""
-        said = []
-        for slot in self._signer.slots(self.machine.height):
-            message_bytes, certificate = fields.items(cbor.decode(slot.attachment), "slot", 2)
-            message = decode_message(message_bytes)
-            signature = slot.signature or self._signer.sign(
-                slot.height, slot.round, slot.kind, slot.message, slot.attachment
-            )
-            kept = PreparedCertificate.decode(certificate) if certificate else None
-            said.append((replace(message, signature=signature), kept))
-        return said
 
     def nudge(self) -> None:
         """Something may be waiting: see when the next block is due."""
@@ -169,6 +154,9 @@ class Driver:
 
     def receive(self, message: Message) -> None:
         """Take a verified message, now or when its height begins."""
+        decided_height = self.machine.height if self.machine.finished else self.tip.height
+        if isinstance(message, CommitVote) and message.height == decided_height:
+            self._late[message.sender] = message
         if message.height == self.machine.height:
             self._step(do.Received(message))
         elif message.height == self.machine.height + 1:
@@ -236,15 +224,14 @@ class Driver:
                 self._spawn(self._commit(digest, block, commit))
 
     def _speak(self, effect: do.Speak) -> None:
-        message, certificate = effect.message, effect.certificate
-        kept = certificate.encoded if certificate is not None else b""
+        message = effect.message
         try:
             signature = self._signer.sign(
                 message.height,
                 message.round,
                 message.kind,
                 message.signed_bytes(self._genesis.network),
-                cbor.encode([encode_message(message), kept]),
+                attachment(message, effect.certificate),
             )
         except DoubleSign as reason:
             _log.warning("not signed", kind=message.kind, reason=str(reason))
@@ -270,9 +257,9 @@ class Driver:
     # Blocks.
 
     def _build(self, round_number: int) -> None:
-        candidate = self._blocks.make(
-            self.me, self.tip, self._clock.now_ms(), self.mempool.waiting()
-        )
+        commit = with_late_seals(self.tip.commit, self._blocks.validators, self._late.values())
+        tip = replace(self.tip, commit=commit)
+        candidate = self._blocks.make(self.me, tip, self._clock.now_ms(), self.mempool.waiting())
         self.store.put_proposed(candidate.block, candidate.batches)
         digest = candidate.block.digest
         self._candidates[digest] = candidate
