@@ -1,5 +1,6 @@
 """Four real validators over loopback TLS, a real broker, batches that a gateway witnessed."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from tests.node.town import GatewayClient, Town, wait_for
 from wire.answer import Refusal
 from wire.block import Block, Commit, verify_commit
 from wire.receipt import Receipt
+from wire.results import REASONS
 
 METERS = ["b0", "c1", "c2", "c3", "pv"]
 
@@ -116,9 +118,14 @@ def test_a_batch_whose_witness_does_not_stand_is_refused_by_name(
 def test_hostile_bytes_change_nothing(town: Town, gateway: GatewayClient, payload: bytes) -> None:
     before = town.status("val-1")["readings"]
     gateway.send(payload)
+    answer = gateway.answer(hashlib.sha256(payload).digest())
+    assert isinstance(answer, Refusal)
+    assert REASONS[answer.code].name == "malformed"
     # What is sent after it is answered: the validator has read on.
     batch = gateway.interval()
-    gateway.send(batch.encoded[: len(batch.encoded) // 2])
+    truncated = batch.encoded[: len(batch.encoded) // 2]
+    gateway.send(truncated)
+    assert isinstance(gateway.answer(hashlib.sha256(truncated).digest()), Refusal)
     assert gateway.settle(batch) == ["accepted"] * 5
     wait_for(
         "the readings of one batch, no others",

@@ -8,6 +8,7 @@ log line.
 
 import asyncio
 import contextlib
+import hashlib
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ import structlog
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
+from validator.app.admission import MALFORMED
 from validator.app.application import Application, RefusedBatch, SignatureBook
 from validator.node.driver import Driver
 from validator.node.receipts import batch_receipt
@@ -103,7 +106,12 @@ class Broker:
         properties.ContentType = "application/cbor"
         self._client.publish(topic, payload, qos=1, properties=properties)
 
-    def _on_connect(self, client: mqtt.Client, *_: object) -> None:
+    def _on_connect(
+        self, client: mqtt.Client, _data: object, _flags: object, code: ReasonCode, *_: object
+    ) -> None:
+        if code.is_failure:
+            _log.warning("the broker refuses the connection", reason=str(code))
+            return
         self.connected = True
         client.subscribe(self._topic, qos=1)
         _log.info("broker connected")
@@ -161,11 +169,16 @@ class Ingest:
                 _log.warning("message refused", topic=topic[:100], reason=str(reason)[:200])
 
     async def _take(self, genesis: Genesis, gateway: str, payload: bytes) -> None:
-        batch = Batch.open(payload)
+        try:
+            batch = Batch.open(payload)
+        except Refused as reason:
+            # Bytes that are no batch have no batch id: they are named by their own hash.
+            self._refuse(genesis, gateway, hashlib.sha256(payload).digest(), MALFORMED, reason)
+            raise
         try:
             self._application.check_batch(batch, self._book)
         except RefusedBatch as refused:
-            self._refuse(genesis, gateway, batch, refused)
+            self._refuse(genesis, gateway, batch.batch_id, refused.reason, refused)
             raise
         if batch.witness.statement.gateway != gateway:
             _log.warning("another gateway's batch", topic=gateway)
@@ -178,9 +191,11 @@ class Ingest:
             return
         self._driver.nudge()
 
-    def _refuse(self, genesis: Genesis, gateway: str, batch: Batch, refused: RefusedBatch) -> None:
-        words = str(refused)[:LONGEST_WORDS]
-        refusal = Refusal(genesis.network, batch.batch_id, self._driver.me, refused.reason, words)
+    def _refuse(
+        self, genesis: Genesis, gateway: str, batch_id: bytes, code: int, why: Refused
+    ) -> None:
+        words = str(why)[:LONGEST_WORDS]
+        refusal = Refusal(genesis.network, batch_id, self._driver.me, code, words)
         self._broker.publish(receipt_topic(genesis, gateway), refusal.sign(self._signer))
 
 
