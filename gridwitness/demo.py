@@ -145,7 +145,7 @@ async def _summarise(world: "World", args: argparse.Namespace, seconds: float) -
         "max_round": ledger.max_round,
         "zone_seals": ledger.verdicts,
         "ledgers_agree": ledger.agree,
-        "receipt": str(path),
+        "receipt": _short(path),
         "receipt_verified": outcome.fields["verified"],
         "seconds": round(seconds, 1),
     }
@@ -168,9 +168,16 @@ def _show(args: argparse.Namespace, summary: dict[str, Any], world: "World") -> 
     if not args.json:
         for name, value in summary.items():
             print(f"{name.replace('_', ' '):18} {_words(value)}")
-        genesis = world.network.genesis_path
-        print(f"\nverify it:  gridwitness verify {summary['receipt']} --genesis {genesis}\n")
+        program = _short(Path(sys.executable).with_name("gridwitness"))
+        genesis = _short(world.network.genesis_path)
+        print(f"\nverify it:  {program} verify {summary['receipt']} --genesis {genesis}\n")
     print(json.dumps(summary), flush=True)
+
+
+def _short(path: Path) -> str:
+    """The path from here, when it is below here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _words(value: Any) -> str:
