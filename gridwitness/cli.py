@@ -15,6 +15,7 @@ from wire.errors import Refused, Unavailable
 
 # Each module adds the command of its name; only what is asked for is imported.
 COMMANDS = {
+    "bench": "gridwitness.bench",
     "demo": "gridwitness.demo",
     "network": "gridwitness.network_commands",
     "gateway": "gateway.cli",

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwsim.feeder import FeederDay
-
     from gridwitness.world import World
+    from hwsim.feeder import FeederDay
 
 GRID = "1-LV-rural1--0-sw"
 INTERVALS = 96
