@@ -1,13 +1,14 @@
 # make demo    one day of a real feeder, from the meter's pulse to a receipt (KEEP=1 stays up)
 # make test    every test
 # make check   formatter, linter, types
+# make bench   what this machine can do, beside its limits
 # make clean   removes what these made, the virtual environment included
 #
 # Each sets up first what it needs (setup.sh): Debian packages, .venv, Python packages.
 
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: help demo test check clean setup
+.PHONY: help demo test check bench clean setup
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +27,9 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: setup
+	@$(BIN)/gridwitness bench $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
