@@ -29,8 +29,8 @@ from wire.block import Block, Commit, verify_commit
 from wire.errors import Malformed, Refused, Unavailable
 from wire.witness import Batch
 
-MOST_EARLY = 64
-"""Messages of the next height kept until it begins; the newest stay."""
+MOST_EARLY = 8
+"""Messages of each validator for the next height that are kept until it begins; the newest stay."""
 
 SIGN_AGAIN_S = 0.5
 
@@ -89,7 +89,7 @@ class Driver:
         self._speaker: Speaker | None = None
         self._fetching: Fetching | None = None
         self._candidates: dict[bytes, Candidate] = {}
-        self._early: list[Message] = []
+        self._early: dict[str, list[Message]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_block_s = time.monotonic()
@@ -134,8 +134,8 @@ class Driver:
         self._late = {name: vote for name, vote in self._late.items() if vote.height == height}
         self._do(self.machine.restore(said_before(self._signer, self.machine.height)))
         self.nudge()
-        early, self._early = self._early, []
-        for message in early:
+        early, self._early = self._early, {}
+        for message in (each for kept in early.values() for each in kept):
             self.receive(message)
 
     def nudge(self) -> None:
@@ -160,7 +160,8 @@ class Driver:
         if message.height == self.machine.height:
             self._step(do.Received(message))
         elif message.height == self.machine.height + 1:
-            self._early = [*self._early[-MOST_EARLY + 1 :], message]
+            kept = self._early.setdefault(message.sender, [])
+            kept[:] = [*kept[-MOST_EARLY + 1 :], message]
 
     def _step(self, event: do.Event) -> None:
         if not self.halted:

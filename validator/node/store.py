@@ -246,12 +246,7 @@ class Store:
         rows = self._database.execute(
             "SELECT block FROM blocks WHERE height BETWEEN ? AND ? ORDER BY height", (first, last)
         )
-        blocks = [Block.decode(row[0]) for row in rows]
-        empty = Commit(0, bytes(32), ())
-        return [
-            (each.content, Commit.decode(each.parent_commit) if each.parent_commit else empty)
-            for each in blocks
-        ]
+        return [_header(row[0]) for row in rows]
 
     def state_rows(self) -> list[tuple[str, bytes, bytes]]:
         """The application's rows."""
@@ -358,6 +353,13 @@ class _Transaction:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._database.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _header(block: bytes) -> tuple[Header, Commit]:
+    """Header and parent commit of a stored block, whose transactions were checked when it came."""
+    header, _, parent_commit = cbor.decode(block)
+    commit = Commit.decode(parent_commit) if parent_commit else Commit(0, bytes(32), ())
+    return Header.decode(header), commit
 
 
 def _stored_seal(row: Sequence[Any]) -> StoredSeal:
