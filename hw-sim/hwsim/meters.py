@@ -1,10 +1,13 @@
 """Simulated Eastron meters on a Modbus TCP port or a serial line: what cannot sign, as it behaves.
 
-Decides the registers of an SDM630 (input registers, float32, kWh with a resolution of 10 Wh) and
-how faults look on the wire: a dead unit, a late reply, a reply with a wrong check sum. Faults are
-switched while it runs by a JSON file: `{"3": "dead", "4": "late", "5": "crc"}`, unit to fault.
+Decides the input registers (float32) of an SDM630, and of an SDM120 where a meter has one phase,
+and how faults look on the wire: a dead unit, a late reply, a reply with a wrong check sum. Faults
+are switched while it runs by a JSON file: `{"3": "dead", "4": "late", "5": "crc"}`, unit to fault.
 
-Register addresses: Eastron SDM630 Modbus Protocol V2.0, section 1.2.1.
+The configuration: `{"pace": file, "day": file, "register_wh": 10, "faults": file or null,
+"tcp": [{"port": n, "units": {"1": meter id}}], "rtu": [{"link": file, "units": {...}}]}`.
+
+Register addresses: Eastron SDM630 Modbus Protocol V2.0, section 1.2.1; SDM120 V2.5.
 """
 
 import argparse
@@ -25,6 +28,7 @@ from typing import Any
 
 from hwsim.feeder import FeederDay
 from hwsim.scaled_clock import PacedClock
+from wire.errors import Malformed
 
 READ_INPUT = 4
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
@@ -34,7 +38,7 @@ RESOLUTION_WH = 10
 """What the meter's display and registers resolve."""
 
 VOLTS, HERTZ = 230.0, 50.0
-VOLTAGE, POWER, FREQUENCY, IMPORT_KWH, EXPORT_KWH = 0x00, 0x34, 0x46, 0x48, 0x4A
+VOLTAGE, POWER, TOTAL_POWER, FREQUENCY, IMPORT_KWH, EXPORT_KWH = 0x00, 0x0C, 0x34, 0x46, 0x48, 0x4A
 LATE_S = 1.0
 """A late reply comes after every master has given up."""
 
@@ -54,24 +58,28 @@ class Meter:
     clock: PacedClock
     """Network time."""
 
+    register_wh: int = RESOLUTION_WH
+    """Step of the energy registers, Wh."""
+
     def words(self) -> list[int]:
         """All input registers as they are now."""
         now_ms = self.clock.now_ms()
         taken, given = self.day.registers_mwh(self.id, now_ms)
         before = self.day.registers_mwh(self.id, now_ms - 60_000)
         watts = (taken - before[0] - given + before[1]) * 60 / 1000
-        floats = [0.0] * (REGISTERS // 2)
-        for address, value in (
-            (VOLTAGE, VOLTS),
-            (VOLTAGE + 2, VOLTS),
-            (VOLTAGE + 4, VOLTS),
-            (POWER, watts),
-            (FREQUENCY, HERTZ),
-            (IMPORT_KWH, _kwh(taken)),
-            (EXPORT_KWH, _kwh(given)),
-        ):
-            floats[address // 2] = value
+        phases = self.day.meter(self.id).phases
+        values = {FREQUENCY: HERTZ, IMPORT_KWH: self._kwh(taken), EXPORT_KWH: self._kwh(given)}
+        for phase in range(phases):
+            values[VOLTAGE + 2 * phase] = VOLTS
+            values[POWER + 2 * phase] = watts / phases
+        if phases == 3:
+            values[TOTAL_POWER] = watts
+        floats = [values.get(address, 0.0) for address in range(0, REGISTERS, 2)]
         return list(struct.unpack(f">{REGISTERS}H", struct.pack(f">{len(floats)}f", *floats)))
+
+    def _kwh(self, energy_mwh: int) -> float:
+        """A register's value: whole steps of its resolution."""
+        return energy_mwh // 1000 // self.register_wh * self.register_wh / 1000
 
     def answer(self, pdu: bytes) -> bytes:
         """The reply to a request (function code and data, without address and check sum)."""
@@ -84,11 +92,6 @@ class Meter:
             return bytes([READ_INPUT | 0x80, ILLEGAL_ADDRESS])
         words = self.words()[address : address + count]
         return struct.pack(f">BB{count}H", READ_INPUT, 2 * count, *words)
-
-
-def _kwh(energy_mwh: int) -> float:
-    """A register's value: whole steps of its resolution."""
-    return energy_mwh // 1000 // RESOLUTION_WH * RESOLUTION_WH / 1000
 
 
 class Faults:
@@ -117,7 +120,8 @@ def check_sum(data: bytes) -> bytes:
     return crc.to_bytes(2, "little")
 
 
-Send = Callable[[bytes], None]
+Send = Callable[[bytes, bool], None]
+"""Puts a reply on the wire; damaged when the second argument says so."""
 
 
 class Line:
@@ -128,39 +132,47 @@ class Line:
         self._units = units
         self._faults = faults
 
-    def request(self, unit: int, pdu: bytes, send: Send, damage: Callable[[bytes], bytes]) -> None:
+    def request(self, unit: int, pdu: bytes, send: Send) -> None:
         """Answer one request through `send`, as the unit's fault allows."""
         meter, fault = self._units.get(unit), self._faults.of(unit)
         if meter is None or fault == "dead":
             return
         reply = meter.answer(pdu)
         if fault == "late":
-            asyncio.get_running_loop().call_later(LATE_S, send, reply)
+            asyncio.get_running_loop().call_later(LATE_S, send, reply, False)
         else:
-            send(damage(reply) if fault == "crc" else reply)
+            send(reply, fault == "crc")
 
 
 async def serve_tcp(port: int, line: Line) -> asyncio.Server:
     """Serve a line as a Modbus TCP gateway does."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                transaction, protocol, length, unit = struct.unpack(
-                    ">HHHB", await reader.readexactly(7)
-                )
-                if protocol or not 2 <= length <= 254:
-                    break
-                pdu = await reader.readexactly(length - 1)
-
-                def send(reply: bytes, transaction: int = transaction, unit: int = unit) -> None:
-                    head = struct.pack(">HHHB", transaction, 0, len(reply) + 1, unit)
-                    writer.write(head + reply)
-
-                line.request(unit, pdu, send, lambda reply: reply[:-1])
+        # Ending while a master is connected is ordinary, for either side.
+        with contextlib.suppress(
+            asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError
+        ):
+            while await _exchange(reader, writer, line):
+                pass
         writer.close()
 
     return await asyncio.start_server(talk, "127.0.0.1", port)
+
+
+async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line) -> bool:
+    """Take one request; False when the peer does not speak Modbus."""
+    transaction, protocol, length, unit = struct.unpack(">HHHB", await reader.readexactly(7))
+    if protocol or not 2 <= length <= 254:
+        return False
+    pdu = await reader.readexactly(length - 1)
+
+    def send(reply: bytes, damaged: bool) -> None:
+        body = reply[:-1] if damaged else reply  # TCP has no check sum: a word is cut short.
+        if not writer.is_closing():
+            writer.write(struct.pack(">HHHB", transaction, 0, len(body) + 1, unit) + body)
+
+    line.request(unit, pdu, send)
+    return True
 
 
 class SerialLine:
@@ -173,9 +185,17 @@ class SerialLine:
         os.set_blocking(self._near, False)
         link.unlink(missing_ok=True)
         link.symlink_to(os.ttyname(self._far))
+        self._link = link
         self._line = line
         self._held = b""
         asyncio.get_running_loop().add_reader(self._near, self._arrived)
+
+    def close(self) -> None:
+        """Take the line away."""
+        asyncio.get_running_loop().remove_reader(self._near)
+        self._link.unlink(missing_ok=True)
+        os.close(self._near)
+        os.close(self._far)
 
     def _arrived(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -186,38 +206,46 @@ class SerialLine:
                 self._held = self._held[1:]  # Noise: look for the next frame.
                 continue
             self._held = self._held[RTU_REQUEST:]
-            unit = frame[0]
-            damaged: list[bytes] = []
+            self._line.request(frame[0], frame[1:-2], self._send_as(frame[0]))
 
-            def damage(reply: bytes, damaged: list[bytes] = damaged) -> bytes:
-                damaged.append(reply)
-                return reply
+    def _send_as(self, unit: int) -> Send:
+        def send(reply: bytes, damaged: bool) -> None:
+            body = bytes([unit]) + reply
+            check = check_sum(body)
+            os.write(self._near, body + (bytes([check[0] ^ 0xFF, check[1]]) if damaged else check))
 
-            def send(reply: bytes, unit: int = unit, damaged: list[bytes] = damaged) -> None:
-                body = bytes([unit]) + reply
-                check = check_sum(body)
-                os.write(self._near, body + (bytes(2) if damaged else check))
-
-            self._line.request(unit, frame[1:-2], send, damage)
+        return send
 
 
 async def serve(config: Mapping[str, Any]) -> None:
-    """Serve all lines of a configuration until SIGTERM."""
+    """Serve all lines of a configuration until SIGTERM; raises Malformed when it lacks a part."""
+    missing = sorted({"pace", "day"} - config.keys())
+    if missing:
+        raise Malformed(f"the meters' configuration does not name: {', '.join(missing)}")
     day, clock = FeederDay.load(Path(config["day"])), PacedClock(Path(config["pace"]))
+    register_wh = int(config.get("register_wh", RESOLUTION_WH))
     faults = Faults(Path(config["faults"]) if config.get("faults") else None)
 
     def line(units: Mapping[str, str]) -> Line:
-        return Line({int(unit): Meter(name, day, clock) for unit, name in units.items()}, faults)
+        unknown = sorted(set(units.values()) - {each.id for each in day.meters})
+        if unknown:
+            raise Malformed(f"{day.name} has no meter {', '.join(unknown)}")
+        return Line(
+            {int(unit): Meter(name, day, clock, register_wh) for unit, name in units.items()},
+            faults,
+        )
 
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    servers = [await serve_tcp(each["port"], line(each["units"])) for each in config["tcp"]]
-    lines = [SerialLine(Path(each["link"]), line(each["units"])) for each in config["rtu"]]
+    tcp, rtu = config.get("tcp", ()), config.get("rtu", ())
+    servers = [await serve_tcp(each["port"], line(each["units"])) for each in tcp]
+    lines = [SerialLine(Path(each["link"]), line(each["units"])) for each in rtu]
     print("ready", flush=True)
     await ended.wait()
     for server in servers:
         server.close()
-    del lines
+    for each in lines:
+        each.close()
 
 
 def main() -> int:
