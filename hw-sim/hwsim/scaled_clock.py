@@ -16,11 +16,16 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from wire.errors import Unavailable
+
 INTERVAL_MS = 900_000
 DWELL_MS = 2_000
 LONGEST_LOOK_S = 0.01
 FASTEST_RATE = 6_000
 """Network seconds in a real second between boundaries."""
+
+MOST_READS = 10_000
+"""How often a file caught in the middle of a write is read again; a write takes microseconds."""
 
 HOLD_S = 4.0
 """Real seconds that are waited for one interval's readers, at most."""
@@ -33,11 +38,16 @@ class PacedClock:
 
     def __init__(self, path: Path) -> None:
         """Open the file; raises OSError when there is none."""
+        self._path = path
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._latest_ms = 0
 
     def now_ms(self) -> int:
-        """Network time, Unix milliseconds; never less than it was."""
+        """Network time, Unix milliseconds; never less than it was.
+
+        Raises:
+            Unavailable: the file holds no time.
+        """
         self._latest_ms = max(self._latest_ms, self._read_ms())
         return self._latest_ms
 
@@ -50,7 +60,7 @@ class PacedClock:
         return 0.0 if self.now_ms() >= network_ms else LONGEST_LOOK_S
 
     def _read_ms(self) -> int:
-        while True:
+        for _ in range(MOST_READS):
             data = os.pread(self._file, _LAYOUT.size, 0)
             if len(data) < _LAYOUT.size:
                 continue
@@ -58,6 +68,7 @@ class PacedClock:
             if first == last:
                 passed_us = time.time_ns() // 1000 - anchor_us
                 return int(min(limit_ms, network_ms + max(0, passed_us) * rate_ppm // 10**9))
+        raise Unavailable(f"{self._path} holds no paced time: is its pacer running?")
 
 
 class Pacer:
