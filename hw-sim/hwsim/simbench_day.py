@@ -149,10 +149,6 @@ def _places(net: Any) -> dict[int, tuple[int, int]]:
     }
 
 
-def _e7(degrees: float) -> int:
-    return round(degrees * 1e7)
-
-
 def _meter(name: str, bus: int, place: tuple[int, int], counter: _Counter) -> FeederMeter:
     role = {"boundary": "boundary", "load": "customer", "plant": "source"}[name.split("-")[0]]
     most_w = math.ceil(counter.most_w * MARGIN / 1000 + 1) * 1000
