@@ -1,0 +1,86 @@
+"""Names of keys say which key and where the PIN is; key files are of no use without passphrase."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from hsm import filekey
+from hsm.filekey import WrongPassphrase
+from hsm.uri import BadUri, KeyUri
+from wire.errors import Unavailable
+from wire.keys import EDDSA, ES256
+
+GOOD = "pkcs11:token=a%20b;object=key;type=private;id=%01%ff?module-path=/m.so&pin-source=file:pin"
+
+
+def test_a_uri_names_token_key_module_and_pin(tmp_path: Path) -> None:
+    (tmp_path / "pin").write_text("1234\n")
+    uri = KeyUri.parse(GOOD, tmp_path)
+    assert (uri.token, uri.label, uri.key_id) == ("a b", "key", b"\x01\xff")
+    assert uri.module == Path("/m.so")
+    pin = uri.pin()
+    assert pin is not None
+    assert pin.reveal() == "1234"
+    assert "1234" not in f"{pin!r} {pin} {uri!r}"
+
+
+def test_a_token_without_login_needs_no_pin() -> None:
+    uri = KeyUri.parse("pkcs11:token=t;object=o?module-path=/m.so")
+    assert uri.pin() is None
+
+
+def test_a_missing_pin_file_is_no_refusal(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="PIN file"):
+        KeyUri.parse(GOOD, tmp_path).pin()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("token=t;object=o", "not a pkcs11"),
+        ("pkcs11:object=o?module-path=/m", "no token"),
+        ("pkcs11:token=t?module-path=/m", "no object"),
+        ("pkcs11:token=t;object=o", "no library"),
+        ("pkcs11:token=t;object=o?module-path=/m&pin-value=1234", "does not belong"),
+        ("pkcs11:token=t;object=o;slot-id=3?module-path=/m", "slot-id"),
+        ("pkcs11:token=t;token=u;object=o?module-path=/m", "twice"),
+    ],
+)
+def test_a_uri_with_a_fault_says_which(text: str, words: str) -> None:
+    with pytest.raises(BadUri, match=words) as caught:
+        KeyUri.parse(text)
+    assert "1234" not in str(caught.value)
+
+
+@pytest.mark.parametrize("alg", [ES256, EDDSA])
+def test_a_key_file_is_encrypted_and_opens_with_its_passphrase(tmp_path: Path, alg: int) -> None:
+    path = tmp_path / "key.pem"
+    public = filekey.create(path, alg, b"correct horse")
+    signer = filekey.load(path, b"correct horse")
+    assert signer.public == public
+    public.verify(b"m", signer.sign(b"m"))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    for wrong in (b"", b"battery staple"):
+        with pytest.raises(WrongPassphrase):
+            filekey.load(path, wrong)
+
+
+def test_a_key_file_is_never_overwritten_and_never_plain(tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    filekey.create(path, EDDSA, b"one")
+    with pytest.raises(FileExistsError):
+        filekey.create(path, EDDSA, b"two")
+    with pytest.raises(WrongPassphrase):
+        filekey.create(tmp_path / "plain.pem", EDDSA, b"")
+    assert not (tmp_path / "plain.pem").exists()
+
+
+def test_what_is_no_key_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="No such file"):
+        filekey.load(tmp_path / "none", b"x")
+    other = tmp_path / "other"
+    other.write_bytes(b"hello")
+    with pytest.raises(WrongPassphrase):
+        filekey.load(other, b"x")

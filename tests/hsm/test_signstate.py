@@ -1,0 +1,133 @@
+"""One slot, one content: whatever the program above has forgotten, and wherever it was killed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hsm.signstate import DoubleSign, SignState, VoteSigner, WitnessSigner
+from wire.errors import Unavailable
+from wire.keys import EDDSA, PublicKey, SoftSigner
+
+KEY = SoftSigner.from_private(EDDSA, bytes(31) + b"\x05")
+
+
+class Flaky:
+    """A key that is away when told so, and counts what it was asked to sign."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.asked: list[bytes] = []
+
+    @property
+    def public(self) -> PublicKey:
+        return KEY.public
+
+    def sign(self, message: bytes) -> bytes:
+        if self.away:
+            raise Unavailable("away")
+        self.asked.append(message)
+        return KEY.sign(message)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "signstate.sqlite"
+
+
+@pytest.fixture
+def state(path: Path) -> Iterator[SignState]:
+    made = SignState(path)
+    yield made
+    made.close()
+
+
+def test_the_same_bytes_get_the_stored_signature(state: SignState) -> None:
+    key = Flaky()
+    votes = VoteSigner(key, state)
+    first = votes.sign(5, 0, "prepare", b"content")
+    assert votes.sign(5, 0, "prepare", b"content") == first
+    assert key.asked == [b"content"]
+    votes.public.verify(b"content", first)
+
+
+def test_other_bytes_for_a_slot_are_never_signed(state: SignState) -> None:
+    key = Flaky()
+    votes = VoteSigner(key, state)
+    votes.sign(5, 0, "prepare", b"content")
+    with pytest.raises(DoubleSign, match="prepare at 5/0"):
+        votes.sign(5, 0, "prepare", b"other")
+    votes.sign(5, 0, "commit", b"other kind")
+    votes.sign(5, 1, "prepare", b"other round")
+    assert b"other" not in key.asked
+
+
+def test_nothing_is_signed_below_the_highest_height(state: SignState) -> None:
+    votes = VoteSigner(Flaky(), state)
+    votes.sign(7, 0, "prepare", b"content")
+    with pytest.raises(DoubleSign, match="has voted at 7"):
+        votes.sign(6, 0, "prepare", b"earlier")
+
+
+def test_a_restart_remembers_slots_and_what_belongs_to_them(path: Path, state: SignState) -> None:
+    first = VoteSigner(Flaky(), state).sign(5, 2, "commit", b"content", b"certificate")
+    state.close()
+    again = SignState(path)
+    votes = VoteSigner(Flaky(), again)
+    (slot,) = votes.slots(5)
+    assert (slot.round, slot.kind, slot.message, slot.attachment, slot.signature) == (
+        2,
+        "commit",
+        b"content",
+        b"certificate",
+        first,
+    )
+    assert votes.last() == slot
+    with pytest.raises(DoubleSign):
+        votes.sign(5, 2, "commit", b"other")
+    again.close()
+
+
+def test_a_slot_claimed_before_a_crash_is_signed_for_its_bytes_only(
+    path: Path, state: SignState
+) -> None:
+    key = Flaky()
+    key.away = True  # The program dies between making the slot durable and the signature.
+    with pytest.raises(Unavailable):
+        VoteSigner(key, state).sign(5, 0, "proposal", b"content")
+    state.close()
+    again = SignState(path)
+    votes = VoteSigner(Flaky(), again)
+    assert votes.slots(5)[0].signature == b""
+    with pytest.raises(DoubleSign):
+        votes.sign(5, 0, "proposal", b"other")
+    votes.public.verify(b"content", votes.sign(5, 0, "proposal", b"content"))
+    again.close()
+
+
+def test_old_heights_are_forgotten_and_stay_refused(state: SignState) -> None:
+    votes = VoteSigner(Flaky(), state)
+    for height in range(1, 50):
+        votes.sign(height, 0, "prepare", str(height).encode())
+    assert votes.slots(1) == []
+    assert len(votes.slots(49)) == 1
+    with pytest.raises(DoubleSign):
+        votes.sign(1, 0, "prepare", b"1")
+
+
+def test_a_witness_signs_each_sequence_once(path: Path, state: SignState) -> None:
+    witness = WitnessSigner(Flaky(), state)
+    first = witness.sign(3, b"statement")
+    assert witness.sign(3, b"statement") == first
+    with pytest.raises(DoubleSign, match="batch 3"):
+        witness.sign(3, b"another statement")
+    state.close()
+    again = SignState(path)
+    key = Flaky()
+    assert WitnessSigner(key, again).sign(3, b"statement") == first
+    assert key.asked == []
+    again.close()
+
+
+def test_the_file_is_the_owners_only(path: Path, state: SignState) -> None:
+    assert path.stat().st_mode & 0o077 == 0
