@@ -1,0 +1,117 @@
+"""Networks from seeds: safe at every step, alive after healing; and planted bugs are found.
+
+Bugs that a single rule's test kills (no f+1 skip, unproved claims, messages counted instead of
+signers) are not planted again here.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from validator.consensus import evidence, machine, votes
+from validator.consensus.justification import Committee
+from validator.consensus.timeouts import Timeouts
+from validator.simulation.cli import add_consensus_command
+from validator.simulation.network import Faults
+from validator.simulation.runs import Outcome, run, validators, vary
+
+
+def outcomes(count: int, byzantine: int, seeds: range) -> list[Outcome]:
+    members = validators(count)
+    faults = Faults(byzantine=byzantine, heal_at_ms=30_000)
+    return [run(members, vary(faults, seed), seed) for seed in seeds]
+
+
+@pytest.mark.parametrize(
+    ("count", "byzantine", "seeds"), [(1, 0, 20), (4, 0, 150), (4, 1, 250), (7, 2, 100)]
+)
+def test_no_seed_breaks_agreement_or_stays_stuck(count: int, byzantine: int, seeds: int) -> None:
+    found = outcomes(count, byzantine, range(seeds))
+    assert [each.seed for each in found if each.safety] == []
+    assert [each.seed for each in found if not each.alive] == []
+    assert max(each.max_round for each in found) > 0 or count == 1
+
+
+def test_a_seed_gives_the_same_run_again() -> None:
+    assert outcomes(4, 1, range(7, 9)) == outcomes(4, 1, range(7, 9))
+
+
+def test_a_network_without_quorum_stands_still_and_says_so() -> None:
+    """Two of four lie: nobody is promised progress, but the checkers notice what happens."""
+    found = outcomes(4, 2, range(30))
+    assert any(each.safety or not each.alive for each in found)
+
+
+def weak_quorum(monkeypatch: pytest.MonkeyPatch) -> None:
+    def committee(height: int, leaders: Any, quorum: int, faulty: int) -> Any:
+        return Committee(height, leaders, quorum - 1, faulty)
+
+    monkeypatch.setattr(machine, "Committee", committee)
+
+
+def forget_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks are forgotten at a round change: two values may be committed."""
+    real = machine.Machine._move
+
+    def move(self: machine.Machine, round_number: int) -> None:
+        self.certificate = None
+        real(self, round_number)
+
+    monkeypatch.setattr(machine.Machine, "_move", move)
+
+
+def endless_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timeouts without a cap: recovery takes as long as the outage did."""
+    monkeypatch.setattr(Timeouts, "round_ms", lambda self, r: self.base_ms << min(r, 30))
+
+
+def blame_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evidence that a crash could make: any two rounds of one sender."""
+
+    def wrong(commit: Any, change: Any) -> bool:
+        return bool(commit.sender == change.sender and change.round > commit.round)
+
+    monkeypatch.setattr(votes, "is_amnesia", wrong)
+    monkeypatch.setattr(evidence, "is_amnesia", wrong)
+
+
+@pytest.mark.parametrize(
+    ("plant", "byzantine", "heal_at_ms"),
+    [
+        (weak_quorum, 1, 30_000),
+        (forget_certificate, 1, 30_000),
+        (blame_restarts, 1, 30_000),
+        (endless_rounds, 0, 600_000),
+    ],
+)
+def test_a_planted_bug_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+    plant: Callable[[pytest.MonkeyPatch], None],
+    byzantine: int,
+    heal_at_ms: int,
+) -> None:
+    plant(monkeypatch)
+    rough = Faults(0.3, 0.1, 2_500, 0.01, 0.1, byzantine, heal_at_ms)
+    members = validators(4)
+    for seed in range(400):
+        found = run(members, rough, seed)
+        if found.safety or not found.alive:
+            return
+    pytest.fail("400 seeds saw nothing wrong")
+
+
+def test_the_command_prints_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    add_consensus_command(parser.add_subparsers())
+    args = parser.parse_args(["consensus", "--seeds", "5", "--byzantine", "1", "--json"])
+    assert args.run(args) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["seeds"] == 5
+    assert summary["failing_seeds"] == []
+    assert parser.parse_args(["consensus", "--byzantine", "4"]).byzantine == 4
+    args = parser.parse_args(["consensus", "--byzantine", "4"])
+    assert args.run(args) == 2
