@@ -52,16 +52,18 @@ def run_gateway(args: argparse.Namespace) -> int:
     clock = args.clock_for(settings.paced_time_file, genesis.paced_time)
     try:
         asyncio.run(service.run(settings, clock))
-    except* (Refused, Unavailable) as group:
-        raise _first(group) from None
+    except ExceptionGroup as group:
+        expected, rest = group.split((Refused, Unavailable, OSError))
+        if expected is None or rest is not None:
+            raise
+        raise _first(expected) from None
     return 0
 
 
-def _first(group: BaseException) -> BaseException:
+def _first(group: ExceptionGroup[Exception]) -> Exception:
     """The first plain exception of a group of groups."""
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first
 
 
 def check_configuration(args: argparse.Namespace) -> int:

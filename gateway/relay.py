@@ -158,7 +158,8 @@ class Relay:
                 for sequence in await self._next():
                     await self._publish(sequence)
             try:
-                await asyncio.wait_for(witnessed.wait(), _LOOK_S)
+                async with asyncio.timeout(_LOOK_S):
+                    await witnessed.wait()
             except TimeoutError:
                 continue
 

@@ -46,7 +46,8 @@ class Inbox(asyncio.Protocol):
         self._news.clear()
         if self._lost is None:
             try:
-                await asyncio.wait_for(self._news.wait(), max(at_most_s, 0))
+                async with asyncio.timeout(max(at_most_s, 0)):
+                    await self._news.wait()
             except TimeoutError:
                 return False
         if self._lost is not None:
@@ -88,12 +89,11 @@ class TcpTransport:
         inbox = self.inbox = Inbox()
         where = f"{self._address.host}:{self._address.port}"
         try:
-            self._wire, _ = await asyncio.wait_for(
-                asyncio.get_running_loop().create_connection(
+            # Not wait_for: in Python 3.11 it can swallow the cancellation of this very task.
+            async with asyncio.timeout(self._timeout_s):
+                self._wire, _ = await asyncio.get_running_loop().create_connection(
                     lambda: inbox, self._address.host, self._address.port
-                ),
-                self._timeout_s,
-            )
+                )
         except (OSError, TimeoutError) as reason:
             raise Unavailable(f"no connection to {where}: {reason}") from None
 

@@ -197,4 +197,5 @@ class Witness:
         if due_ms is not None:
             pause_s = min(_LOOK_S, self._clock.real_s_until(due_ms))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(queued.wait(), pause_s)
+            async with asyncio.timeout(pause_s):
+                await queued.wait()
