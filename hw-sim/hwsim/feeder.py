@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from wire.errors import Malformed
+
 INTERVAL_S = 900
 INTERVALS = 96
 DAY_START_S = 1_751_328_000
@@ -128,8 +130,14 @@ class FeederDay:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
-        content = json.loads(path.read_text())
+        """Read what `save` wrote; raises Malformed when it is something else."""
+        try:
+            return cls._of(json.loads(path.read_text()))
+        except (AttributeError, KeyError, TypeError, ValueError) as reason:
+            raise Malformed(f"{path} holds no feeder's day: {reason!r}") from None
+
+    @classmethod
+    def _of(cls, content: dict[str, Any]) -> Self:
         meters = [
             FeederMeter(
                 **{

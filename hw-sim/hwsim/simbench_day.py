@@ -1,19 +1,22 @@
 """A day of a SimBench low-voltage grid: what each meter counts, lines' losses included.
 
-Decides which day (a clear one in June), where the boundary meter sits (the low-voltage side of the
-transformer) and how a line becomes a branch of the zone. The power flow is pandapower's AC solution
-for each quarter of an hour; energies are its powers for 900 s. It needs some 600 MB for half a
-minute, so it runs in a process of its own, once, and its result is cached.
+Decides which day (one in June whose sun feeds back into the transformer), where the boundary meter
+sits (the transformer's low-voltage side) and how a line becomes a branch of the zone. The power
+flow is pandapower's AC solution for each quarter of an hour; energies are its powers for 900 s. It
+needs some 600 MB for a few seconds, so it runs in a process of its own, once, and is cached.
 
 SimBench: S. Meinecke et al., "SimBench - A Benchmark Dataset of Electric Power Systems", Energies
 2020, 13(12), 3290; data under the ODbL, taken from the package and not kept in this repository.
 """
 
 import argparse
+import contextlib
+import importlib.util
 import math
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,9 +31,9 @@ from hwsim.feeder import (
     rho,
     synthetic_day,
 )
-from wire.errors import Unavailable
+from wire.errors import Malformed, Refused, Unavailable
 
-VERSION = 1
+VERSION = 2
 """Of what is computed here: part of the cached file's name."""
 
 FIRST_STEP = 167 * 96
@@ -41,6 +44,17 @@ ORIGIN_LAT, ORIGIN_LON = 18.7883, 98.9853
 
 IMPORT_START_WH, EXPORT_START_WH = 1_200_000, 300_000
 MARGIN = 1.5
+EXAMPLE = "1-LV-rural1--0-sw"
+
+
+NO_SUCH_GRID = 3
+"""Exit status of the computing process."""
+
+
+class UnknownGrid(Refused):
+    """No SimBench grid has that code."""
+
+    code = "unknown-grid"
 
 
 def feeder_day(grid: str) -> FeederDay:
@@ -58,21 +72,33 @@ def simbench_day(grid: str, cache: Path | None = None) -> FeederDay:
     """The day of a SimBench grid, from the cache or computed once.
 
     Raises:
-        Unavailable: SimBench is not installed, or knows no such grid.
+        Unavailable: SimBench is not installed, or the power flow failed.
+        UnknownGrid: SimBench has no such grid.
     """
     folder = cache or cache_folder()
     path = folder / f"{grid}-v{VERSION}.json"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        print(f"computing a day of {grid} (AC power flow, once, about 20 s)", file=sys.stderr)
-        command = [sys.executable, "-m", "hwsim.simbench_day", grid, str(part)]
-        made = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        if made.returncode:
-            last = made.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise Unavailable(f"SimBench grid {grid}: {''.join(last)} (extra [sim] installed?)")
+    with contextlib.suppress(FileNotFoundError, Malformed):  # Damaged is as good as missing.
+        return FeederDay.load(path)
+    if importlib.util.find_spec("simbench") is None:
+        raise Unavailable(f"SimBench is not installed, so no {grid}: pip install -e '.[sim]'")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as workshop:
+        part = Path(workshop) / "day.json"
+        _compute_apart(grid, part)
         part.replace(path)
     return FeederDay.load(path)
+
+
+def _compute_apart(grid: str, file: Path) -> None:
+    """Compute in a process of its own, whose memory is free again when it ends."""
+    print(f"computing a day of {grid} (AC power flow, once, a few seconds)", file=sys.stderr)
+    command = [sys.executable, "-m", "hwsim.simbench_day", grid, str(file)]
+    made = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    last = "".join(made.stderr.decode(errors="replace").strip().splitlines()[-1:])
+    if made.returncode == NO_SUCH_GRID:
+        raise UnknownGrid(last)
+    if made.returncode:
+        raise Unavailable(f"SimBench grid {grid}: {last or f'ended by {made.returncode}'}")
 
 
 @dataclass
@@ -126,7 +152,11 @@ def _day(net: Any, grid: str, counters: dict[str, _Counter]) -> FeederDay:
     buses |= {f"load-{index}": int(net.load.bus[index]) for index in net.load.index}
     buses |= {f"plant-{index}": int(net.sgen.bus[index]) for index in net.sgen.index}
     places = _places(net)
-    meters = tuple(_meter(name, bus, places[bus], counters[name]) for name, bus in buses.items())
+    installed_w = {f"plant-{n}": round(net.sgen.sn_mva[n] * 1e6) for n in net.sgen.index}
+    meters = tuple(
+        _meter(name, bus, places[bus], counters[name], installed_w.get(name, 0))
+        for name, bus in buses.items()
+    )
     return FeederDay(grid, DAY_START_S, f"bus-{root}", meters, tuple(_branches(net, root)))
 
 
@@ -149,15 +179,18 @@ def _places(net: Any) -> dict[int, tuple[int, int]]:
     }
 
 
-def _meter(name: str, bus: int, place: tuple[int, int], counter: _Counter) -> FeederMeter:
+def _meter(
+    name: str, bus: int, place: tuple[int, int], counter: _Counter, installed_w: int
+) -> FeederMeter:
+    """A meter; SimBench names no fuses, so a service is rated by its highest load of the day."""
     role = {"boundary": "boundary", "load": "customer", "plant": "source"}[name.split("-")[0]]
     most_w = math.ceil(counter.most_w * MARGIN / 1000 + 1) * 1000
     return FeederMeter(
         id=name,
         node=f"bus-{bus}",
         role=role,
-        rating_w=most_w,
-        installed_w=most_w if role == "source" else 0,
+        rating_w=max(most_w, installed_w),
+        installed_w=installed_w,
         phases=3,
         lat_e7=place[0],
         lon_e7=place[1],
@@ -194,14 +227,20 @@ def _branch(net: Any, index: int, up: int, down: int) -> FeederBranch:
     return FeederBranch(f"line-{index}", f"bus-{up}", f"bus-{down}", rho(ohms, volts), 2, carries_w)
 
 
-def main() -> None:
+def main() -> int:
     """Compute one grid into a file: `python -m hwsim.simbench_day GRID FILE`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("grid")
     parser.add_argument("file", type=Path)
     args = parser.parse_args()
+    import simbench
+
+    if args.grid not in simbench.collect_all_simbench_codes():
+        print(f"SimBench has no grid {args.grid}; one it has: {EXAMPLE}", file=sys.stderr)
+        return NO_SUCH_GRID
     compute(args.grid).save(args.file)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

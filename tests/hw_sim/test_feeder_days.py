@@ -1,8 +1,10 @@
 """Feeders' days under the rule that the validators seal zones by."""
 
+import importlib.util
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from hwsim.feeder import (
     synthetic_day,
     write_profile,
 )
+from hwsim.meters_config import RESOLUTION_WH
 from meter.elements.simulated import SimulatedElement
 from validator.app.registry import Registry
 from validator.app.zone_seal import Measured, judge
@@ -32,6 +35,7 @@ GATEWAY = "gw-north"
 SKEW_MS = 2_000
 THEFT_W = 2_000
 GRID = "1-LV-rural1--0-sw"
+NAMEPLATES_W = [40_000, 78_381, 19_000, 23_000]
 KEY = SoftSigner.generate(EDDSA).public.text
 
 
@@ -102,9 +106,15 @@ def without(day: FeederDay, name: str, stolen_w: int) -> FeederDay:
 
 
 @pytest.fixture(scope="module")
-def village() -> FeederDay:
-    """A SimBench grid's day, computed once a machine."""
-    return simbench_day.simbench_day(GRID)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty cache: a day from the machine's own would show what an older version computed."""
+    return tmp_path_factory.mktemp("days")
+
+
+@pytest.fixture(scope="module")
+def village(cache: Path) -> FeederDay:
+    """A SimBench grid's day."""
+    return simbench_day.simbench_day(GRID, cache)
 
 
 def all_sign(day: FeederDay) -> dict[str, str]:
@@ -138,13 +148,31 @@ def test_two_kilowatts_stolen_in_a_benchmark_grid_are_seen(village: FeederDay) -
     assert found[Verdict.BALANCED] <= INTERVALS // 10
 
 
-def test_a_benchmark_grid_is_a_clear_summers_day(village: FeederDay) -> None:
+def test_a_benchmark_grid_has_a_summers_day_that_feeds_back(village: FeederDay) -> None:
+    boundary = village.meters[0]
+    assert boundary.role == "boundary"
+    assert boundary.export_wh[-1] - boundary.export_wh[0] > 100_000
     plants = [each for each in village.meters if each.role == "source"]
-    assert plants
+    assert [each.installed_w for each in plants] == NAMEPLATES_W
     for plant in plants:
         given = plant.export_wh
         assert given[16] - given[0] <= 2  # Nothing before four in the morning.
         assert given[-1] - given[0] > plant.installed_w  # More than an hour at full power.
+
+
+def test_ratings_hold_what_the_day_asks_of_them(village: FeederDay) -> None:
+    for day in (synthetic_day(), village):
+        for each in day.meters:
+            steps = [
+                after - before
+                for register in (each.import_wh, each.export_wh)
+                for before, after in pairwise(register)
+            ]
+            assert max(steps) * 4 <= each.rating_w
+            assert each.installed_w <= each.rating_w
+        # A low-voltage cable: more than the whole feeder asks, far less than a megawatt.
+        for line in day.branches:
+            assert day.meters[0].rating_w < line.ampacity_w < 1_000_000
 
 
 def test_registers_never_run_backwards_and_fit_a_float32_of_whole_watthours(
@@ -201,7 +229,40 @@ def test_rho_is_the_loss_of_one_watthour_squared() -> None:
 
 
 def test_an_unknown_grid_is_named_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="no-such-grid") as raised:
+    with pytest.raises(simbench_day.UnknownGrid, match="no-such-grid") as raised:
         simbench_day.simbench_day("no-such-grid", tmp_path)
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_simbench_it_is_said_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(Unavailable, match=r"pip install -e '\.\[sim\]'"):
+        simbench_day.simbench_day(GRID, tmp_path)
+
+
+def test_a_cached_day_is_used_and_a_damaged_one_is_computed_anew(
+    village: FeederDay, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (kept,) = cache.iterdir()
+    computed: list[str] = []
+
+    def compute(grid: str, file: Path) -> None:
+        computed.append(grid)
+        village.save(file)
+
+    monkeypatch.setattr(simbench_day, "_compute_apart", compute)
+    assert simbench_day.simbench_day(GRID, cache) == village
+    assert computed == []
+    kept.write_bytes(kept.read_bytes()[:500])
+    assert simbench_day.simbench_day(GRID, cache) == village
+    assert computed == [GRID]
+    assert list(cache.iterdir()) == [kept]
+
+
+def test_a_meter_is_registered_with_the_step_that_its_registers_have() -> None:
+    known = registry(synthetic_day(), {"plant": KEY})
+    assert known.meters["plant"].register_wh == 1
+    assert known.meters["customer-1"].register_wh == RESOLUTION_WH
