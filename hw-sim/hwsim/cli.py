@@ -19,7 +19,7 @@ def add_commands(
     feeder.add_argument("--json", action="store_true", help="the whole day as JSON")
     feeder.set_defaults(run=show_feeder)
     meters = verbs.add_parser("meters", help="simulated Eastron meters on Modbus TCP and RTU")
-    meters.add_argument("--config", type=Path, required=True, help="JSON, see hwsim.meters")
+    meters.add_argument("--config", type=Path, required=True, help="JSON, see hwsim.meters_config")
     meters.set_defaults(run=run_meters)
     return verbs
 
@@ -46,7 +46,7 @@ def run_meters(args: argparse.Namespace) -> int:
     """Serve simulated meters until SIGTERM."""
     import asyncio
 
-    from hwsim import meters
+    from hwsim import meters, meters_config
 
-    asyncio.run(meters.serve(json.loads(args.config.read_text())))
+    asyncio.run(meters.serve(meters_config.load(args.config)))
     return 0

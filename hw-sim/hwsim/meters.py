@@ -4,8 +4,7 @@ Decides the input registers (float32) of an SDM630, and of an SDM120 where a met
 and how faults look on the wire: a dead unit, a late reply, a reply with a wrong check sum. Faults
 are switched while it runs by a JSON file: `{"3": "dead", "4": "late", "5": "crc"}`, unit to fault.
 
-The configuration: `{"pace": file, "day": file, "register_wh": 10, "faults": file or null,
-"tcp": [{"port": n, "units": {"1": meter id}}], "rtu": [{"link": file, "units": {...}}]}`.
+Which meters are served where is read by `hwsim.meters_config`.
 
 Register addresses: Eastron SDM630 Modbus Protocol V2.0, section 1.2.1; SDM120 V2.5.
 """
@@ -24,19 +23,16 @@ import tty
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hwsim.feeder import FeederDay
+from hwsim.meters_config import RESOLUTION_WH, MetersConfig, load
 from hwsim.scaled_clock import PacedClock
-from wire.errors import Malformed
+from wire.errors import Malformed, Refused
 
 READ_INPUT = 4
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 MOST_WORDS = 80
 REGISTERS = 0x160
-RESOLUTION_WH = 10
-"""What the meter's display and registers resolve."""
-
 VOLTS, HERTZ = 230.0, 50.0
 VOLTAGE, POWER, TOTAL_POWER, FREQUENCY, IMPORT_KWH, EXPORT_KWH = 0x00, 0x0C, 0x34, 0x46, 0x48, 0x4A
 LATE_S = 1.0
@@ -217,35 +213,35 @@ class SerialLine:
         return send
 
 
-async def serve(config: Mapping[str, Any]) -> None:
-    """Serve all lines of a configuration until SIGTERM; raises Malformed when it lacks a part."""
-    missing = sorted({"pace", "day"} - config.keys())
-    if missing:
-        raise Malformed(f"the meters' configuration does not name: {', '.join(missing)}")
-    day, clock = FeederDay.load(Path(config["day"])), PacedClock(Path(config["pace"]))
-    register_wh = int(config.get("register_wh", RESOLUTION_WH))
-    faults = Faults(Path(config["faults"]) if config.get("faults") else None)
+async def serve(config: MetersConfig) -> None:
+    """Serve all lines of a configuration until SIGTERM.
 
-    def line(units: Mapping[str, str]) -> Line:
-        unknown = sorted(set(units.values()) - {each.id for each in day.meters})
-        if unknown:
-            raise Malformed(f"{day.name} has no meter {', '.join(unknown)}")
-        return Line(
-            {int(unit): Meter(name, day, clock, register_wh) for unit, name in units.items()},
-            faults,
-        )
-
+    Raises:
+        Malformed: a unit is no meter of the day.
+        OSError: a file is missing, or a port is taken.
+    """
+    day, clock = FeederDay.load(config.day), PacedClock(config.pace)
+    faults = Faults(config.faults)
+    named = {meter for each in config.lines for meter in each.units.values()}
+    strangers = sorted(named - {each.id for each in day.meters})
+    if strangers:
+        raise Malformed(f"{day.name} has no meter {', '.join(strangers)}")
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    tcp, rtu = config.get("tcp", ()), config.get("rtu", ())
-    servers = [await serve_tcp(each["port"], line(each["units"])) for each in tcp]
-    lines = [SerialLine(Path(each["link"]), line(each["units"])) for each in rtu]
+    servers: list[asyncio.Server | SerialLine] = []
+    for each in config.lines:
+        meters = {
+            unit: Meter(name, day, clock, config.register_wh) for unit, name in each.units.items()
+        }
+        line = Line(meters, faults)
+        if isinstance(each.where, int):
+            servers.append(await serve_tcp(each.where, line))
+        else:
+            servers.append(SerialLine(each.where, line))
     print("ready", flush=True)
     await ended.wait()
     for server in servers:
         server.close()
-    for each in lines:
-        each.close()
 
 
 def main() -> int:
@@ -253,7 +249,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Simulated Eastron meters")
     parser.add_argument("--config", type=Path, required=True)
     args = parser.parse_args()
-    asyncio.run(serve(json.loads(args.config.read_text())))
+    try:
+        asyncio.run(serve(load(args.config)))
+    except (Refused, OSError) as reason:
+        print(f"simulated meters: {reason}", file=sys.stderr)
+        return 1
     return 0
 
 

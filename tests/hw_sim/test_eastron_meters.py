@@ -221,6 +221,24 @@ def test_noise_and_strangers_units_are_not_answered(street: Street) -> None:
         assert stands(ask(port, 1, PATIENCE_S, noise=b"\x00\xff\x13"))
 
 
+def test_over_tcp_a_damaged_reply_is_cut_short(street: Street) -> None:
+    street.faults.write_text('{"1": "crc"}')
+    request = struct.pack(">BHH", 4, ENERGY, WORDS)
+    with socket.create_connection(("127.0.0.1", street.port), timeout=PATIENCE_S) as line:
+        line.sendall(struct.pack(">HHHB", 7, 0, len(request) + 1, 1) + request)
+        reply = line.recv(300)
+    assert reply[8] == 2 * WORDS
+    assert len(reply) == 9 + 2 * WORDS - 1
+
+
+def test_who_speaks_no_modbus_over_tcp_loses_the_line_and_nobody_else_does(street: Street) -> None:
+    with socket.create_connection(("127.0.0.1", street.port), timeout=PATIENCE_S) as line:
+        line.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert line.recv(300) == b""
+    assert street.energy(1) == (50_000, 20_000)
+
+
 def test_sigterm_ends_it_without_a_word_while_masters_are_connected(street: Street) -> None:
     with socket.create_connection(("127.0.0.1", street.port), timeout=PATIENCE_S):
         assert street.energy(1) == (50_000, 20_000)
