@@ -101,6 +101,15 @@ def test_time_never_runs_backwards_in_one_reader(path: Path) -> None:
     assert seen[-1] <= START_MS + 2 * INTERVAL_MS + DWELL_MS
 
 
+def test_a_pacer_that_is_set_back_does_not_set_its_readers_back(path: Path) -> None:
+    path.write_bytes(struct.pack("<6Q", 1, START_MS, 0, 0, START_MS, 1))
+    clock = PacedClock(path)
+    assert clock.now_ms() == START_MS
+    path.write_bytes(struct.pack("<6Q", 2, START_MS - 1, 0, 0, START_MS - 1, 2))
+    assert clock.now_ms() == START_MS
+    clock.close()
+
+
 def test_a_torn_write_is_read_again_and_never_believed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
