@@ -83,7 +83,8 @@ class BusActor:
                 await asyncio.sleep(min(real_s, step.at_most_s))
             elif isinstance(step, Missed):
                 self.schedule.done(step.meter, step.boundary_s)
-                _log.info("boundary missed", meter=step.meter, boundary_s=step.boundary_s)
+                if self._samples[step.meter] is not None:
+                    _log.warning("boundary missed", meter=step.meter, boundary_s=step.boundary_s)
             else:
                 await self._do(step)
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import sqlite3
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,12 +53,24 @@ def run_gateway(args: argparse.Namespace) -> int:
     clock = args.clock_for(settings.paced_time_file, genesis.paced_time)
     try:
         asyncio.run(service.run(settings, clock))
+    except sqlite3.Error as reason:
+        raise _spool_fault(settings, reason) from None
     except ExceptionGroup as group:
-        expected, rest = group.split((Refused, Unavailable, OSError))
+        expected, rest = group.split((Refused, Unavailable, OSError, sqlite3.Error))
         if expected is None or rest is not None:
             raise
-        raise _first(expected) from None
+        first = _first(expected)
+        raise (_spool_fault(settings, first) if isinstance(first, sqlite3.Error) else first) from (
+            None
+        )
     return 0
+
+
+def _spool_fault(settings: "GatewayConfig", reason: Exception) -> Exception:
+    """Readings cannot be kept: the gateway ends rather than losing what it reads."""
+    from wire.errors import Unavailable
+
+    return Unavailable(f"the spool {settings.spool} cannot be used ({reason}): is the disk full?")
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

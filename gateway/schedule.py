@@ -91,6 +91,7 @@ class _Track:
     signing: bool
     done_s: int
     health: Health = Health.DEAD
+    known: bool = False
     suspect: bool = True
     fails: int = 0
     not_before_s: float = 0.0
@@ -142,6 +143,7 @@ class BusSchedule:
         track = self._tracks[meter]
         track.suspect = False
         track.health = Health.LIVE
+        track.known = True
         track.not_before_s = 0.0
 
     def done(self, meter: str, boundary_s: int) -> None:
@@ -172,6 +174,7 @@ class BusSchedule:
         track.fails += 1
         if track.fails >= DEAD_AFTER:
             track.health = Health.DEAD
+            track.known = True
             backoff_s = min(2.0 ** (track.fails - DEAD_AFTER), MOST_BACKOFF_S)
             track.not_before_s = real_s + backoff_s
 
@@ -194,14 +197,15 @@ class BusSchedule:
         return all(track.health is Health.DEAD for track in self._tracks.values())
 
     def finished_boundaries(self, real_s: float) -> Sequence[int]:
-        """For each live meter, the newest boundary that is dealt with.
+        """For each meter that is waited for, the newest boundary that is dealt with.
 
-        A meter that answers and has had no record to give for a while is not waited for.
+        The living are waited for, and those of whom it is not known yet; not a meter that answers
+        and has had no record to give for a while.
         """
         return [
             track.done_s
             for track in self._tracks.values()
-            if track.health is Health.LIVE
+            if (track.health is Health.LIVE or not track.known)
             and (track.looking_since_s is None or real_s < track.looking_since_s + GRACE_S)
         ]
 

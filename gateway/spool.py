@@ -8,18 +8,20 @@ same file, and `gateway.salvage` repairs the file before it is opened.
 """
 
 import asyncio
+import fcntl
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import aiosqlite
 
 from gateway.decode import Registers
 from gateway.intervals import Chain, ClosedReading, Sample
 from gateway.salvage import ready_file
+from wire.errors import Unavailable
 from wire.reading import SignedReading
 
 STATES = ("closed", "queued", "witnessed", "published", "final", "refused")
@@ -82,28 +84,34 @@ class ReaderLife:
 class Spool:
     """One open spool file. Calls may come from several tasks; transactions are serial."""
 
-    def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
+    def __init__(self, path: Path, connection: aiosqlite.Connection, lock: IO[bytes]) -> None:
         """Use `open`."""
         self.path = path
         self.changes = 0
         """Counts transactions, so that a reader of `counts` can tell whether to ask again."""
         self._connection = connection
+        self._owned = lock
         self._lock = asyncio.Lock()
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        """Open, after moving a damaged file aside and rebuilding what is whole."""
+        """Open, after moving a damaged file aside and rebuilding what is whole.
+
+        Raises Unavailable when another process has it open: one spool, one gateway.
+        """
+        lock = _own(path)
         await asyncio.to_thread(ready_file, path, SCHEMA)
         connection = await aiosqlite.connect(path, isolation_level=None)
         await connection.execute("PRAGMA journal_mode=WAL")
         await connection.execute("PRAGMA synchronous=FULL")
         await connection.executescript(SCHEMA)
         await asyncio.to_thread(_sync_folder, path.parent)
-        return cls(path, connection)
+        return cls(path, connection, lock)
 
     async def close(self) -> None:
         """Close the file."""
         await self._connection.close()
+        self._owned.close()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
@@ -263,6 +271,17 @@ async def _move_on(tx: aiosqlite.Connection, meter: str, next_sequence: int) -> 
         " ON CONFLICT (id) DO UPDATE SET next_sequence = excluded.next_sequence",
         (meter, next_sequence, _NO_HASH),
     )
+
+
+def _own(path: Path) -> IO[bytes]:
+    """Lock the spool for this process; the kernel lets go when the process ends, however."""
+    lock = path.with_name(path.name + ".lock").open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise Unavailable(f"another gateway works on {path}: stop it first") from None
+    return lock
 
 
 def _sync_folder(folder: Path) -> None:

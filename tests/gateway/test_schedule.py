@@ -114,3 +114,12 @@ def test_only_the_living_are_waited_for() -> None:
     schedule.failed("s1", 0.0)
     schedule.failed("s1", 0.0)
     assert list(schedule.finished_boundaries(0.0)) == [START_S]
+
+
+def test_a_meter_of_which_nothing_is_known_yet_is_waited_for() -> None:
+    schedule = BusSchedule()
+    schedule.add("m1", False, START_S - 900)
+    assert list(schedule.finished_boundaries(0.0)) == [START_S - 900]
+    for _ in range(DEAD_AFTER):
+        schedule.failed("m1", 0.0)
+    assert list(schedule.finished_boundaries(0.0)) == []
