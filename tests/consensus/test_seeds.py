@@ -62,6 +62,17 @@ def forget_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.Machine, "_move", move)
 
 
+def trust_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies are taken from proposals as they come: what is committed is not what was voted for."""
+    real = machine.Machine._on_proposal
+
+    def on_proposal(self: machine.Machine, proposal: Any) -> None:
+        self._bodies.keep(proposal.digest, proposal.block)
+        real(self, proposal)
+
+    monkeypatch.setattr(machine.Machine, "_on_proposal", on_proposal)
+
+
 def endless_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timeouts without a cap: recovery takes as long as the outage did."""
     monkeypatch.setattr(Timeouts, "round_ms", lambda self, r: self.base_ms << min(r, 30))
@@ -83,6 +94,7 @@ def blame_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
         (weak_quorum, 1, 30_000),
         (forget_certificate, 1, 30_000),
         (blame_restarts, 1, 30_000),
+        (trust_bodies, 1, 30_000),
         (endless_rounds, 0, 600_000),
     ],
 )

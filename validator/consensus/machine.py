@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from validator.consensus import effects as do
+from validator.consensus.bodies import Bodies
 from validator.consensus.effects import Effect, Event
 from validator.consensus.evidence import Evidence
 from validator.consensus.justification import (
@@ -36,9 +37,6 @@ from validator.consensus.timeouts import Timeouts
 from validator.consensus.votes import Ballots, RoundChanges, amnesia
 from wire.block import Commit as BlockCommit
 from wire.block import ValidatorSet
-
-MAX_BLOCKS = 16
-"""Blocks of one height kept in memory."""
 
 
 class Machine:
@@ -71,15 +69,14 @@ class Machine:
         self._timeouts = timeouts
         self._entered = False
         self._accepted: bytes | None = None
-        self._blocks: dict[bytes, bytes] = {}
-        self._valid: dict[bytes, bool] = {}
-        self._checking: set[bytes] = set()
-        self._building: set[int] = set()
+        self._bodies = Bodies()
+        self._built: dict[int, bytes | None] = {}
         self._proposals: Ballots[Proposal] = Ballots()
         self._prepares: Ballots[Prepare] = Ballots()
         self._commits: Ballots[Commit] = Ballots()
         self._changes = RoundChanges()
         self._said: dict[tuple[str, int], Message | None] = {}
+        self._reported: set[tuple[str, str]] = set()
         self._effects: list[Effect] = []
 
     def leader(self, round_number: int) -> str:
@@ -90,6 +87,9 @@ class Machine:
         """Take one event; return the effects, to be executed in order."""
         if not self.finished:
             self._dispatch(event)
+        return self._wanted()
+
+    def _wanted(self) -> list[Effect]:
         effects, self._effects = self._effects, []
         return effects
 
@@ -104,9 +104,10 @@ class Machine:
             self.round = max(self.round, message.round)
             if certificate is not None:
                 self.certificate = certificate
+            if isinstance(message, RoundChange) and message.prepares:
+                self.certificate = PreparedCertificate(message.prepares)
             if isinstance(message, Proposal):
-                self._keep_block(message.digest, message.block)
-                self._valid[message.digest] = True
+                self._bodies.keep_valid(message.digest, message.block)
         if said:
             self._entered = True
             prepared = self._said.get((Prepare.kind, self.round))
@@ -115,7 +116,7 @@ class Machine:
             self._resend()
             for message, _ in said:
                 self._on_message(message)
-        return self.step(do.Timeout("", self.height, self.round))
+        return self._wanted()
 
     def _dispatch(self, event: Event) -> None:
         match event:
@@ -136,11 +137,11 @@ class Machine:
             case do.BlockBuilt(round_number, digest, block):
                 self._on_built(round_number, digest, block)
             case do.BlockChecked(digest, valid):
-                self._checking.discard(digest)
-                self._valid[digest] = valid
+                self._bodies.checked(digest, valid)
                 self._try_accept()
+                self._try_commit()
             case do.BlockFetched(digest, block):
-                self._keep_block(digest, block)
+                self._bodies.keep(digest, block)
                 self._try_propose()
                 self._try_commit()
 
@@ -169,6 +170,7 @@ class Machine:
         self._try_accept()
 
     def _start_timers(self) -> None:
+        self._bodies.ask_again()
         for kind, delay_ms in (
             (do.ROUND_TIMER, self._timeouts.round_ms(self.round)),
             (do.RESEND_TIMER, self._timeouts.resend_ms(self.round)),
@@ -176,17 +178,16 @@ class Machine:
             self._effects.append(do.SetTimer(kind, self.height, self.round, delay_ms))
 
     def _build(self) -> None:
-        if self.round not in self._building and not self._has_said(Proposal.kind):
-            self._building.add(self.round)
+        if self.round not in self._built and not self._has_said(Proposal.kind):
+            self._built[self.round] = None
             self._effects.append(do.BuildBlock(self.height, self.round))
 
     def _on_built(self, round_number: int, digest: bytes, block: bytes) -> None:
-        self._keep_block(digest, block)
-        self._valid[digest] = True
-        if round_number == self.round and self.leader(round_number) == self.me:
-            changes = tuple(change.bare() for change in self._changes.at(round_number))
-            if round_number == 0 or len(changes) >= self._committee.quorum:
-                self._propose(digest, changes if round_number else (), ())
+        self._bodies.keep_valid(digest, block)
+        self._built[round_number] = digest
+        if self.round == 0 and self.leader(0) == self.me:
+            self._propose(digest, block)
+        self._try_propose()
 
     # R4: proposals.
 
@@ -198,7 +199,6 @@ class Machine:
         except Unjustified as reason:
             return self._trace("R4", f"proposal of {proposal.sender}: {reason}")
         self._report(self._proposals.add(proposal))
-        self._keep_block(proposal.digest, proposal.block)
         if proposal.round > self.round or not self._entered:
             self._enter(max(proposal.round, self.round))
         else:
@@ -208,25 +208,21 @@ class Machine:
     def _try_accept(self) -> None:
         if self._accepted is not None or not self._entered:
             return
-        sent = [each for each in self._proposals.by(self.leader(self.round))]
+        sent = self._proposals.by(self.leader(self.round))
         proposal = next((each for each in sent if each.round == self.round), None)
         if proposal is None:
             return
         new = check_proposal(proposal, self._committee)
-        valid = self._valid.get(proposal.digest)
+        valid = self._bodies.verdict(proposal.digest)
         if new and valid is None:
-            return self._check(proposal)
+            self._effects += self._bodies.check(proposal)
+            return None
         if new and not valid:
             return self._trace("R4", f"the value of {proposal.sender} is not valid")
         self._accepted = proposal.digest
         self._speak(Prepare(self.height, self.round, self.me, proposal.digest))
         self._try_prepared()
         return None
-
-    def _check(self, proposal: Proposal) -> None:
-        if proposal.digest not in self._checking:
-            self._checking.add(proposal.digest)
-            self._effects.append(do.CheckBlock(proposal.digest, proposal.block, proposal.sender))
 
     # R5: prepared.
 
@@ -258,10 +254,9 @@ class Machine:
             seals = self._commits.of(vote.round, vote.digest)
             if len(seals) < self._committee.quorum or self.finished:
                 continue
-            block = self._blocks.get(vote.digest)
+            block = self._bodies.get(vote.digest)
             if block is None:
-                holders = tuple(seal.sender for seal in seals if seal.sender != self.me)
-                self._effects.append(do.FetchBlock(vote.digest, holders))
+                self._effects += self._bodies.fetch(vote.digest, self._others(seals))
                 continue
             self._finish(vote.digest, block, vote.round, seals)
 
@@ -285,6 +280,9 @@ class Machine:
             self._move(self.round + 1)
         elif kind == do.RESEND_TIMER:
             self._resend()
+            self._bodies.ask_again()
+            self._try_propose()
+            self._try_commit()
             delay_ms = self._timeouts.resend_ms(self.round)
             self._effects.append(do.SetTimer(do.RESEND_TIMER, self.height, self.round, delay_ms))
 
@@ -335,27 +333,35 @@ class Machine:
             return
         newest = newest_claim(changes)
         if newest is None or newest.prepared_digest is None:
-            return self._build()
-        if newest.prepared_digest not in self._blocks:
-            holders = tuple(each.sender for each in newest.prepares if each.sender != self.me)
-            self._effects.append(do.FetchBlock(newest.prepared_digest, holders))
+            digest = self._built.get(self.round)
+            block = None if digest is None else self._bodies.get(digest)
+            if digest is None or block is None:
+                return self._build()
+            return self._propose(digest, block, changes)
+        digest = newest.prepared_digest
+        block = self._bodies.get(digest)
+        if block is None:
+            self._effects += self._bodies.fetch(digest, self._others(newest.prepares))
             return None
         self._trace("R10", f"proposing again what was prepared in round {newest.prepared_round}")
-        bare = tuple(change.bare() for change in changes)
-        self._propose(newest.prepared_digest, bare, newest.prepares)
-        return None
+        return self._propose(digest, block, changes, newest.prepares)
 
     def _propose(
-        self, digest: bytes, changes: tuple[RoundChange, ...], prepares: tuple[Prepare, ...]
+        self,
+        digest: bytes,
+        block: bytes,
+        changes: Sequence[RoundChange] = (),
+        prepares: tuple[Prepare, ...] = (),
     ) -> None:
+        bare = tuple(change.bare() for change in changes)
         self._speak(
             Proposal(
                 self.height,
                 self.round,
                 self.me,
                 digest,
-                self._blocks[digest],
-                round_changes=changes,
+                block,
+                round_changes=bare,
                 prepares=prepares,
             )
         )
@@ -371,15 +377,14 @@ class Machine:
             self._said[key] = None
             self._effects.append(do.Speak(message, certificate))
 
-    def _keep_block(self, digest: bytes, block: bytes) -> None:
-        if digest not in self._blocks and len(self._blocks) >= MAX_BLOCKS:
-            oldest = next(each for each in self._blocks if each != self._accepted)
-            del self._blocks[oldest]
-        self._blocks[digest] = block
-        self._try_commit()
+    def _others(self, votes: Sequence[Prepare]) -> tuple[str, ...]:
+        return tuple(vote.sender for vote in votes if vote.sender != self.me)
 
     def _report(self, evidence: Evidence | None) -> None:
-        if evidence is not None and evidence.sender != self.me:
+        if evidence is None or evidence.sender == self.me:
+            return
+        if (evidence.sender, evidence.kind) not in self._reported:
+            self._reported.add((evidence.sender, evidence.kind))
             self._effects.append(do.Report(evidence))
 
     def _trace(self, rule: str, words: str) -> None:

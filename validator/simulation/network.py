@@ -11,7 +11,6 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from validator.consensus import effects as do
 from validator.consensus.machine import Machine
@@ -19,6 +18,7 @@ from validator.consensus.messages import (
     Message,
     PreparedCertificate,
     Proposal,
+    RoundChange,
 )
 from validator.consensus.proposer import order
 from validator.consensus.timeouts import Timeouts
@@ -26,6 +26,12 @@ from wire.block import ValidatorSet
 
 BLOCK_INTERVAL_MS = 1_000
 BUILD_MS = 20
+
+
+def sign(message: Message) -> Message:
+    """Put the mark on a message that stands for its sender's signature."""
+    mark = hashlib.sha512(message.signed_bytes(bytes(32)) + message.sender.encode()).digest()
+    return replace(message, signature=mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,8 @@ class Disk:
     )
     """Sign-state: the one message of each (height, round, kind)."""
 
-    chain: list[tuple[bytes, bytes, str]] = field(default_factory=list)
-    """Committed blocks: digest, block, proposer."""
+    chain: list[do.Commit] = field(default_factory=list)
+    """Committed blocks."""
 
 
 @dataclass
@@ -95,10 +101,10 @@ class Network:
         validators: ValidatorSet,
         faults: Faults,
         seed: int,
-        on_commit: Callable[[str, int, bytes], None],
+        on_commit: Callable[[str, int, do.Commit], None],
         on_report: Callable[[str, str], None],
     ) -> None:
-        """Make the nodes and let them begin; `on_commit` is told (name, height, digest)."""
+        """Make the nodes and let them begin; `on_commit` is told (name, height, block)."""
         self.validators = validators
         self.faults = faults
         self.random = random.Random(seed)
@@ -151,7 +157,7 @@ class Network:
 
     def _begin_height(self, node: Node) -> None:
         height = len(node.disk.chain) + 1
-        parent = node.disk.chain[-1][2] if node.disk.chain else None
+        parent = _maker(node.disk.chain[-1].block) if node.disk.chain else None
         leaders = order(self.validators, parent, ())
         node.machine = Machine(node.name, height, self.validators, leaders, Timeouts())
         said = [kept for (at, _, _), kept in node.disk.said.items() if at == height]
@@ -192,8 +198,8 @@ class Network:
             case do.SetTimer(kind, height, round_number, delay_ms):
                 self._later(node, delay_ms, do.Timeout(kind, height, round_number))
                 self.largest_round = max(self.largest_round, round_number)
-            case do.Commit(digest, block, _):
-                self._commit(node, digest, block)
+            case do.Commit():
+                self._commit(node, effect)
             case do.Report(evidence):
                 self._on_report(node.name, evidence.sender)
             case _:
@@ -220,7 +226,7 @@ class Network:
         """Persist, then sign and send; a crash may fall between."""
         slot = (message.height, message.round, message.kind)
         known = node.disk.said.get(slot)
-        signed = self._signed(message)
+        signed = sign(message)
         if known is not None and not node.liar and known[0] != signed:
             raise AssertionError(f"{node.name} was about to sign twice for {slot}")
         node.disk.said[slot] = (signed, certificate)
@@ -232,14 +238,9 @@ class Network:
             self._do(node, node.machine.step(do.Spoken(signed)))
         return None
 
-    def _signed(self, message: Message) -> Message:
-        mark = hashlib.sha512(message.signed_bytes(bytes(32)) + message.sender.encode()).digest()
-        return replace(message, signature=mark)
-
-    def _commit(self, node: Node, digest: bytes, block: bytes) -> None:
-        proposer = block.split(b"/")[0].decode()
-        node.disk.chain.append((digest, block, proposer))
-        self._on_commit(node.name, len(node.disk.chain), digest)
+    def _commit(self, node: Node, final: do.Commit) -> None:
+        node.disk.chain.append(final)
+        self._on_commit(node.name, len(node.disk.chain), final)
         self._begin_height(node)
 
     # Links.
@@ -258,14 +259,27 @@ class Network:
         odd = self.validators.ids.index(other.name) % 2
         if not odd or self.random.random() < 0.5:
             return message
-        if isinstance(message, Proposal) and message.round == 0:
-            digest, block = self._build(node, message.height, message.round)
-            return self._signed(replace(message, digest=digest, block=block))
-        if not isinstance(message, Proposal) and hasattr(message, "digest"):
-            other_digest = self.random.choice(list(self._bodies) or [message.digest])
-            changes: dict[str, Any] = {"digest": other_digest}
-            return self._signed(replace(message, **changes))
-        return message
+        match message:
+            case Proposal():
+                return self._propose_wrongly(node, message)
+            case RoundChange():
+                # It forgets what it saw prepared, or claims what nobody prepared.
+                digest = self.random.choice([None, *self._bodies])
+                before = None if digest is None else message.round - 1
+                wrong = replace(message, prepared_round=before, prepared_digest=digest, prepares=())
+                return sign(wrong)
+            case _:
+                known = self.random.choice([message.digest, *self._bodies])
+                return sign(replace(message, digest=known))
+
+    def _propose_wrongly(self, node: Node, message: Proposal) -> Proposal:
+        """Propose a second block, or the right digest with a body that is not its own."""
+        if self.random.random() < 0.5:
+            return replace(message, block=b"nobody/0/0")
+        digest, block = self._build(node, message.height, message.round)
+        second = sign(replace(message, digest=digest, block=block))
+        assert isinstance(second, Proposal)
+        return second
 
     def _send(self, node: Node, other: Node, message: Message) -> None:
         copies = 1
@@ -302,5 +316,8 @@ class Network:
         height = len(node.disk.chain)
         if node.machine is None or source.liar or len(source.disk.chain) <= height:
             return
-        digest, block, _ = source.disk.chain[height]
-        self._commit(node, digest, block)
+        self._commit(node, source.disk.chain[height])
+
+
+def _maker(block: bytes) -> str:
+    return block.split(b"/")[0].decode()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from validator.simulation.checkers import Checkers
-from validator.simulation.network import Faults, Network
+from validator.simulation.network import Faults, Network, sign
 from wire.block import ValidatorSet
 from wire.keys import EDDSA, SoftSigner
 
@@ -51,7 +51,7 @@ def validators(count: int) -> ValidatorSet:
 
 def run(members: ValidatorSet, faults: Faults, seed: int) -> Outcome:
     """Run one seed until it has recovered, or the bound has passed."""
-    checkers = Checkers()
+    checkers = Checkers(members, sign)
     network = Network(members, faults, seed, checkers.committed, checkers.report)
     checkers.honest = frozenset(node.name for node in network.honest)
     network.run(faults.heal_at_ms)
