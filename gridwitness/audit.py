@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from hwsim.feeder import FeederDay
 
 from gridwitness import status_pages
+from hwsim.feeder import FeederDay
 from wire.errors import Unavailable
 
 PAGE = 1_000

@@ -225,15 +225,23 @@ class World:
             link = self.folder / "lines" / gateway
             link.parent.mkdir(exist_ok=True)
             lines["rtu"].append({"link": str(link), "units": _units(on_line)})
-            buses.append(Bus("street", str(link), _polled(on_line)))
+            buses.append(Bus("street", str(link), self._polled(on_line)))
         behind = meters[len(on_line) :]
         if behind:
             address = Address("127.0.0.1", next(self._ports))
             lines["tcp"].append({"port": address.port, "units": _units(behind)})
-            buses.append(Bus("cabinet", address, _polled(behind)))
+            buses.append(Bus("cabinet", address, self._polled(behind)))
         if buses:
             self._add_simulator(gateway, lines)
         return buses
+
+    def _polled(self, meters: Sequence[str]) -> tuple[BusMeter, ...]:
+        """A single-phase service has an SDM120, the others an SDM630."""
+        templates = {1: "eastron-sdm120", 3: "eastron-sdm630"}
+        return tuple(
+            BusMeter(meter, unit, templates[self.choice.day.meter(meter).phases])
+            for unit, meter in enumerate(meters, start=1)
+        )
 
     def _add_simulator(self, gateway: str, lines: Mapping[str, Any]) -> None:
         day = self.folder / "day.json"
@@ -327,12 +335,6 @@ class World:
 
 def _units(meters: Sequence[str]) -> dict[str, str]:
     return {str(unit): meter for unit, meter in enumerate(meters, start=1)}
-
-
-def _polled(meters: Sequence[str]) -> tuple[BusMeter, ...]:
-    return tuple(
-        BusMeter(meter, unit, "eastron-sdm630") for unit, meter in enumerate(meters, start=1)
-    )
 
 
 def configuration_id(meter: str) -> str:

@@ -33,7 +33,7 @@ from hwsim.feeder import (
 )
 from wire.errors import Malformed, Refused, Unavailable
 
-VERSION = 2
+VERSION = 3
 """Of what is computed here: part of the cached file's name."""
 
 FIRST_STEP = 167 * 96
@@ -44,6 +44,12 @@ ORIGIN_LAT, ORIGIN_LON = 18.7883, 98.9853
 
 IMPORT_START_WH, EXPORT_START_WH = 1_200_000, 300_000
 MARGIN = 1.5
+
+SINGLE_PHASE_W = 7_000
+"""Smaller services get a single-phase meter, as 32 A at 230 V would carry them."""
+
+UNBALANCED_KAPPA = 6
+"""Of lines that feed single-phase services: the load's shape and its unbalance together."""
 EXAMPLE = "1-LV-rural1--0-sw"
 
 
@@ -191,7 +197,7 @@ def _meter(
         role=role,
         rating_w=max(most_w, installed_w),
         installed_w=installed_w,
-        phases=3,
+        phases=1 if role == "customer" and most_w <= SINGLE_PHASE_W else 3,
         lat_e7=place[0],
         lon_e7=place[1],
         import_wh=tuple(counter.import_wh),
@@ -224,7 +230,8 @@ def _branch(net: Any, index: int, up: int, down: int) -> FeederBranch:
     volts = float(net.bus.vn_kv[up]) * 1000
     ohms = float(line.r_ohm_per_km * line.length_km / line.parallel)
     carries_w = round(float(line.max_i_ka) * 1000 * math.sqrt(3) * volts)
-    return FeederBranch(f"line-{index}", f"bus-{up}", f"bus-{down}", rho(ohms, volts), 2, carries_w)
+    ends = (f"bus-{up}", f"bus-{down}")
+    return FeederBranch(f"line-{index}", *ends, rho(ohms, volts), UNBALANCED_KAPPA, carries_w)
 
 
 def main() -> int:

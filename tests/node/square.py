@@ -86,7 +86,7 @@ class Node:
             batch = other.mempool.get(name) or other.store.batch(name)
             block = None if batch is None else batch.encoded
         if block is not None:
-            self.fetching.answered(kind.removeprefix("get-"), name, block)
+            self.fetching.answered(peer, kind.removeprefix("get-"), name, block)
 
     def begin(self) -> None:
         self.driver.begin(self, self.fetching)

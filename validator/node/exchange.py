@@ -103,9 +103,10 @@ class Exchange:
         if block is not None:
             self._mesh.send(peer, ["block", digest, block])
 
-    def _on_answer(self, _: str, frame: list[Any]) -> None:
+    def _on_answer(self, peer: str, frame: list[Any]) -> None:
         kind, name, data = fields.items(frame, "answer", 3)
-        self._fetching.answered(kind, fields.octets(name, "name", 32), fields.blob(data, "answer"))
+        asked = fields.octets(name, "name", 32)
+        self._fetching.answered(peer, kind, asked, fields.blob(data, "answer"))
 
     def _on_get_final(self, peer: str, frame: list[Any]) -> None:
         _, height = fields.items(frame, "get-final", 2)

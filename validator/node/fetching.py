@@ -44,7 +44,7 @@ class Fetching:
         """Take the mesh, and who checks a batch's signatures beforehand."""
         self._links = links
         self.check_signatures = check
-        self._waiting: dict[tuple[str, bytes], asyncio.Future[bytes]] = {}
+        self._waiting: dict[tuple[str, str, bytes], asyncio.Future[bytes]] = {}
 
     async def batch(self, batch_id: bytes, holders: Sequence[str]) -> Batch:
         """Get a batch by its id; raises Unavailable when nobody has it."""
@@ -61,9 +61,9 @@ class Fetching:
         """Get a block by its digest; raises Unavailable when nobody has it."""
         return await self._ask("block", digest, holders, lambda data: decode_block(data, digest))
 
-    def answered(self, kind: str, name: bytes, data: bytes) -> None:
-        """A peer has answered; nothing happens when nobody asked."""
-        future = self._waiting.get((kind, name))
+    def answered(self, peer: str, kind: str, name: bytes, data: bytes) -> None:
+        """A peer has answered; nothing happens when it was not asked."""
+        future = self._waiting.get((peer, kind, name))
         if future is not None and not future.done():
             future.set_result(data)
 
@@ -86,18 +86,19 @@ class Fetching:
     ) -> Found | None:
         if peer not in self._links.connected:
             return None
-        future = self._waiting.setdefault((kind, name), asyncio.get_running_loop().create_future())
+        asked = (peer, kind, name)
+        future = self._waiting.setdefault(asked, asyncio.get_running_loop().create_future())
         self._links.send(peer, [f"get-{kind}", name], urgent=True)
         try:
-            return read(await asyncio.wait_for(asyncio.shield(future), ANSWER_S))
+            async with asyncio.timeout(ANSWER_S):
+                return read(await asyncio.shield(future))
         except TimeoutError:
             return None
         except (Refused, Unavailable) as reason:
             _log.warning("wrong answer", peer=peer, reason=str(reason))
             return None
         finally:
-            if future.done():
-                self._waiting.pop((kind, name), None)
+            self._waiting.pop(asked, None)
 
 
 def read_final(frame: Sequence[Any]) -> tuple[Block, Commit, list[Batch]]:

@@ -196,12 +196,10 @@ class Mesh:
         pause_s = SHORTEST_PAUSE_S
         while True:
             with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
-                reader, writer = await asyncio.wait_for(
-                    asyncio.open_connection(
+                async with asyncio.timeout(HANDSHAKE_S):
+                    reader, writer = await asyncio.open_connection(
                         peer.host, peer.port, ssl=self._client_context, limit=MAX_FRAME
-                    ),
-                    HANDSHAKE_S,
-                )
+                    )
                 if self._identity(writer) == peer.id:
                     pause_s = SHORTEST_PAUSE_S
                     await self._converse(peer.id, reader, writer)

@@ -86,7 +86,9 @@ class PacedClock:
         self._path = path
         self._buffer = bytearray(48)
         self._latest = 0
-        self._booted = self.now_ms()
+        while not self.now_ms():
+            pass  # Caught in the middle of a write, or made and not yet filled.
+        self._booted = self._latest
 
     def now_ms(self):
         """Network time; never runs backwards, and stands while the file is being rewritten."""
