@@ -11,6 +11,7 @@ from glob import glob
 from pathlib import Path
 
 from hsm.durable import write_new
+from hsm.refusals import trying
 from hsm.signer import TokenProcess
 from hsm.uri import KeyUri, Pin
 from wire.errors import Unavailable
@@ -83,8 +84,9 @@ def make_key(uri: KeyUri, alg: int, softhsm2_conf: Path | None = None) -> Public
         PinRefused: the PIN is wrong; it was tried once.
         Unavailable: the token is away.
     """
-    process = TokenProcess(uri, uri.pin(), softhsm2_conf)
-    try:
-        return PublicKey.from_text(process.ask("make", alg))
-    finally:
-        process.end()
+    with trying(uri) as pin:
+        process = TokenProcess(uri, pin, softhsm2_conf)
+        try:
+            return PublicKey.from_text(process.ask("make", alg))
+        finally:
+            process.end()

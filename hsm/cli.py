@@ -33,6 +33,8 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         verb.set_defaults(run=run)
         if name == "key":
             verb.add_argument("--alg", choices=sorted(ALGORITHMS), default="es256")
+        if name == "doctor":
+            verb.add_argument("--sign-state", type=Path, help="also check what the key has signed")
 
 
 def init_token(args: argparse.Namespace) -> int:
@@ -84,7 +86,8 @@ def check_token(args: argparse.Namespace) -> int:
     from hsm.doctor import examine
     from hsm.uri import KeyUri
 
-    findings = examine(KeyUri.parse(args.uri), args.softhsm2_conf)
+    uri = KeyUri.parse(args.uri)
+    findings = examine(uri, args.softhsm2_conf, sign_state=args.sign_state)
     _show(findings, print if not args.json else _to_stderr)
     good = all(each.good for each in findings)
     if args.json:

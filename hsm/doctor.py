@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsm.signer import TokenSigner, open_signer, refused_before
+from hsm.refusals import mark_of, refused_before
+from hsm.signer import open_signer
+from hsm.signstate import inspect
 from hsm.uri import KeyUri
 from wire.errors import Refused, Unavailable
 from wire.keys import PublicKey
@@ -32,15 +34,20 @@ class Finding:
 
 
 def examine(
-    uri: KeyUri, softhsm2_conf: Path | None = None, pinned: PublicKey | None = None
+    uri: KeyUri,
+    softhsm2_conf: Path | None = None,
+    pinned: PublicKey | None = None,
+    sign_state: Path | None = None,
 ) -> list[Finding]:
-    """Check module, PIN file, token, key and signature; stops at the first that fails."""
+    """Check module, PIN, token and key, signature, sign-state; stops at the first that fails."""
     found: list[Finding] = []
     checks: tuple[Callable[[], Finding], ...] = (
         lambda: _module(uri),
         lambda: _pin_file(uri),
         lambda: _refused(uri),
-        lambda: _key(uri, softhsm2_conf, pinned),
+        lambda: _key(uri, softhsm2_conf),
+        lambda: _signature(uri, softhsm2_conf, pinned),
+        *(() if sign_state is None else (lambda: _sign_state(sign_state),)),
     )
     for check in checks:
         found.append(check())
@@ -68,19 +75,40 @@ def _pin_file(uri: KeyUri) -> Finding:
 
 
 def _refused(uri: KeyUri) -> Finding:
-    if refused_before(uri):
-        return Finding("pin", False, "the token has refused this PIN; it is not tried again: mend")
+    try:
+        refused = refused_before(uri)
+    except Unavailable as reason:
+        return Finding("pin", False, str(reason))
+    if refused and uri.pin_file is not None:
+        mark = mark_of(uri.pin_file)
+        words = f"refused before and not tried again: correct {uri.pin_file} ({mark.name} knows it)"
+        return Finding("pin", False, words)
     return Finding("pin", True, "not refused so far")
 
 
-def _key(uri: KeyUri, softhsm2_conf: Path | None, pinned: PublicKey | None) -> Finding:
-    signer: TokenSigner | None = None
+def _key(uri: KeyUri, softhsm2_conf: Path | None) -> Finding:
     try:
-        signer = open_signer(uri, softhsm2_conf, pinned)
-        signer.sign(_PROBE)
+        signer = open_signer(uri, softhsm2_conf)
     except (Refused, Unavailable) as reason:
         return Finding("key", False, str(reason))
-    finally:
-        if signer is not None:
+    signer.close()
+    return Finding("key", True, f"{uri.label} in {uri.token}, kid {signer.public.kid.hex()}")
+
+
+def _signature(uri: KeyUri, softhsm2_conf: Path | None, pinned: PublicKey | None) -> Finding:
+    try:
+        signer = open_signer(uri, softhsm2_conf, pinned)
+        try:
+            signer.sign(_PROBE)
+        finally:
             signer.close()
-    return Finding("key", True, f"{signer.public.text[:24]}… signs, and its signature verifies")
+    except (Refused, Unavailable) as reason:
+        return Finding("signature", False, str(reason))
+    return Finding("signature", True, f"verifies by {signer.public.text[:24]}…")
+
+
+def _sign_state(path: Path) -> Finding:
+    try:
+        return Finding("sign-state", True, f"{path}: {inspect(path)}")
+    except (Refused, Unavailable) as reason:
+        return Finding("sign-state", False, str(reason))

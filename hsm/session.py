@@ -7,10 +7,10 @@ Decides when a token has to be opened anew; what a refusal means for the gateway
 """
 
 import hashlib
-import sys
+import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import IO, Any
 
 import pkcs11
 from asn1crypto.core import OctetString
@@ -154,9 +154,19 @@ def _answer(deed: Callable[[], Any]) -> list[Any]:
         return [ANSWER_AWAY, f"{type(reason).__name__} {reason}".strip()]
 
 
+def _own_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Keep both pipes for frames alone: what a vendor's library prints goes to stderr."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    return requests, answers
+
+
 def main() -> None:
     """Serve one parent: the first frame says which key, each other one is a request."""
-    session = Session(read_frame(sys.stdin.buffer))
+    requests, answers = _own_pipes()
+    session = Session(read_frame(requests))
     deeds: dict[str, Callable[[Any], Any]] = {
         "sign": lambda asked: session.sign(asked[0], asked[1]),
         "public": lambda _: session.public().text,
@@ -165,10 +175,10 @@ def main() -> None:
     }
     while True:
         try:
-            name, argument = read_frame(sys.stdin.buffer)
+            name, argument = read_frame(requests)
         except EOFError:
             return
-        write_frame(sys.stdout.buffer, _answer(partial(deeds[name], argument)))
+        write_frame(answers, _answer(partial(deeds[name], argument)))
 
 
 if __name__ == "__main__":

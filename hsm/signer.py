@@ -1,12 +1,10 @@
 """A key in a token, as the rest of the program sees it: sign, or say that it cannot now.
 
 Starts the token process (`hsm.session`), gives it work, checks each signature against the pinned
-public key before it leaves, and starts it again with growing pauses when it or its token is gone. A
-PIN that was refused is never tried again, not even by the next start of the program: a mark beside
-the PIN file remembers it until the file changes.
+public key before it leaves, and starts it again with growing pauses when it or its token is gone.
+Which PIN may be tried is decided in `hsm.refusals`.
 """
 
-import hashlib
 import os
 import select
 import subprocess
@@ -17,11 +15,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from hsm.durable import sync_folder
 from hsm.frames import read_frame, write_frame
+from hsm.refusals import PinRefused, remember, trying
 from hsm.session import ANSWER_AWAY, ANSWER_DONE, ANSWER_PIN
 from hsm.uri import KeyUri, Pin
-from wire.errors import BadSignature, Refused, Unavailable
+from wire.errors import BadSignature, Malformed, Refused, Unavailable
 from wire.keys import ES256, PublicKey, normalise_s
 
 ANSWER_TIMEOUT_S = 30.0
@@ -29,12 +27,6 @@ FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 30.0
 
 READY, AWAY = "ready", "away"
-
-
-class PinRefused(Refused):
-    """The token refused the PIN. It is not tried again; correct the PIN file."""
-
-    code = "pin-refused"
 
 
 class KeyRefused(Refused):
@@ -51,21 +43,28 @@ class TokenProcess:
         environment = dict(os.environ)
         if softhsm2_conf is not None:
             environment["SOFTHSM2_CONF"] = str(softhsm2_conf.resolve())
+        self.pin = pin
+        # -P: no module of the working folder is loaded where the PIN goes. A session of its own:
+        # Ctrl-C at the terminal is for the parent, whose end then ends this one.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "hsm.session"],
+            [sys.executable, "-P", "-m", "hsm.session"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
+            start_new_session=True,
         )
-        self._send(
-            {
-                "module": os.path.realpath(uri.module),
-                "token": uri.token,
-                "label": uri.label,
-                "id": uri.key_id,
-                "pin": None if pin is None else pin.reveal(),
-            }
-        )
+        where = {
+            "module": os.path.realpath(uri.module),
+            "token": uri.token,
+            "label": uri.label,
+            "id": uri.key_id,
+            "pin": None if pin is None else pin.reveal(),
+        }
+        try:
+            self._send(where)
+        except Unavailable:
+            self.end()
+            raise
 
     @property
     def pid(self) -> int:
@@ -81,8 +80,8 @@ class TokenProcess:
             raise Unavailable(f"the token has not answered for {ANSWER_TIMEOUT_S:.0f} s")
         try:
             kind, content = read_frame(self._process.stdout)
-        except EOFError:
-            raise Unavailable("the token process ended") from None
+        except (EOFError, Malformed, TypeError, ValueError):
+            raise Unavailable("the token process ended, or said what is no answer") from None
         if kind == ANSWER_DONE:
             return content
         if kind == ANSWER_AWAY:
@@ -165,10 +164,10 @@ class TokenSigner:
                 raise Unavailable(f"the token is away; it is tried again in {wait_s:.1f} s")
             try:
                 if self._process is None:
-                    self._process = self._start()
-                answer = self._process.ask(name, argument)
+                    answer = self._first(name, argument)
+                else:
+                    answer = self._again(self._process, name, argument)
             except PinRefused:
-                _remember_refused(self._uri)
                 self._end()
                 raise
             except Unavailable:
@@ -179,8 +178,18 @@ class TokenSigner:
             self.state, self._pause_s = READY, 0.0
             return answer
 
-    def _start(self) -> TokenProcess:
-        return TokenProcess(self._uri, _untried_pin(self._uri), self._softhsm2_conf)
+    def _first(self, name: str, argument: Any) -> Any:
+        """Start the process and ask; its first answer shows whether the PIN is right."""
+        with trying(self._uri) as pin:
+            self._process = TokenProcess(self._uri, pin, self._softhsm2_conf)
+            return self._process.ask(name, argument)
+
+    def _again(self, process: TokenProcess, name: str, argument: Any) -> Any:
+        try:
+            return process.ask(name, argument)
+        except PinRefused:
+            remember(self._uri, process.pin)  # The token's PIN was changed meanwhile.
+            raise
 
     def _end(self) -> None:
         self.state = AWAY
@@ -203,40 +212,3 @@ def open_signer(
         Unavailable: the token is away (only when it has to be asked).
     """
     return TokenSigner(uri, softhsm2_conf, pinned)
-
-
-def _mark(uri: KeyUri) -> Path | None:
-    return None if uri.pin_file is None else uri.pin_file.with_name(uri.pin_file.name + ".refused")
-
-
-def _fingerprint(pin: Pin) -> bytes:
-    """Tell one PIN from the next without giving it away: slow to try PINs against."""
-    secret = pin.reveal().encode()
-    return hashlib.scrypt(secret, salt=b"gridwitness/pin/1", n=2**14, r=8, p=1, dklen=32)
-
-
-def refused_before(uri: KeyUri) -> bool:
-    """Whether the PIN that the file holds now has been refused; raises Unavailable without file."""
-    pin, mark = uri.pin(), _mark(uri)
-    if pin is None or mark is None or not mark.exists():
-        return False
-    return mark.read_bytes() == _fingerprint(pin)
-
-
-def _untried_pin(uri: KeyUri) -> Pin | None:
-    if refused_before(uri):
-        raise PinRefused(
-            f"the PIN in {uri.pin_file} was refused before and is not tried again: correct the file"
-        )
-    mark = _mark(uri)
-    if mark is not None:
-        mark.unlink(missing_ok=True)
-    return uri.pin()
-
-
-def _remember_refused(uri: KeyUri) -> None:
-    pin, mark = uri.pin(), _mark(uri)
-    if pin is not None and mark is not None:
-        mark.touch(mode=0o600)
-        mark.write_bytes(_fingerprint(pin))
-        sync_folder(mark.parent)

@@ -6,12 +6,14 @@ refused, whatever the program above has forgotten.
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 from hsm.durable import sync_folder
-from wire.errors import Refused
+from wire.errors import Refused, Unavailable
 from wire.keys import PublicKey, Signer
 
 KEPT_HEIGHTS = 8
@@ -30,6 +32,12 @@ class DoubleSign(Refused):
     """The key has signed something else for this slot, or a later height."""
 
     code = "double-sign"
+
+
+class DamagedState(Refused):
+    """The file is no sign-state. Without it nobody knows what the key has signed."""
+
+    code = "damaged-sign-state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,48 +67,67 @@ class SignState:
     """The file of slots. SQLite with synchronous=FULL: what `claim` returns from is on the disk."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file."""
+        """Open or make the file; raises DamagedState, or Unavailable when that cannot be now."""
         self._lock = Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.execute("PRAGMA synchronous = FULL")
-        self._database.executescript(_TABLES)
-        path.chmod(0o600)
-        sync_folder(path.parent)
+        with _in_words(path):
+            path.touch(mode=0o600)
+            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            try:
+                self._database.execute("PRAGMA synchronous = FULL")
+                _check_whole(self._database)
+                self._database.executescript(_TABLES)
+            except sqlite3.DatabaseError:
+                self._database.close()
+                raise
+            path.chmod(0o600)
+            sync_folder(path.parent)
+        self._path = path
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, whole on the disk when it ends, with no other writer in between."""
+        with self._lock, _in_words(self._path):
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
 
     def claim_vote(self, slot: Slot) -> bytes:
         """Make the slot durable; return its signature when the same bytes were signed before.
 
         Raises:
             DoubleSign: other bytes were claimed for it, or a higher height was voted in.
+            Unavailable: the disk does not take it now.
         """
         key = (slot.height, slot.round, slot.kind)
-        with self._lock:
-            highest = self._database.execute("SELECT max(height) FROM votes").fetchone()[0]
+        with self._writing() as database:
+            highest = database.execute("SELECT max(height) FROM votes").fetchone()[0]
             if highest is not None and slot.height < highest:
                 raise DoubleSign(f"height {slot.height}: this key has voted at {highest} already")
-            known = self._database.execute(
+            known = database.execute(
                 "SELECT message, signature FROM votes WHERE height = ? AND round = ? AND kind = ?",
                 key,
             ).fetchone()
             if known is not None:
                 return _same(known, slot.message, f"{slot.kind} at {slot.height}/{slot.round}")
-            self._database.execute(
+            database.execute(
                 "INSERT INTO votes VALUES (?, ?, ?, ?, ?, NULL)",
                 (*key, slot.message, slot.attachment),
             )
-            self._database.execute(
-                "DELETE FROM votes WHERE height < ?", (slot.height - KEPT_HEIGHTS,)
-            )
+            database.execute("DELETE FROM votes WHERE height < ?", (slot.height - KEPT_HEIGHTS,))
         return b""
 
     def keep_vote(self, slot: Slot, signature: bytes) -> None:
         """Store the signature beside its slot."""
-        with self._lock:
-            self._database.execute(
+        with self._writing() as database:
+            database.execute(
                 "UPDATE votes SET signature = ? WHERE height = ? AND round = ? AND kind = ?",
                 (signature, slot.height, slot.round, slot.kind),
             )
@@ -126,23 +153,61 @@ class SignState:
 
     def claim_statement(self, sequence: int, message: bytes) -> bytes:
         """As `claim_vote`, for a witness key's batch sequence."""
-        with self._lock:
-            known = self._database.execute(
+        with self._writing() as database:
+            known = database.execute(
                 "SELECT message, signature FROM statements WHERE sequence = ?", (sequence,)
             ).fetchone()
             if known is not None:
                 return _same(known, message, f"batch {sequence}")
-            self._database.execute(
-                "INSERT INTO statements VALUES (?, ?, NULL)", (sequence, message)
-            )
+            database.execute("INSERT INTO statements VALUES (?, ?, NULL)", (sequence, message))
         return b""
 
     def keep_statement(self, sequence: int, signature: bytes) -> None:
         """Store the signature beside its sequence."""
-        with self._lock:
-            self._database.execute(
+        with self._writing() as database:
+            database.execute(
                 "UPDATE statements SET signature = ? WHERE sequence = ?", (signature, sequence)
             )
+
+
+def inspect(path: Path) -> str:
+    """Say what a sign-state holds, changing nothing; raises DamagedState or Unavailable."""
+    with (
+        _in_words(path),
+        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file,
+    ):
+        _check_whole(file)
+        highest = file.execute("SELECT max(height) FROM votes").fetchone()[0]
+        newest = file.execute("SELECT max(sequence) FROM statements").fetchone()[0]
+    said = [
+        f"{what} up to {number}"
+        for what, number in (("votes at heights", highest), ("batches", newest))
+        if number is not None
+    ]
+    return "; ".join(said) or "nothing signed yet"
+
+
+def _check_whole(database: sqlite3.Connection) -> None:
+    (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as reason:
+        raise Unavailable(f"the sign-state {path}: {reason}") from None
+    except OSError as reason:
+        raise Unavailable(f"the sign-state {path}: {reason.strerror}") from None
+    except sqlite3.DatabaseError as reason:
+        if type(reason) is not sqlite3.DatabaseError:
+            raise  # Misuse of ours, not the file's state.
+        raise DamagedState(
+            f"the sign-state {path} is damaged ({reason}): a key must not sign without it;"
+            " restore the file, or take a new key"
+        ) from None
 
 
 def _slot(row: tuple[int, int, str, bytes, bytes, bytes | None]) -> Slot:

@@ -1,11 +1,12 @@
 """One slot, one content: whatever the program above has forgotten, and wherever it was killed."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hsm.signstate import DoubleSign, SignState, VoteSigner, WitnessSigner
+from hsm.signstate import DamagedState, DoubleSign, SignState, VoteSigner, WitnessSigner
 from wire.errors import Unavailable
 from wire.keys import EDDSA, PublicKey, SoftSigner
 
@@ -131,3 +132,50 @@ def test_a_witness_signs_each_sequence_once(path: Path, state: SignState) -> Non
 
 def test_the_file_is_the_owners_only(path: Path, state: SignState) -> None:
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_two_programs_on_one_file_sign_no_slot_twice(path: Path, state: SignState) -> None:
+    other = SignState(path)
+    VoteSigner(Flaky(), state).sign(5, 0, "prepare", b"content")
+    with pytest.raises(DoubleSign):
+        VoteSigner(Flaky(), other).sign(5, 0, "prepare", b"other")
+    VoteSigner(Flaky(), other).sign(6, 0, "prepare", b"content")
+    with pytest.raises(DoubleSign):
+        VoteSigner(Flaky(), state).sign(5, 1, "prepare", b"late")
+    other.close()
+
+
+def test_nothing_is_signed_while_the_disk_takes_no_slot(path: Path, state: SignState) -> None:
+    key = Flaky()
+    votes = VoteSigner(key, state)
+    votes.sign(5, 0, "prepare", b"content")
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    state._database.execute("PRAGMA busy_timeout = 0")
+    with pytest.raises(Unavailable, match="locked"):
+        votes.sign(5, 1, "prepare", b"more")
+    holder.execute("ROLLBACK")
+    holder.close()
+    pages = state._database.execute("PRAGMA page_count").fetchone()[0]
+    state._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(Unavailable, match="full"):
+        votes.sign(5, 1, "prepare", b"more", bytes(100_000))
+    assert key.asked == [b"content"]
+    votes.sign(5, 1, "prepare", b"something else")
+
+
+def test_a_damaged_file_is_said_and_never_begun_anew(path: Path) -> None:
+    made = SignState(path)
+    VoteSigner(Flaky(), made).sign(5, 0, "prepare", bytes(5_000))
+    made.close()
+    whole = path.read_bytes()
+    for damaged in (b"not a database" * 100, whole[:4096] + bytes(len(whole) - 4096)):
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedState, match="must not sign without it"):
+            SignState(path)
+        assert path.read_bytes() == damaged
+
+
+def test_a_folder_that_is_not_there_is_no_damage(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="No such file"):
+        SignState(tmp_path / "none" / "signstate.sqlite")

@@ -13,7 +13,10 @@ import pytest
 
 from hsm import ceremony
 from hsm.doctor import examine
-from hsm.signer import AWAY, READY, KeyRefused, PinRefused
+from hsm.frames import read_frame, write_frame
+from hsm.refusals import PinRefused, refused_before, trying
+from hsm.signer import AWAY, READY, KeyRefused
+from hsm.signstate import SignState, WitnessSigner
 from tests.hsm.bench_token import Token
 from wire.errors import Unavailable
 from wire.keys import EDDSA, ES256, PublicKey
@@ -50,6 +53,18 @@ curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
 domain = session.create_domain_parameters(KeyType.EC, curve, local=True)
 flags = MechanismFlag.SIGN | MechanismFlag.VERIFY
 domain.generate_keypair(label="w", store=True, capabilities=flags)
+"""
+
+
+TALKATIVE = """
+import os
+from hsm import session
+def public(self):
+    os.write(1, b"vendor library 1.0 says hello")
+    assert os.read(0, 1) == b""
+    return session.PublicKey(session.EDDSA, bytes(31) + b"\\x05")
+session.Session.public = public
+session.main()
 """
 
 
@@ -163,6 +178,88 @@ def test_a_wrong_pin_is_tried_once_and_never_again(token: Token) -> None:
     public.verify(b"m", token.open("w", public).sign(b"m"))
 
 
+def test_making_a_key_spends_no_second_try_on_a_wrong_pin_either(token: Token) -> None:
+    token.pin_file.write_text("0000")
+    with pytest.raises(PinRefused, match="PinIncorrect"):
+        token.make("w", ES256)
+    with pytest.raises(PinRefused, match="refused before"):
+        token.make("w", ES256)
+    with pytest.raises(PinRefused, match="refused before"):
+        token.open("w")
+
+
+def test_each_wrong_pin_is_remembered_until_one_is_right(token: Token) -> None:
+    public = token.make("w", ES256)
+    right = token.pin_file.read_text()
+    for wrong in ("0000", "1111"):
+        token.pin_file.write_text(wrong)
+        with pytest.raises(PinRefused, match="PinIncorrect"):
+            token.open("w", public).sign(b"m")
+    token.pin_file.write_text("0000")
+    with pytest.raises(PinRefused, match="refused before"):
+        token.open("w", public).sign(b"m")
+    token.pin_file.write_text(right)
+    token.open("w", public).sign(b"m")
+    assert not token.pin_file.with_name("pin.refused").exists()
+
+
+def test_two_keys_of_one_token_spend_one_try_on_a_wrong_pin(token: Token) -> None:
+    keys = {label: token.make(label, ES256) for label in ("w", "reader")}
+    token.pin_file.write_text("0000")
+    said: list[str] = []
+
+    def work(label: str) -> None:
+        try:
+            token.open(label, keys[label]).sign(b"m")
+        except PinRefused as reason:
+            said.append(str(reason))
+
+    threads = [threading.Thread(target=work, args=(label,)) for label in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted("PinIncorrect" in each for each in said) == [False, True]
+
+
+def test_a_pin_corrected_during_the_login_is_not_taken_for_the_refused_one(token: Token) -> None:
+    uri = token.uri("w")
+
+    def log_in() -> None:
+        with trying(uri):
+            token.pin_file.write_text("corrected")
+            raise PinRefused("by the token")
+
+    with pytest.raises(PinRefused, match="by the token"):
+        log_in()
+    assert not refused_before(uri)
+
+
+def test_what_a_vendors_library_prints_is_no_answer() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-c", TALKATIVE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    write_frame(child.stdin, {})
+    write_frame(child.stdin, ["public", None])
+    kind, text = read_frame(child.stdout)
+    assert kind == "done"
+    assert PublicKey.from_text(text).alg == EDDSA
+    _, printed = child.communicate(timeout=10)
+    assert b"says hello" in printed
+
+
+def test_ctrl_c_at_the_terminal_is_not_the_tokens_business(token: Token) -> None:
+    token.make("w", ES256)
+    signer = token.open("w")
+    assert signer.pid is not None
+    assert os.getpgid(signer.pid) != os.getpgid(0)
+
+
 def test_the_pin_is_nowhere_to_be_seen(token: Token, capfd: pytest.CaptureFixture[str]) -> None:
     public = token.make("w", ES256)
     pin = token.pin_file.read_text()
@@ -203,13 +300,31 @@ def test_many_threads_get_their_own_signatures(token: Token) -> None:
     assert wrong == []
 
 
-def test_the_doctor_names_the_first_thing_to_mend(token: Token, tmp_path: Path) -> None:
+def test_the_doctor_names_the_first_thing_to_mend(token: Token) -> None:
     public: PublicKey = token.make("w", ES256)
     uri = token.uri("w")
-    assert [each.good for each in examine(uri, token.conf, public)] == [True] * 4
+    assert [each.good for each in examine(uri, token.conf, public)] == [True] * 5
+    other = token.make("other", ES256)
+    assert "another key" in examine(uri, token.conf, other)[-1].words
+    assert "no key" in examine(token.uri("missing"), token.conf)[-1].words
     token.pin_file.chmod(0o644)
     assert "chmod 600" in examine(uri, token.conf)[-1].words
     token.pin_file.chmod(0o600)
-    assert "no key" in examine(token.uri("other"), token.conf)[-1].words
+    token.pin_file.write_text("0000")
+    assert "PinIncorrect" in examine(uri, token.conf)[-1].words
+    assert "not tried again" in examine(uri, token.conf)[-1].words
     token.pin_file.unlink()
     assert not examine(uri, token.conf)[-1].good
+
+
+def test_the_doctor_reads_what_the_key_has_signed(token: Token, tmp_path: Path) -> None:
+    token.make("w", ES256)
+    uri, path = token.uri("w"), tmp_path / "signstate.sqlite"
+    missing = examine(uri, token.conf, sign_state=path)[-1]
+    assert (missing.check, missing.good, path.exists()) == ("sign-state", False, False)
+    state = SignState(path)
+    WitnessSigner(token.open("w"), state).sign(7, b"statement")
+    state.close()
+    before = path.read_bytes()
+    assert "batches up to 7" in examine(uri, token.conf, sign_state=path)[-1].words
+    assert path.read_bytes() == before
