@@ -48,7 +48,8 @@ def test_r3_a_round_doubles_its_time_up_to_the_cap() -> None:
     hand = Hand("d")
     hand.give(BEGIN)
     delays = []
-    for _ in range(7):
+    for number in range(7):
+        hand.hear(*(change(name, number) for name in "abc" if number))
         delays += [
             each.delay_ms for each in of_kind(hand.effects, do.SetTimer) if each.kind == "round"
         ][-1:]
@@ -165,6 +166,35 @@ def test_r7_a_time_out_of_another_round_changes_nothing() -> None:
     hand.give(BEGIN)
     hand.time_out()
     assert hand.give(do.Timeout(do.ROUND_TIMER, HEIGHT, 0)) == []
+
+
+def round_timers(found: list[do.Effect]) -> list[tuple[int, int]]:
+    timers = [each for each in of_kind(found, do.SetTimer) if each.kind == do.ROUND_TIMER]
+    return [(each.round, each.delay_ms) for each in timers]
+
+
+def test_r7_a_later_rounds_time_begins_when_a_quorum_is_in_it() -> None:
+    """Else one could stay a whole capped round ahead of the others, and no round has a quorum."""
+    hand = Hand("c")
+    assert round_timers(hand.give(BEGIN)) == [(0, 1_000)]
+    assert round_timers(hand.time_out()) == []
+    assert round_timers(hand.hear(change("a", 1), change("a", 1))) == []
+    assert round_timers(hand.hear(change("b", 3))) == [(1, 2_000)]
+    assert round_timers(hand.hear(change("d", 1))) == [], "it is running already"
+
+
+def test_r7_a_vote_shows_its_senders_round_too() -> None:
+    hand = Hand("c")
+    hand.give(BEGIN)
+    hand.time_out()
+    assert round_timers(hand.hear(prepare("a", 1), commit("b", 2))) == [(1, 2_000)]
+
+
+def test_r7_a_justified_proposal_shows_that_a_quorum_is_in_its_round() -> None:
+    hand = Hand("c")
+    hand.give(BEGIN)
+    changes = tuple(change(name, 1) for name in "abd")
+    assert (1, 2_000) in round_timers(hand.hear(proposal("b", 1, changes=changes)))
 
 
 def test_r7_what_was_prepared_is_carried_along() -> None:

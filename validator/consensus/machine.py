@@ -25,6 +25,7 @@ from validator.consensus.justification import (
     newest_claim,
 )
 from validator.consensus.messages import (
+    UNSIGNED,
     Commit,
     Message,
     Prepare,
@@ -34,7 +35,7 @@ from validator.consensus.messages import (
 )
 from validator.consensus.proposer import leader
 from validator.consensus.timeouts import Timeouts
-from validator.consensus.votes import Ballots, RoundChanges, amnesia
+from validator.consensus.votes import Ballots, RoundChanges, Sightings, amnesia
 from wire.block import Commit as BlockCommit
 from wire.block import ValidatorSet
 
@@ -75,6 +76,8 @@ class Machine:
         self._prepares: Ballots[Prepare] = Ballots()
         self._commits: Ballots[Commit] = Ballots()
         self._changes = RoundChanges()
+        self._seen = Sightings()
+        self._timed = False
         self._said: dict[tuple[str, int], Message | None] = {}
         self._reported: set[tuple[str, str]] = set()
         self._effects: list[Effect] = []
@@ -150,6 +153,7 @@ class Machine:
             return
         if message.sender == self.me:
             self._said[(message.kind, message.round)] = message
+        self._seen.add(message)
         handlers: dict[type, Callable[[Any], None]] = {
             Proposal: self._on_proposal,
             Prepare: self._on_prepare,
@@ -157,6 +161,7 @@ class Machine:
             RoundChange: self._on_round_change,
         }
         handlers[type(message)](message)
+        self._try_time()
 
     # R2, R3: entering a round.
 
@@ -171,11 +176,23 @@ class Machine:
 
     def _start_timers(self) -> None:
         self._bodies.ask_again()
-        for kind, delay_ms in (
-            (do.ROUND_TIMER, self._timeouts.round_ms(self.round)),
-            (do.RESEND_TIMER, self._timeouts.resend_ms(self.round)),
-        ):
-            self._effects.append(do.SetTimer(kind, self.height, self.round, delay_ms))
+        self._timed = False
+        self._set_timer(do.RESEND_TIMER, self._timeouts.resend_ms(self.round))
+        self._try_time()
+
+    def _try_time(self) -> None:
+        """Time a later round from when a quorum is in it.
+
+        Else one validator could stay a whole capped round ahead of the others for ever.
+        """
+        if self._timed or self.finished or not self._entered:
+            return
+        if self.round == 0 or self._seen.reached(self.round) >= self._committee.quorum:
+            self._timed = True
+            self._set_timer(do.ROUND_TIMER, self._timeouts.round_ms(self.round))
+
+    def _set_timer(self, kind: str, delay_ms: int) -> None:
+        self._effects.append(do.SetTimer(kind, self.height, self.round, delay_ms))
 
     def _build(self) -> None:
         if self.round not in self._built and not self._has_said(Proposal.kind):
@@ -198,6 +215,8 @@ class Machine:
             check_proposal(proposal, self._committee)
         except Unjustified as reason:
             return self._trace("R4", f"proposal of {proposal.sender}: {reason}")
+        for change in proposal.round_changes:
+            self._seen.add(change)
         self._report(self._proposals.add(proposal))
         if proposal.round > self.round or not self._entered:
             self._enter(max(proposal.round, self.round))
@@ -249,7 +268,7 @@ class Machine:
         self._try_commit(commit)
 
     def _try_commit(self, newest: Commit | None = None) -> None:
-        votes = [newest] if newest is not None else self._all_commits()
+        votes = [newest] if newest is not None else self._commits.all()
         for vote in votes:
             seals = self._commits.of(vote.round, vote.digest)
             if len(seals) < self._committee.quorum or self.finished:
@@ -259,9 +278,6 @@ class Machine:
                 self._effects += self._bodies.fetch(vote.digest, self._others(seals))
                 continue
             self._finish(vote.digest, block, vote.round, seals)
-
-    def _all_commits(self) -> list[Commit]:
-        return [vote for name in self._validators.ids for vote in self._commits.by(name)]
 
     def _finish(
         self, digest: bytes, block: bytes, round_number: int, votes: Sequence[Commit]
@@ -283,8 +299,7 @@ class Machine:
             self._bodies.ask_again()
             self._try_propose()
             self._try_commit()
-            delay_ms = self._timeouts.resend_ms(self.round)
-            self._effects.append(do.SetTimer(do.RESEND_TIMER, self.height, self.round, delay_ms))
+            self._set_timer(do.RESEND_TIMER, self._timeouts.resend_ms(self.round))
 
     def _resend(self) -> None:
         own = (self._said.get((kind, self.round)) for kind in _ORDER)
@@ -354,17 +369,8 @@ class Machine:
         prepares: tuple[Prepare, ...] = (),
     ) -> None:
         bare = tuple(change.bare() for change in changes)
-        self._speak(
-            Proposal(
-                self.height,
-                self.round,
-                self.me,
-                digest,
-                block,
-                round_changes=bare,
-                prepares=prepares,
-            )
-        )
+        made = Proposal(self.height, self.round, self.me, digest, block, UNSIGNED, bare, prepares)
+        self._speak(made)
 
     # What all rules share.
 

@@ -1,7 +1,7 @@
 """How long a round may take: doubling, clamped before the shift, capped.
 
 Integers of real milliseconds. The shift is clamped so that no number of rounds overflows, and the
-cap bounds how long a healed network waits.
+cap bounds how long a healed network waits. When a round's time begins is the machine's to decide.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ two that contradict each other. Decides nothing about what a quorum means.
 from typing import Generic, TypeVar
 
 from validator.consensus.evidence import Evidence, contradict, is_amnesia
-from validator.consensus.messages import Commit, Prepare, Proposal, RoundChange
+from validator.consensus.messages import Commit, Message, Prepare, Proposal, RoundChange
 
 KEPT_ROUNDS = 8
 """Rounds kept of one sender; the oldest goes first."""
@@ -42,6 +42,10 @@ class Ballots(Generic[Vote]):
         """All kept votes of one sender."""
         return list(self._by_sender.get(sender, {}).values())
 
+    def all(self) -> list[Vote]:
+        """All kept votes, by sender."""
+        return [vote for sender in sorted(self._by_sender) for vote in self.by(sender)]
+
 
 class RoundChanges:
     """The newest ROUND-CHANGE of each sender at one height."""
@@ -71,6 +75,23 @@ class RoundChanges:
     def by(self, sender: str) -> RoundChange | None:
         """The sender's newest."""
         return self._by_sender.get(sender)
+
+
+class Sightings:
+    """The latest round that each sender was seen in, by whatever it said."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._latest: dict[str, int] = {}
+
+    def add(self, message: Message) -> None:
+        """Its sender has entered its round."""
+        known = self._latest.get(message.sender, 0)
+        self._latest[message.sender] = max(known, message.round)
+
+    def reached(self, round_number: int) -> int:
+        """How many distinct senders have entered this round or a later one."""
+        return sum(latest >= round_number for latest in self._latest.values())
 
 
 def amnesia(commits: list[Commit], change: RoundChange | None) -> Evidence | None:

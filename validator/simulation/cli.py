@@ -49,6 +49,7 @@ def run_command(args: argparse.Namespace) -> int:
         "heights": sum(outcome.heights for outcome in outcomes),
         "safety_violations": sum(len(outcome.safety) for outcome in outcomes),
         "liveness_violations": sum(not outcome.alive for outcome in outcomes),
+        "slowest_recovery_ms": max(outcome.recovery_ms for outcome in outcomes),
         "max_round": max(outcome.max_round for outcome in outcomes),
         "failing_seeds": [each.seed for each in outcomes if each.safety or not each.alive],
         "seconds": round(time.monotonic() - started, 1),

@@ -36,6 +36,9 @@ class Outcome:
     alive: bool
     """Whether all honest validators went on after healing."""
 
+    recovery_ms: int
+    """Virtual milliseconds from healing until then."""
+
     reported: frozenset[str]
     """Validators against whom there is evidence."""
 
@@ -67,6 +70,7 @@ def run(members: ValidatorSet, faults: Faults, seed: int) -> Outcome:
         network.largest_round,
         tuple(checkers.violations),
         recovered(),
+        network.now_ms - faults.heal_at_ms,
         frozenset(checkers.reported),
     )
 
