@@ -10,6 +10,7 @@ import subprocess
 from glob import glob
 from pathlib import Path
 
+from hsm.audit import AuditFile, Deed
 from hsm.durable import write_new
 from hsm.refusals import trying
 from hsm.signer import TokenProcess
@@ -76,7 +77,12 @@ def init_softhsm_token(folder: Path, label: str) -> None:
         process.end()
 
 
-def make_key(uri: KeyUri, alg: int, softhsm2_conf: Path | None = None) -> PublicKey:
+def make_key(
+    uri: KeyUri,
+    alg: int,
+    softhsm2_conf: Path | None = None,
+    audit: AuditFile | None = None,
+) -> PublicKey:
     """Make a key pair in the token: sensitive, not extractable, id = prefix of its thumbprint.
 
     Raises:
@@ -87,6 +93,9 @@ def make_key(uri: KeyUri, alg: int, softhsm2_conf: Path | None = None) -> Public
     with trying(uri) as pin:
         process = TokenProcess(uri, pin, softhsm2_conf)
         try:
-            return PublicKey.from_text(process.ask("make", alg))
+            public = PublicKey.from_text(process.ask("make", alg))
         finally:
             process.end()
+    if audit is not None:
+        audit.record([Deed("make-key", public.kid.hex(), "done")])
+    return public

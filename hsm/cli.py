@@ -33,8 +33,13 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         verb.set_defaults(run=run)
         if name == "key":
             verb.add_argument("--alg", choices=sorted(ALGORITHMS), default="es256")
+            verb.add_argument("--audit", type=Path, help="audit file that gets a line for it")
         if name == "doctor":
             verb.add_argument("--sign-state", type=Path, help="also check what the key has signed")
+    audit = verbs.add_parser("audit", help="check that no line of an audit file was changed")
+    audit.add_argument("file", type=Path)
+    audit.add_argument("--json", action="store_true", help="end with one JSON object")
+    audit.set_defaults(run=check_audit)
 
 
 def init_token(args: argparse.Namespace) -> int:
@@ -55,9 +60,12 @@ def init_token(args: argparse.Namespace) -> int:
 def make_key(args: argparse.Namespace) -> int:
     """Make a key and report it."""
     from hsm import ceremony
+    from hsm.audit import AuditFile
     from hsm.uri import KeyUri
 
-    public = ceremony.make_key(KeyUri.parse(args.uri), ALGORITHMS[args.alg], args.softhsm2_conf)
+    audit = None if args.audit is None else AuditFile(args.audit)
+    alg = ALGORITHMS[args.alg]
+    public = ceremony.make_key(KeyUri.parse(args.uri), alg, args.softhsm2_conf, audit)
     return _report(args, public.text, public.kid.hex(), public.thumbprint.hex())
 
 
@@ -94,6 +102,18 @@ def check_token(args: argparse.Namespace) -> int:
         checks = [{"check": e.check, "good": e.good, "words": e.words} for e in findings]
         print(json.dumps({"good": good, "checks": checks}))
     return 0 if good else 1
+
+
+def check_audit(args: argparse.Namespace) -> int:
+    """Check an audit file's chain."""
+    from hsm.audit import verify
+
+    count, last = verify(args.file)
+    if args.json:
+        print(json.dumps({"lines": count, "last": last}))
+    else:
+        print(f"{count} lines, each following from the one before; the last one's hash is {last}")
+    return 0
 
 
 def _show(findings: "list[Finding]", say: Callable[[str], None]) -> None:

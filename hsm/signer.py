@@ -5,6 +5,7 @@ public key before it leaves, and starts it again with growing pauses when it or 
 Which PIN may be tried is decided in `hsm.refusals`.
 """
 
+import hashlib
 import os
 import select
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from hsm.audit import AuditFile, Deed
 from hsm.frames import read_frame, write_frame
 from hsm.refusals import PinRefused, remember, trying
 from hsm.session import ANSWER_AWAY, ANSWER_DONE, ANSWER_PIN
@@ -112,9 +114,17 @@ class TokenProcess:
 class TokenSigner:
     """Signs with one key of one token. Safe to call from any thread; calls are done one by one."""
 
-    def __init__(self, uri: KeyUri, softhsm2_conf: Path | None, pinned: PublicKey | None) -> None:
+    def __init__(
+        self,
+        uri: KeyUri,
+        softhsm2_conf: Path | None,
+        pinned: PublicKey | None,
+        audit: AuditFile | None = None,
+    ) -> None:
         """See `open_signer`."""
         self._uri = uri
+        self._audit = audit
+        self._told = ""
         self._softhsm2_conf = softhsm2_conf
         self._lock = Lock()
         self._process: TokenProcess | None = None
@@ -135,10 +145,22 @@ class TokenSigner:
     def sign_all(self, messages: Sequence[bytes]) -> list[bytes]:
         """Sign each message in one exchange with the token process.
 
+        With an audit file, no signature leaves before its line is on the disk.
+
         Raises:
-            Unavailable: token or process is away; try again later.
+            Unavailable: token, process or audit file is away; try again later.
             PinRefused, KeyRefused: a person has to act.
         """
+        try:
+            signatures = self._verified(messages)
+        except Refused as reason:
+            if reason.code != self._told:  # Said once, however often a program asks in vain.
+                self._record(messages, reason.code)
+            raise
+        self._record(messages, "done")
+        return signatures
+
+    def _verified(self, messages: Sequence[bytes]) -> list[bytes]:
         signatures: list[bytes] = self._ask("sign", [self.public.alg, list(messages)])
         if self.public.alg == ES256:
             signatures = [normalise_s(signature) for signature in signatures]
@@ -151,6 +173,13 @@ class TokenSigner:
                     f"the token signed with another key than {self.public.kid.hex()}"
                 ) from None
         return signatures
+
+    def _record(self, messages: Sequence[bytes], result: str) -> None:
+        if self._audit is not None:
+            kid = self.public.kid.hex()
+            digests = [hashlib.sha256(message).hexdigest() for message in messages]
+            self._audit.record([Deed("sign", kid, result, digest) for digest in digests])
+        self._told = result
 
     def close(self) -> None:
         """End the token process; the next call starts it again."""
@@ -199,7 +228,10 @@ class TokenSigner:
 
 
 def open_signer(
-    uri: KeyUri, softhsm2_conf: Path | None = None, pinned: PublicKey | None = None
+    uri: KeyUri,
+    softhsm2_conf: Path | None = None,
+    pinned: PublicKey | None = None,
+    audit: AuditFile | None = None,
 ) -> TokenSigner:
     """Return the signer of a token's key.
 
@@ -207,8 +239,9 @@ def open_signer(
         uri: which key.
         softhsm2_conf: SoftHSM's configuration file, for tests and demos.
         pinned: the registered public key; when None the token is asked for its own.
+        audit: where each use of the key is written down; None for nowhere.
 
     Raises:
         Unavailable: the token is away (only when it has to be asked).
     """
-    return TokenSigner(uri, softhsm2_conf, pinned)
+    return TokenSigner(uri, softhsm2_conf, pinned, audit)

@@ -1,6 +1,9 @@
 """One slot, one content: whatever the program above has forgotten, and wherever it was killed."""
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,26 @@ from hsm.signstate import DamagedState, DoubleSign, SignState, VoteSigner, Witne
 from wire.errors import Unavailable
 from wire.keys import EDDSA, PublicKey, SoftSigner
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from hsm.signstate import SignState, VoteSigner
+from wire.keys import EDDSA, SoftSigner
+left = int(sys.argv[2])
+def before_each_statement(_):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+state = SignState(Path(sys.argv[1]))
+state._database.set_trace_callback(before_each_statement)
+key = SoftSigner.from_private(EDDSA, bytes(31) + bytes([5]))
+class Told:
+    def sign(self, message):
+        print(key.sign(message).hex(), flush=True)
+        return key.sign(message)
+VoteSigner(Told(), state).sign(5, 0, "commit", b"content")
+"""
 KEY = SoftSigner.from_private(EDDSA, bytes(31) + b"\x05")
 
 
@@ -104,6 +127,35 @@ def test_a_slot_claimed_before_a_crash_is_signed_for_its_bytes_only(
         votes.sign(5, 0, "proposal", b"other")
     votes.public.verify(b"content", votes.sign(5, 0, "proposal", b"content"))
     again.close()
+
+
+def test_a_kill_before_any_statement_leaves_a_slot_of_one_content(tmp_path: Path) -> None:
+    claimed, step, killed = False, 0, True
+    while killed:
+        step += 1
+        path = tmp_path / f"{step}.sqlite"
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(path), str(step)],
+            stdout=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+        killed = done.returncode == -signal.SIGKILL
+        assert killed or done.returncode == 0
+        state = SignState(path)
+        votes = VoteSigner(Flaky(), state)
+        # Once a step has made the slot durable, every later one has.
+        assert bool(votes.slots(5)) >= claimed
+        claimed = bool(votes.slots(5))
+        assert claimed or done.stdout == b""
+        if claimed:
+            with pytest.raises(DoubleSign):
+                votes.sign(5, 0, "commit", b"other")
+            again = votes.sign(5, 0, "commit", b"content")
+            assert done.stdout in (b"", again.hex().encode() + b"\n")
+        state.close()
+    assert claimed
+    assert step > 6
 
 
 def test_old_heights_are_forgotten_and_stay_refused(state: SignState) -> None:

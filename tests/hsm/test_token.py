@@ -1,6 +1,7 @@
 """A key in a real token: it signs, never leaves, and whatever happens nothing wrong is signed."""
 
 import os
+import select
 import signal
 import stat
 import subprocess
@@ -56,6 +57,16 @@ domain.generate_keypair(label="w", store=True, capabilities=flags)
 """
 
 
+PARENT = """
+import sys
+from pathlib import Path
+from hsm.signer import open_signer
+from hsm.uri import KeyUri
+folder = Path(sys.argv[2])
+signer = open_signer(KeyUri.parse(sys.argv[1], folder), folder / "softhsm2.conf")
+print(signer.pid, flush=True)
+sys.stdin.read()
+"""
 TALKATIVE = """
 import os
 from hsm import session
@@ -151,6 +162,24 @@ def test_a_killed_token_process_is_started_again(token: Token, patient: Callable
         signer.sign(b"two")
     patient()
     public.verify(b"two", signer.sign(b"two"))
+
+
+def test_the_token_process_ends_when_its_parent_is_killed(token: Token) -> None:
+    token.make("w", ES256)
+    module = ceremony.softhsm_module()
+    uri = f"pkcs11:token=tok;object=w?module-path={module}&pin-source=file:pin"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, uri, str(token.folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert parent.stdout is not None
+    child = os.pidfd_open(int(parent.stdout.readline()))
+    parent.kill()
+    parent.communicate(timeout=10)
+    ended, _, _ = select.select([child], [], [], 10)
+    os.close(child)
+    assert ended
 
 
 def test_between_two_tries_nothing_is_asked(token: Token) -> None:

@@ -1,0 +1,140 @@
+"""An audit file tells every use of a key, and shows when a line was changed or left out."""
+
+import hashlib
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from gridwitness.cli import main
+from hsm import ceremony
+from hsm.audit import AuditFile, DamagedAudit, Deed, verify
+from hsm.refusals import PinRefused
+from hsm.signer import open_signer
+from tests.hsm.bench_token import Token
+from wire.errors import Unavailable
+from wire.keys import ES256
+
+
+def deeds(count: int) -> list[Deed]:
+    return [Deed("sign", "ab" * 8, "done", f"{number:064x}") for number in range(count)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.jsonl"
+
+
+def test_each_line_holds_the_hash_of_the_one_before(path: Path) -> None:
+    AuditFile(path, now_s=lambda: 1_700_000_000.5).record(deeds(2))
+    AuditFile(path).record(deeds(1))
+    lines = path.read_bytes().splitlines()
+    told = [json.loads(line) for line in lines]
+    assert [each["number"] for each in told] == [0, 1, 2]
+    assert told[0]["previous"] == "00" * 32
+    assert told[0]["time_ms"] == 1_700_000_000_500
+    assert told[2]["previous"] == hashlib.sha256(lines[1]).hexdigest()
+    assert verify(path) == (3, hashlib.sha256(lines[2]).hexdigest())
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_line_changed_left_out_or_moved_is_found(path: Path) -> None:
+    AuditFile(path).record(deeds(4))
+    lines = path.read_bytes().splitlines(keepends=True)
+    changed = lines[1].replace(b"done", b"dono")
+    for forged in (
+        [lines[0], changed, *lines[2:]],
+        [lines[0], *lines[2:]],
+        lines[1:],
+        [lines[1], lines[0], *lines[2:]],
+        [*lines, lines[3]],
+        [*lines, b"{}\n"],
+        [*lines[:3], lines[3][:-1]],
+    ):
+        path.write_bytes(b"".join(forged))
+        with pytest.raises(DamagedAudit):
+            verify(path)
+
+
+def test_a_line_torn_by_a_power_cut_is_written_anew_at_every_byte(path: Path) -> None:
+    AuditFile(path).record(deeds(2))
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    for kept in range(len(whole)):
+        path.write_bytes(whole[:kept])
+        AuditFile(path).record(deeds(1))
+        assert verify(path)[0] == (2 if kept >= first else 1)
+
+
+def test_threads_with_files_of_their_own_keep_one_chain(path: Path) -> None:
+    def work() -> None:
+        mine = AuditFile(path)
+        for _ in range(10):
+            mine.record(deeds(2))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert verify(path)[0] == 80
+
+
+def test_many_lines_in_one_go_are_found_again(path: Path) -> None:
+    AuditFile(path).record(deeds(100))
+    AuditFile(path).record(deeds(1))
+    assert verify(path)[0] == 101
+
+
+def test_what_is_no_audit_file_is_not_written_to(path: Path) -> None:
+    for other in (b"a diary\n", b"x" * 10_000):
+        path.write_bytes(other)
+        with pytest.raises(DamagedAudit):
+            AuditFile(path).record(deeds(1))
+        assert path.read_bytes() == other
+
+
+def test_a_key_s_life_is_told_without_pin_or_message(
+    token: Token, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit = AuditFile(path)
+    public = ceremony.make_key(token.uri("w"), ES256, token.conf, audit)
+    signer = open_signer(token.uri("w"), token.conf, public, audit)
+    signer.sign_all([b"secret one", b"secret two"])
+    signer.close()
+    pin = token.pin_file.read_text()
+    token.pin_file.write_text("87654321")
+    for _ in range(3):
+        with pytest.raises(PinRefused):
+            signer.sign(b"secret three")
+    text = path.read_text()
+    told = [json.loads(line) for line in text.splitlines()]
+    assert [(each["event"], each["result"]) for each in told] == [
+        ("make-key", "done"),
+        ("sign", "done"),
+        ("sign", "done"),
+        ("sign", "pin-refused"),
+    ]
+    assert {each["key"] for each in told} == {public.kid.hex()}
+    assert told[1]["digest"] == hashlib.sha256(b"secret one").hexdigest()
+    for hidden in (pin, "87654321", "secret"):
+        assert hidden not in text
+    assert main(["hsm", "audit", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["lines"] == 4
+    path.write_text(text.replace("pin-refused", "done"))
+    assert main(["hsm", "audit", str(path)]) == 0  # The last line's hash is what its keeper has.
+    path.write_text(text.replace("make-key", "sign"))
+    assert main(["hsm", "audit", str(path)]) != 0
+
+
+def test_no_signature_leaves_when_it_cannot_be_written_down(token: Token, path: Path) -> None:
+    public = token.make("w", ES256)
+    signer = open_signer(token.uri("w"), token.conf, public, AuditFile(path))
+    token.signers.append(signer)
+    path.unlink()
+    with pytest.raises(Unavailable, match="audit file"):
+        signer.sign(b"m")
+    os.close(os.open(path, os.O_CREAT, 0o600))
+    public.verify(b"m", signer.sign(b"m"))
