@@ -197,6 +197,25 @@ def test_each_kind_of_evidence_is_verified_by_anyone(kind: str) -> None:
         Evidence.open(Evidence(CONTRADICTIONS[kind][0], framed).encoded, NETWORK, VALIDATORS)
 
 
+AMNESIAS: dict[str, Message] = {
+    "nothing prepared": change("a", 3),
+    "older than the commit": change("a", 3, certificate(0)),
+    "another value in its round": change("a", 3, certificate(1, OTHER)),
+}
+
+
+@pytest.mark.parametrize("claim", AMNESIAS)
+def test_each_way_to_forget_a_commit_is_amnesia(claim: str) -> None:
+    evidence = Evidence(commit("a", 1), AMNESIAS[claim])
+    assert Evidence.open(evidence.encoded, NETWORK, VALIDATORS).kind == "amnesia"
+
+
+def test_two_messages_that_agree_are_no_evidence() -> None:
+    for pair in ((prepare("a"), prepare("a")), (commit("a", 1), change("a", 3, certificate(1)))):
+        with pytest.raises(Malformed, match="do not contradict"):
+            Evidence.open(Evidence(*pair).encoded, NETWORK, VALIDATORS)
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -228,7 +247,8 @@ def test_rounds_double_and_never_overflow() -> None:
         30_000,
         30_000,
     ]
-    assert timeouts.round_ms(2**31) == 30_000
+    assert timeouts.round_ms(2**32 - 1) == 30_000
+    assert Timeouts(1_000, 10**9).round_ms(2**32 - 1) == 64_000, "clamped before it is shifted"
     assert timeouts.resend_ms(0) == 1_000
 
 
