@@ -28,6 +28,7 @@ from gateway.status import StatusPage
 from gateway.timing import NetworkClock
 from gateway.transport import transport_for
 from gateway.witnessing import Statements, Witness
+from hsm.audit import AuditFile
 from hsm.signer import TokenSigner, open_signer
 from hsm.signstate import SignState, WitnessSigner
 from hsm.uri import KeyUri
@@ -105,7 +106,9 @@ class Gateway:
 
     def _open(self, cleanup: contextlib.ExitStack, uri: str, pinned: PublicKey) -> TokenSigner:
         token = self._config.token
-        signer = open_signer(KeyUri.parse(uri, token.folder), token.softhsm2_conf, pinned)
+        audit = AuditFile(self._config.spool.with_suffix(".audit.jsonl"))
+        key = KeyUri.parse(uri, token.folder)
+        signer = open_signer(key, token.softhsm2_conf, pinned, audit)
         cleanup.callback(signer.close)
         return signer
 
