@@ -7,13 +7,14 @@ decides; what a block may hold, the application; who the peers are, the mesh.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import structlog
 
-from hsm.signstate import DoubleSign, VoteSigner
+from hsm.signstate import DamagedState, DoubleSign, VoteSigner
 from validator.consensus import effects as do
 from validator.consensus.machine import Machine
 from validator.consensus.messages import Commit as CommitVote
@@ -21,7 +22,7 @@ from validator.consensus.messages import Message, encode_message, open_message
 from validator.consensus.proposer import order
 from validator.consensus.timeouts import Timeouts
 from validator.node.candidate import Candidate, Tip, batch_ids, decode_block
-from validator.node.fetching import Fetching
+from validator.node.fetching import Fetching, Speaker
 from validator.node.ledger import Ledger, decided
 from validator.node.memory import attachment, said_before, with_late_seals
 from validator.node.mempool import Mempool
@@ -42,14 +43,6 @@ class NetworkClock(Protocol):
 
     def now_ms(self) -> int:
         """Network time, Unix milliseconds."""
-        ...
-
-
-class Speaker(Protocol):
-    """Where one's own messages go."""
-
-    def broadcast(self, frame: list[Any], *, urgent: bool = False) -> None:
-        """Queue a frame for all peers."""
         ...
 
 
@@ -182,9 +175,12 @@ class Driver:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             # Our own fault, or a disk's: this validator stops speaking rather than guess.
-            self.halted = repr(task.exception())
-            _log.error("halted", reason=self.halted)
-            self.stop()
+            self._halt(repr(task.exception()))
+
+    def _halt(self, reason: str) -> None:
+        self.halted = reason
+        _log.error("halted", reason=reason)
+        self.stop()
 
     # Effects out.
 
@@ -234,6 +230,8 @@ class Driver:
                 message.signed_bytes(self._genesis.network),
                 attachment(message, effect.certificate),
             )
+        except DamagedState as reason:
+            return self._halt(str(reason))
         except DoubleSign as reason:
             _log.warning("not signed", kind=message.kind, reason=str(reason))
             return
@@ -260,7 +258,12 @@ class Driver:
     def _build(self, round_number: int) -> None:
         commit = with_late_seals(self.tip.commit, self._blocks.validators, self._late.values())
         tip = replace(self.tip, commit=commit)
-        candidate = self._blocks.make(self.me, tip, self._clock.now_ms(), self.mempool.waiting())
+        now_ms = self._clock.now_ms()
+        try:
+            candidate = self._blocks.make(self.me, tip, now_ms, self.mempool.waiting())
+        except Refused as reason:  # The rules let something wait that they do not let in.
+            _log.error("nothing taken from the mempool", reason=str(reason))
+            candidate = self._blocks.make(self.me, tip, now_ms, ())
         self.store.put_proposed(candidate.block, candidate.batches)
         digest = candidate.block.digest
         self._candidates[digest] = candidate
@@ -289,10 +292,16 @@ class Driver:
             raise Malformed("the header names another proposer")
         self._blocks.check_time(block, self._clock.now_ms())
 
-    async def _candidate(self, tip: Tip, block: Block, holders: Sequence[str]) -> Candidate:
+    async def _candidate(
+        self,
+        tip: Tip,
+        block: Block,
+        holders: Sequence[str],
+        held: Mapping[bytes, Batch] = MappingProxyType({}),
+    ) -> Candidate:
         """Get the batches that a block names, then check it by execution; raises Refused."""
         assert self._fetching is not None
-        batches = [await self._batch(each, holders) for each in batch_ids(block)]
+        batches = [held.get(each) or await self._batch(each, holders) for each in batch_ids(block)]
         await self._fetching.check_signatures(batches)
         if tip is not self.tip:
             raise Malformed("the ledger has gone on meanwhile")
@@ -328,17 +337,21 @@ class Driver:
         return None if stored is None else stored.block.encoded
 
     async def _commit(self, digest: bytes, data: bytes, commit: Commit) -> None:
+        assert self._fetching is not None
         tip = self.tip
         candidate = self._candidates.get(digest)
+        holders = [self._blocks.validators.ids[index] for index, _ in commit.seals]
+        untried = [each for each in holders if each != self.me]
         while candidate is None and tip is self.tip:
-            holders = [self._blocks.validators.ids[index] for index, _ in commit.seals]
             try:
                 candidate = await self._candidate(tip, decode_block(data, digest), holders)
             except Unavailable as reason:
                 _log.warning("final block waits", reason=str(reason))
-            except Refused:
-                if tip is self.tip:
+            except Refused as reason:
+                if tip is self.tip and not untried:
                     raise  # A quorum has sealed what is not valid here: never guess.
+                _log.warning("final block's body refused", reason=str(reason))
+                data = await self._fetching.body(digest, untried.pop()) if untried else data
         if candidate is not None and tip is self.tip:
             self._append(candidate, commit)
 
@@ -353,9 +366,8 @@ class Driver:
             raise Malformed("not the block that follows")
         members = self._blocks.validators
         verify_commit(commit, members, self._genesis.network, block.content.height)
-        for batch in batches:
-            self.mempool.add(batch)
-        candidate = await self._candidate(tip, block, (source,))
+        held = {batch.batch_id: batch for batch in batches}
+        candidate = await self._candidate(tip, block, (source,), held)
         if tip is self.tip:
             self._append(candidate, commit)
 

@@ -5,6 +5,7 @@ what others ask for from the store. A peer that sends what was not asked for is 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -37,6 +38,14 @@ class Links(Protocol):
         ...
 
 
+class Speaker(Protocol):
+    """Where one's own messages go."""
+
+    def broadcast(self, frame: list[Any], *, urgent: bool = False) -> None:
+        """Queue a frame for all peers."""
+        ...
+
+
 class Fetching:
     """Questions that wait for an answer, by what was asked for."""
 
@@ -60,6 +69,16 @@ class Fetching:
     async def block(self, digest: bytes, holders: Sequence[str]) -> Block:
         """Get a block by its digest; raises Unavailable when nobody has it."""
         return await self._ask("block", digest, holders, lambda data: decode_block(data, digest))
+
+    async def body(self, digest: bytes, holder: str) -> bytes:
+        """Get another sealer's copy of a final block, however long it takes.
+
+        The digest leaves out the signatures of witness statements, so a liar may have sent a body
+        with broken ones; of q sealers at least f + 1 have the true one.
+        """
+        while True:
+            with contextlib.suppress(Unavailable):
+                return (await self.block(digest, (holder,))).encoded
 
     def answered(self, peer: str, kind: str, name: bytes, data: bytes) -> None:
         """A peer has answered; nothing happens when it was not asked."""
