@@ -188,7 +188,7 @@ def _words(value: Any) -> str:
 async def _keep(world: "World") -> None:
     """Stay up for visitors until Ctrl-C."""
     for name, port in world.api_ports.items():
-        print(f"{name}  http://127.0.0.1:{port}/docs", file=sys.stderr)
+        print(f"{name}  http://127.0.0.1:{port}/api/v1/status", file=sys.stderr)
     for name, port in world.status_ports.items():
         print(f"{name}  http://127.0.0.1:{port}/status", file=sys.stderr)
     print("Ctrl-C ends it", file=sys.stderr)
