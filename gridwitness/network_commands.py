@@ -75,7 +75,8 @@ def init_network(args: argparse.Namespace) -> int:
 def _words(found: dict[str, Any]) -> str:
     lines = [
         f"network {found['network']} in {Path(found['genesis']).parent}; start it with",
-        f"  mosquitto -c {found['broker']}",
+        # Debian puts it where a plain user's PATH does not look.
+        f"  /usr/sbin/mosquitto -c {found['broker']}",
         *(f"  gridwitness validator run {path}" for path in found["validators"]),
         *(f"  gridwitness gateway run {path}" for path in found["gateways"]),
     ]
