@@ -100,7 +100,10 @@ def encode(value: Any) -> bytes:
     Raises:
         Malformed: a float, an integer of more than 64 bits, or a type that the formats do not use.
     """
-    return cbor2.dumps(_ordered(value))
+    try:
+        return cbor2.dumps(_ordered(value))
+    except (UnicodeEncodeError, RecursionError) as reason:
+        raise Malformed(f"nested too deeply, or text that is no Unicode: {reason}") from None
 
 
 def decode(data: bytes) -> Any:

@@ -154,11 +154,18 @@ def test_a_networks_id_is_that_of_its_content_not_of_its_spelling() -> None:
         {"validators": [{"id": "a", "authority": "a", "key": "eddsa:00"}]},
         {"surprise": 1},
         {"parameters": {"k": 1.5}},
+        {"parameters": {"k": "\ud800"}},
     ],
 )
 def test_a_genesis_file_with_a_fault_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(Refused):
         Genesis.from_json(json.dumps(genesis(**wrong)))
+
+
+def test_a_genesis_file_nested_too_deeply_is_refused() -> None:
+    text = json.dumps(genesis()).replace('"unmetered": []', '"unmetered": ' + "[" * 900 + "]" * 900)
+    with pytest.raises(Malformed):
+        Genesis.from_json(text)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"format": 1, "format": 1}'])

@@ -28,6 +28,8 @@ from wire.peer import peer_message
 
 MAX_FRAME = 8 * 1024 * 1024
 MAX_QUEUED = 1_000
+MAX_BULK = 32 * 1024 * 1024
+"""Bytes of answers that wait for one peer; whoever asks and does not read gets no more."""
 HANDSHAKE_S = 5.0
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 
@@ -105,11 +107,16 @@ class Outbox:
     def __init__(self) -> None:
         self._urgent: deque[bytes] = deque(maxlen=MAX_QUEUED)
         self._bulk: deque[bytes] = deque(maxlen=MAX_QUEUED)
+        self._bulk_size = 0
         self._filled = asyncio.Event()
 
     def put(self, frame: bytes, *, urgent: bool) -> None:
-        """Add a frame; when full the oldest of its class goes."""
-        (self._urgent if urgent else self._bulk).append(frame)
+        """Add a frame; of urgent ones the oldest goes when full, others are asked for again."""
+        if urgent:
+            self._urgent.append(frame)
+        elif len(self._bulk) < MAX_QUEUED and self._bulk_size + len(frame) <= MAX_BULK:
+            self._bulk.append(frame)
+            self._bulk_size += len(frame)
         self._filled.set()
 
     async def get(self) -> bytes:
@@ -117,12 +124,17 @@ class Outbox:
         while not self._urgent and not self._bulk:
             self._filled.clear()
             await self._filled.wait()
-        return (self._urgent or self._bulk).popleft()
+        if self._urgent:
+            return self._urgent.popleft()
+        frame = self._bulk.popleft()
+        self._bulk_size -= len(frame)
+        return frame
 
     def clear(self) -> None:
         """Forget what waits; a new connection begins with what is new."""
         self._urgent.clear()
         self._bulk.clear()
+        self._bulk_size = 0
 
 
 class Mesh:
@@ -250,6 +262,8 @@ class Mesh:
             _log.warning("peer cut off", peer=peer, reason=str(reason))
         except (OSError, EOFError):
             _log.info("peer gone", peer=peer)
+        except Exception as reason:  # Our own fault, said aloud; the mesh goes on and redials.
+            _log.error("frame not handled", peer=peer, reason=repr(reason))
         finally:
             sending.cancel()
             writer.close()

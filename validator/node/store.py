@@ -16,6 +16,7 @@ from hsm.durable import sync_folder
 from validator.app.application import Execution
 from wire import cbor
 from wire.block import Block, Commit, Header
+from wire.errors import Refused
 from wire.reading import SignedReading
 from wire.results import ACCEPTED, ReadingResult, ZoneSeal
 from wire.witness import Batch
@@ -114,15 +115,28 @@ class StoredSeal:
     """SHA-256 of the readings that it used, in order."""
 
 
+class DamagedLedger(Refused):
+    """The ledger file cannot be read; the other validators have what was in it."""
+
+    code = "damaged-ledger"
+
+
 class Store:
     """The ledger file of one validator."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file."""
+        """Open or make the file; raises DamagedLedger when it is none."""
         self._database = sqlite3.connect(path, isolation_level=None)
-        for pragma in ("journal_mode = WAL", "synchronous = FULL"):
-            self._database.execute(f"PRAGMA {pragma}")
-        self._database.executescript(_TABLES)
+        try:
+            for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+                self._database.execute(f"PRAGMA {pragma}")
+            self._database.executescript(_TABLES)
+        except sqlite3.DatabaseError as reason:
+            self._database.close()
+            raise DamagedLedger(
+                f"{path} cannot be used ({reason}). If it is damaged, move it aside and start"
+                " again: the blocks come from the other validators. Leave the sign-state there"
+            ) from None
         sync_folder(path.parent)
 
     def close(self) -> None:
