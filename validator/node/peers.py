@@ -250,14 +250,7 @@ class Mesh:
         sending = asyncio.create_task(self._send_all(peer, writer))
         try:
             self.on_connect(peer)
-            while True:
-                size = int.from_bytes(await reader.readexactly(4), "big")
-                if size > MAX_FRAME:
-                    raise Malformed(f"a frame of {size} bytes")
-                frame = cbor.decode(await reader.readexactly(size))
-                if not isinstance(frame, list) or not frame:
-                    raise Malformed("a frame is an array that begins with its name")
-                self._handler(peer, frame)
+            await self._listen(peer, reader)
         except Refused as reason:
             _log.warning("peer cut off", peer=peer, reason=str(reason))
         except (OSError, EOFError):
@@ -269,6 +262,17 @@ class Mesh:
             writer.close()
             if self._writers.get(peer) is writer:
                 del self._writers[peer]
+
+    async def _listen(self, peer: str, reader: asyncio.StreamReader) -> None:
+        """Hand over what arrives, frame by frame, until the peer is gone or talks nonsense."""
+        while True:
+            size = int.from_bytes(await reader.readexactly(4), "big")
+            if size > MAX_FRAME:
+                raise Malformed(f"a frame of {size} bytes")
+            frame = cbor.decode(await reader.readexactly(size))
+            if not isinstance(frame, list) or not frame:
+                raise Malformed("a frame is an array that begins with its name")
+            self._handler(peer, frame)
 
     async def _send_all(self, peer: str, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
