@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from wire import cbor, fields, merkle
-from wire.cose import TAG_SIGN1, open_sign1
+from wire.cose import TAG_SIGN, TAG_SIGN1, open_sign, open_sign1
 from wire.errors import BadKey, BadSignature, Malformed, TooFewSeals
 from wire.keys import PublicKey
 
@@ -163,7 +163,14 @@ def transaction_leaf(transaction: bytes) -> bytes:
 
 
 def transaction_id(transaction: bytes) -> bytes:
-    """SHA-256 of the transaction's leaf, 32 bytes; for a batch its batch id."""
+    """A batch's id, or a registry transaction's, 32 bytes; raises Malformed.
+
+    Of a batch the SHA-256 of what its gateway signed; of others, which several sign one after the
+    other, that of the payload.
+    """
+    content = cbor.decode(transaction)
+    if isinstance(content, cbor.Tag) and content.tag == TAG_SIGN:
+        return hashlib.sha256(open_sign(transaction).payload).digest()
     return hashlib.sha256(transaction_leaf(transaction)).digest()
 
 

@@ -30,7 +30,8 @@ _KEYS = {
     "zones",
     "unmetered",
 }
-_REGISTRY = ("authorities", "gateways", "meters", "zones", "unmetered")
+_OPTIONAL = {"technicians"}
+_REGISTRY = ("authorities", "technicians", "gateways", "meters", "zones", "unmetered")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -63,7 +64,8 @@ class Genesis:
     """The set that seals the first blocks."""
 
     registry: dict[str, Any]
-    """`authorities`, `gateways`, `meters`, `zones`, `unmetered` as written."""
+    """`authorities`, `technicians` (may be absent in the file), `gateways`, `meters`, `zones` and
+    `unmetered` as written."""
 
     @property
     def topic_name(self) -> str:
@@ -79,8 +81,8 @@ class Genesis:
             raise Malformed(f"genesis: not JSON: {reason}") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise Malformed("genesis: not a genesis file of format 1")
-        if content.keys() != _KEYS:
-            wrong = ", ".join(sorted(content.keys() ^ _KEYS))
+        if content.keys() - _OPTIONAL != _KEYS:
+            wrong = ", ".join(sorted((content.keys() - _OPTIONAL) ^ _KEYS))
             raise Malformed(f"genesis: keys missing or unknown: {wrong}")
         if not isinstance(content["parameters"], dict) or not isinstance(
             content["paced_time"], bool
@@ -93,7 +95,7 @@ class Genesis:
             content["paced_time"],
             content["parameters"],
             _validators(content["validators"]),
-            {key: content[key] for key in _REGISTRY},
+            {key: content.get(key, []) for key in _REGISTRY},
         )
 
     @classmethod
