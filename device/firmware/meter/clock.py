@@ -12,6 +12,7 @@ import struct
 import time
 
 UNKNOWN, SET, SYNCHRONISED = 0, 1, 2
+EPOCH_S = 946684800 if time.gmtime(0)[0] == 2000 else 0  # Unix s at the zero of `time`.
 DRIFT_PPM = 50  # A plain crystal over -20..60 °C, with room.
 SYNCHRONISED_WITHIN_MS = 9000  # 1 % of the interval (PTB-A 50.8); beyond it quality drops.
 
