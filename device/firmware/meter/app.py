@@ -6,10 +6,10 @@ answered, append to the log. A power cut anywhere leaves either nothing of the r
 bytes, which are signed at the next start. Leaves pins, lines and paths to `main`.
 """
 
-from meter import record, signing, state
+from meter import record, signing, state, sunspec
 from meter.intervals import Intervals
 from meter.registers import Registers
-from meter.registers_map import RegistersMap, sunspec
+from meter.registers_map import RegistersMap
 
 
 class Meter:
@@ -83,7 +83,8 @@ class Meter:
     def _show(self):
         import_wh, export_wh = self._registers.wh()
         software = self._software_id.hex()
-        self.map.sunspec = sunspec(self._config["meter"], software, export_wh, import_wh)
+        meter = self._config["meter"]
+        self.map.sunspec = sunspec.block(meter, software, import_wh, export_wh, None)
 
     def _close(self, boundary_s):
         """Latch at a boundary; begin the record of the interval that ended, if it is whole."""

@@ -9,44 +9,18 @@ meanwhile; the record itself carries it too.
 
 import struct
 
-SUNSPEC = 40000
+from meter import sunspec
+
 WINDOW = 0xF000
 WINDOW_SIZE = 256
 LAYOUT = 1
 WANTED, IN_WINDOW, METER_ID, PUBLIC_KEY, TIME, RECORD = 6, 8, 16, 56, 100, 128
 NONE = 0xFFFFFFFF
-_NOT_MEASURED = b"\x80\x00"
-_MODEL_203_SIZE = 105
 
 
 def _text(value, size):
     data = value.encode()[:size]
     return data + bytes(size - len(data))
-
-
-def sunspec(meter, software, export_wh, import_wh):
-    """The SunSpec block: its registers from 40000 on, as bytes."""
-    common = (
-        _text("GridWitness", 32)
-        + _text("Signing meter", 32)
-        + _text("EMR-1", 16)
-        + _text(software, 16)
-        + _text(meter, 32)
-        + struct.pack(">HH", 1, 0x8000)
-    )
-    # Model 203: 36 points of current, voltage, power; then energy as acc32, one scale factor.
-    energy = struct.pack(">LLLL", export_wh & NONE, 0, 0, 0)
-    energy += struct.pack(">LLLL", import_wh & NONE, 0, 0, 0) + struct.pack(">h", 0)
-    meter_model = _NOT_MEASURED * 36 + energy
-    meter_model += bytes(32) + _NOT_MEASURED + bytes(64) + _NOT_MEASURED + bytes(4)
-    return (
-        b"SunS"
-        + struct.pack(">HH", 1, len(common) // 2)
-        + common
-        + struct.pack(">HH", 203, _MODEL_203_SIZE)
-        + meter_model
-        + struct.pack(">HH", 0xFFFF, 0)
-    )
 
 
 class RegistersMap:
@@ -89,7 +63,7 @@ class RegistersMap:
         if address >= WINDOW:
             base, data = WINDOW, self._window()
         else:
-            base, data = SUNSPEC, self.sunspec
+            base, data = sunspec.START, self.sunspec
         start = 2 * (address - base)
         if start < 0 or start + 2 * count > len(data):
             return None
