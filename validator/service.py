@@ -25,8 +25,9 @@ from validator.node.ingest import Broker, BrokerAccess, Ingest, batch_topic
 from validator.node.ledger import Ledger
 from validator.node.mempool import Mempool
 from validator.node.peers import Mesh, load_peers
+from validator.node.registrar import Registrar
 from validator.node.store import Store
-from validator.node.verification import Book, check_beforehand, keys_by_kid
+from validator.node.verification import Book, Keyring, check_beforehand
 from wire.errors import Malformed, Unavailable
 from wire.genesis import Genesis
 from wire.witness import Batch
@@ -63,8 +64,9 @@ class Validator:
         peers = load_peers(config.peers, genesis, int(time.time()))
         self.mesh = Mesh(config.id, peers, config.tls_certificate, config.tls_key, self._hear)
         self.fetching = Fetching(self.mesh, self._check)
-        self.exchange = Exchange(self.mesh, self.driver, self.fetching)
-        self._keys = keys_by_kid(self.application.registry)
+        self.registrar = Registrar(self.application, self.mempool, self.store, self.book, clock)
+        self.exchange = Exchange(self.mesh, self.driver, self.fetching, self.registrar)
+        self._keyring = Keyring(self.application)
         self.broker: Broker | None = None
 
     def _hear(self, peer: str, frame: list[object]) -> None:
@@ -73,7 +75,7 @@ class Validator:
     async def _check(self, batches: Sequence[Batch]) -> None:
         """Check signatures in a thread, so that votes and timers go on meanwhile."""
         for batch in batches:
-            await asyncio.to_thread(check_beforehand, self.book, self._keys, batch)
+            await asyncio.to_thread(check_beforehand, self.book, self._keyring.keys(), batch)
 
     async def run(self, until: asyncio.Event) -> None:
         """Agree, serve and answer until the event is set."""
@@ -84,6 +86,7 @@ class Validator:
 
         def answer(candidate: Candidate) -> None:
             self.exchange.announce()
+            self.registrar.look_again()
             for batch in candidate.batches:
                 gateway = batch.witness.statement.gateway
                 ingest.answer_final(batch.batch_id, gateway, self.genesis)
@@ -92,6 +95,7 @@ class Validator:
         await self.mesh.start(self.config.listen.host, self.config.listen.port)
         broker.start()
         self.driver.begin(self.mesh, self.fetching)
+        self.registrar.nudge = self.driver.nudge
         work = [
             asyncio.create_task(self.exchange.run()),
             asyncio.create_task(ingest.run(self.genesis)),

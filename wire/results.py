@@ -58,6 +58,9 @@ REASONS: dict[int, Reason] = {
         "the same key signed another content under this sequence, and that came first",
         False,
     ),
+    16: Reason(
+        "not-registered-then", "the meter was not registered when that interval began", False
+    ),
     # T: time
     20: Reason("misaligned", "not an interval of the registered length, aligned to UTC", False),
     21: Reason(
@@ -104,8 +107,36 @@ REASONS: dict[int, Reason] = {
         "witness-equivocation", "the gateway used this batch sequence for another batch", True
     ),
     58: Reason("witness-ahead", "the witness time is ahead of the network's", True),
+    # Registry transactions: what is refused so never stands in a block.
+    60: Reason("malformed-transaction", "not the bytes of a registry transaction", False),
+    61: Reason("transaction-of-other-network", "it was signed for another network", False),
+    62: Reason("transaction-expired", "no block may carry it any more: sign a new one", False),
+    63: Reason("transaction-replayed", "it is on the ledger already; nothing to do", False),
+    64: Reason(
+        "from-has-passed", "its first interval began before the block: sign a later one", False
+    ),
+    65: Reason("unfit-from", "its first interval is not aligned, or too far in the future", False),
+    66: Reason("unfit-entry", "the meter's entry is not one that can be registered", False),
+    67: Reason("weak-key", "the meter's key must never be trusted", False),
+    68: Reason("unknown-zone", "no such zone is registered", False),
+    69: Reason("meter-id-taken", "a meter of this id is, was or will be registered", False),
+    70: Reason("key-taken", "this key is registered already", False),
+    71: Reason("not-signed-by-meter", "the meter's key has not signed it", False),
+    72: Reason(
+        "not-signed-by-technician", "no technician of the zone's operator has signed it", False
+    ),
+    73: Reason("not-signed-by-operator", "the zone's grid operator has not signed it", False),
+    74: Reason("stranger-signed", "somebody signed it who has no part in it", False),
+    75: Reason(
+        "unfit-commissioning",
+        "the commissioning record is not the one that the entry names, or not signed by the meter"
+        " and a technician",
+        False,
+    ),
+    76: Reason("unfit-registry", "the meter does not fit the registered network", False),
+    77: Reason("meter-not-registered", "no such meter is registered from then on", False),
 }
-"""Every code that a ReadingResult or TxResult may carry."""
+"""Every code that a ReadingResult, a TxResult or the refusal of a transaction may carry."""
 
 
 class Verdict(IntEnum):

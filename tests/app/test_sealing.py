@@ -135,7 +135,7 @@ def nested(content: dict[str, Any]) -> None:
 def test_credits_are_provisional_until_the_zone_around_balances_too() -> None:
     village = Village(nested)
     village.commit([village.batch(village.close(0, a1=(500, 0)).values(), 0)], 0)
-    feeders = village.app.registry.feeders
+    feeders = village.app.registries.base.feeders
     assert credits_of(village, 0) == INNER
     assert not is_firm(village.app.state, feeders, "z1", START_S)
     last = village.meters["a0"].close(0, 1_104, 0)

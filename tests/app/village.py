@@ -24,6 +24,7 @@ from wire.reading import (
     sign_reading,
 )
 from wire.results import REASONS, ReadingResult, ZoneSeal
+from wire.transaction import Transaction
 from wire.witness import (
     Batch,
     SignedWitness,
@@ -242,19 +243,23 @@ class Village:
         witness = sign_statement(replace(statement, **changes), key or signer(gateway))
         return Batch.join(SignedWitness.open(witness), encoded)
 
-    def execute(self, batches: Sequence[Batch], slot: int) -> Execution:
+    def execute(
+        self, batches: Sequence[Batch], slot: int, changes: Sequence[Transaction] = ()
+    ) -> Execution:
         """Execute a block ten seconds after the end of interval `slot`."""
         return self.app.execute(
             self.app.state.height + 1,
             (START_S + (slot + 1) * INTERVAL_S + 10) * 1000,
-            [batch.witness.encoded for batch in batches],
+            [each.encoded for each in changes] + [batch.witness.encoded for batch in batches],
             {batch.batch_id: batch for batch in batches},
             BOOK,
         )
 
-    def commit(self, batches: Sequence[Batch], slot: int) -> list[list[str]]:
+    def commit(
+        self, batches: Sequence[Batch], slot: int, changes: Sequence[Transaction] = ()
+    ) -> list[list[str]]:
         """Execute and commit a block; returns the names of the readings' reasons."""
-        execution = self.execute(batches, slot)
+        execution = self.execute(batches, slot, changes)
         self.app.commit(execution)
         self.seals += [ZoneSeal.decode(seal) for seal in execution.seals]
         return names(execution)

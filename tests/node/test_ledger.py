@@ -79,7 +79,7 @@ def test_receipts_from_the_ledger_verify(tmp_path: Path) -> None:
     batches += [chain.village.batch(half[:2], 1), chain.village.batch(half[2:], 1)]
     chain.append(batches[1:], 1)
     client = LightClient(chain.genesis.network, chain.genesis.validators)
-    receipts = Receipts(chain.genesis, chain.app.registry, chain.store)
+    receipts = Receipts(chain.genesis, chain.app, chain.store)
     for batch in batches:
         answer = batch_receipt(chain.store, batch.batch_id)
         assert answer is not None

@@ -1,9 +1,9 @@
 """What a validator tells over HTTP: status, blocks, seals, and where allowed readings and receipts.
 
-Everything is read-only. A household's load profile is private: readings and receipts are served
-only on a network whose genesis says `open_readings`, which a paced one does unless it says not.
-Numbers outside SQLite's range and names that nobody could have are refused before the ledger is
-asked.
+Everything here is read-only; `validator.api.registry` takes registry transactions. A household's
+load profile is private: readings and receipts are served only on a network whose genesis says
+`open_readings`, which a paced one does unless it says not. Numbers outside SQLite's range and names
+that nobody could have are refused before the ledger is asked.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,19 +90,19 @@ def _ledger_routes(routes: APIRouter, validator: "Validator") -> None:
     @routes.get("/api/v1/zones/{zone}/seals")
     async def show_seals(zone: Name, after_s: After = -1, most: Most = 100) -> list[dict[str, Any]]:
         """The newest seal of each window that starts after `after_s`, ascending."""
-        if zone not in validator.application.registry.zones:
+        if zone not in validator.application.registries.base.zones:
             raise HTTPException(404, f"no zone {zone} is registered")
         return [_seal(each) for each in validator.store.seals(zone, after_s, most)]
 
 
 def _reading_routes(routes: APIRouter, validator: "Validator") -> None:
-    receipts = Receipts(validator.genesis, validator.application.registry, validator.store)
+    receipts = Receipts(validator.genesis, validator.application, validator.store)
 
     @routes.get("/api/v1/readings/{meter}")
     async def show_readings(meter: Name, after: After = -1, most: Most = 100) -> list[Any]:
         """Accepted readings of a meter with a sequence above `after`, ascending."""
         _check_open(validator)
-        if meter not in validator.application.registry.meters:
+        if meter not in validator.application.registries.meters_ever:
             raise HTTPException(404, f"no meter {meter} is registered")
         return [_reading(each) for each in validator.store.readings(meter, after, most)]
 

@@ -1,7 +1,7 @@
 """The HTTP server of a validator: FastAPI under uvicorn, in the validator's own event loop.
 
 Decides how it starts and ends with the validator, who owns the signals. What is served is decided
-in `rest` and `metrics`.
+in `rest`, `registry` and `metrics`.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from fastapi import FastAPI
 
-from validator.api import metrics, rest
+from validator.api import metrics, registry, rest
 from wire.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def application(validator: "Validator") -> FastAPI:
     """The pages of a validator."""
     app = FastAPI(title="GridWitness validator", version="1", openapi_url="/openapi.json")
     app.include_router(rest.router(validator))
+    app.include_router(registry.router(validator))
     app.include_router(metrics.router(validator))
     return app
 

@@ -18,7 +18,7 @@ from validator.app.entries import Gateway, Meter
 from validator.app.geometry import Point, within
 from validator.app.neighbours import neighbour_fault
 from validator.app.records import CONFLICT, MOST_SKEW_MS, AcceptedReading, Conflict, key, lane
-from validator.app.registry import Registry
+from validator.app.registries import Registries
 from validator.app.state import Overlay
 from wire.errors import Refused
 from wire.keys import PublicKey
@@ -32,6 +32,7 @@ WRONG_ORIGIN = 12
 UNKNOWN_KEY = 13
 BAD_SIGNATURE = 14
 EQUIVOCATION = 15
+NOT_REGISTERED_THEN = 16
 MISALIGNED = 20
 ENDED_AFTER_WITNESS = 21
 WRONG_SEQUENCE = 22
@@ -50,8 +51,8 @@ NO_SOURCE = 42
 class Carriage:
     """How a reading came: the same for all readings of a batch."""
 
-    registry: Registry
-    """Who and what is registered."""
+    registries: Registries
+    """Who and what is registered, interval by interval."""
 
     gateway: Gateway
     """The gateway that witnessed."""
@@ -96,12 +97,14 @@ def open_reading(encoded: bytes) -> SignedReading | None:
 def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admission:
     """Decide about a well-formed reading; write it to the overlay when it is accepted."""
     reading = signed.reading
-    meter = carriage.registry.meters.get(reading.meter)
+    registries = carriage.registries
+    meter = registries.at(reading.interval_start_s).meters.get(reading.meter)
     if meter is None:
-        return Admission(UNKNOWN_METER, b"", None)
+        known = reading.meter in registries.meters_ever
+        return Admission(NOT_REGISTERED_THEN if known else UNKNOWN_METER, b"", None)
     if (reading.origin == ORIGIN_OWN_ELEMENT) != (meter.key is not None):
         return Admission(WRONG_ORIGIN, b"", meter)
-    public = meter.key or carriage.registry.gateways[meter.reader].reader_key
+    public = meter.key or registries.base.gateways[meter.reader].reader_key
     code = _signature(carriage, signed, public)
     if code:
         return Admission(code, b"", meter)
@@ -110,7 +113,7 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admiss
     if not code:
         code = next(filter(None, (rule(carriage, meter, reading) for rule in _RULES)), 0)
     if not code:
-        code = neighbour_fault(carriage.registry.parameters, overlay, place, signed)
+        code = neighbour_fault(registries.base.parameters, overlay, place, signed)
     if not code:
         code = _accept(carriage, overlay, place, signed)
     return Admission(code, public.thumbprint, meter)
@@ -156,11 +159,11 @@ def _location(carriage: Carriage, meter: Meter, reading: Reading) -> int:
     gateway = carriage.gateway
     if meter.zone not in gateway.zones:
         return ZONE_NOT_SERVED
-    reach_m = carriage.registry.parameters.reach_m
+    reach_m = carriage.registries.base.parameters.reach_m
     if not within(gateway.site, meter.site, gateway.site_cos_ppm, reach_m):
         return OUT_OF_REACH
     position = reading.position
-    if position is None or position.age_s > carriage.registry.parameters.position_max_age_s:
+    if position is None or position.age_s > carriage.registries.base.parameters.position_max_age_s:
         return 0
     found = Point(position.lat_e7, position.lon_e7)
     at_site = within(found, meter.site, gateway.site_cos_ppm, meter.radius_m)
@@ -169,7 +172,7 @@ def _location(carriage: Carriage, meter: Meter, reading: Reading) -> int:
 
 def _interval(carriage: Carriage, meter: Meter, reading: Reading) -> int:
     """T: an interval of the registered length that had ended when the gateway saw it."""
-    parameters = carriage.registry.parameters
+    parameters = carriage.registries.base.parameters
     length = parameters.interval_s
     if reading.interval_s != length or reading.interval_start_s % length:
         return MISALIGNED
@@ -183,7 +186,7 @@ def _interval(carriage: Carriage, meter: Meter, reading: Reading) -> int:
 
 def _capacity(carriage: Carriage, meter: Meter, reading: Reading) -> int:
     """C: no more energy than the fuse and the installed power let through."""
-    most = carriage.registry.capacities[meter.id]
+    most = carriage.registries.at(reading.interval_start_s).capacities[meter.id]
     if reading.import_advance_wh > most.import_wh:
         return OVER_RATING
     if reading.export_advance_wh > most.export_wh:
@@ -196,7 +199,7 @@ _RULES: tuple[_Rule, ...] = (_registered, _location, _interval, _capacity)
 
 def _accept(carriage: Carriage, overlay: Overlay, place: bytes, signed: SignedReading) -> int:
     reading = signed.reading
-    window_s = carriage.registry.parameters.acceptance_window_s
+    window_s = carriage.registries.base.parameters.acceptance_window_s
     late = reading.interval_start_s + reading.interval_s + window_s < carriage.time_s
     record = AcceptedReading(
         start_s=reading.interval_start_s,

@@ -1,10 +1,11 @@
-"""The validators' application: a deterministic state machine over batches of readings.
+"""The validators' application: a deterministic state machine over batches and registry changes.
 
-Decides which batches may stand in a block and what follows from them: a result for every reading,
-the zone seals, settlement, and the roots that the header commits to. It keeps the state in memory
-and gives every change as rows, which the node stores; it never sees a consensus type, a clock or a
-disk. Calls follow ABCI 2.0: `check_batch` (CheckTx), `pick` (PrepareProposal), `execute`
-(ProcessProposal and FinalizeBlock), `commit`.
+Decides which batches and registry transactions may stand in a block and what follows from them: a
+result for every reading, the zone seals, settlement, the registry of coming intervals, and the
+roots that the header commits to. It keeps the state in memory and gives every change as rows, which
+the node stores; it never sees a consensus type, a clock or a disk. Calls follow ABCI 2.0:
+`check_batch` and `check_transaction` (CheckTx), `pick` and `pick_transactions` (PrepareProposal),
+`execute` (ProcessProposal and FinalizeBlock), `commit`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,18 +16,35 @@ from validator.app.carrier import (
     SignatureBook,
     check_carrier,
 )
-from validator.app.execution import BlockRun, Execution, InvalidBlock, is_ahead, open_witness
+from validator.app.enrolment import Accepted, Moment, RefusedTransaction, check_transaction
+from validator.app.execution import (
+    MOST_CHANGES,
+    BlockRun,
+    Execution,
+    InvalidBlock,
+    is_ahead,
+    open_witness,
+)
 from validator.app.opening import OpenedReadings
 from validator.app.parameters import parameters_hash
-from validator.app.records import BATCH, key
+from validator.app.records import BATCH, REGISTRY, key
+from validator.app.registries import Registries, stored_change
 from validator.app.registry import Registry
 from validator.app.state import State
 from wire.block import MAX_READINGS
 from wire.errors import Unavailable
 from wire.genesis import Genesis
+from wire.transaction import Transaction, is_registry_transaction
 from wire.witness import Batch
 
-__all__ = ["Application", "Execution", "InvalidBlock", "RefusedBatch", "SignatureBook"]
+__all__ = [
+    "Application",
+    "Execution",
+    "InvalidBlock",
+    "RefusedBatch",
+    "RefusedTransaction",
+    "SignatureBook",
+]
 
 
 class Application:
@@ -34,8 +52,8 @@ class Application:
 
     def __init__(self, genesis: Genesis) -> None:
         """Raises BadRegistry or Malformed when the genesis file cannot be used."""
-        self.registry = Registry.of(genesis)
-        """Who and what is registered."""
+        self.registries = Registries(Registry.of(genesis))
+        """Who and what is registered, interval by interval, as of the newest committed block."""
 
         self.state = State(genesis.network)
         """The state after the newest committed block."""
@@ -56,10 +74,47 @@ class Application:
         Raises:
             RefusedBatch: for its carrier's faults, with a reason code.
         """
-        check_carrier(self.registry, batch.witness, book)
+        check_carrier(self.registries.base, batch.witness, book)
         statement = batch.witness.statement
         if self.included(statement.gateway, statement.sequence) not in (None, batch.batch_id):
             raise RefusedBatch(WITNESS_EQUIVOCATION, f"sequence {statement.sequence}")
+
+    def check_transaction(
+        self, transaction: Transaction, time_ms: int, book: SignatureBook
+    ) -> Accepted:
+        """Decide whether the next block may carry a registry transaction at that time.
+
+        Raises:
+            RefusedTransaction: with a reason code.
+        """
+        return check_transaction(self.registries, transaction, self._next(time_ms), book)
+
+    def _next(self, time_ms: int) -> Moment:
+        return Moment(self._network, self.state.height + 1, time_ms)
+
+    def pick_transactions(
+        self, time_ms: int, candidates: Sequence[Transaction], book: SignatureBook
+    ) -> list[Transaction]:
+        """Choose registry transactions for a block, those that take effect first before others.
+
+        Args:
+            time_ms: the block's time.
+            candidates: what waits; whatever does not stand by now, or not beside those chosen
+                before it, is left.
+            book: which signatures stand.
+        """
+        picked: list[Transaction] = []
+        registries, moment = self.registries, self._next(time_ms)
+        for transaction in sorted(candidates, key=lambda each: (each.from_s, each.id)):
+            if len(picked) == MOST_CHANGES:
+                break
+            try:
+                accepted = check_transaction(registries, transaction, moment, book)
+            except RefusedTransaction:
+                continue
+            registries = registries.with_change(accepted.change)
+            picked.append(transaction)
+        return picked
 
     def pick(
         self, time_ms: int, candidates: Sequence[Batch], max_readings: int = MAX_READINGS
@@ -84,7 +139,7 @@ class Application:
                 continue
             if self.state.get(BATCH, row) is not None:
                 continue
-            if is_ahead(self.registry, statement, time_ms):
+            if is_ahead(self.registries.base, statement, time_ms):
                 continue
             picked.append(batch)
             taken.add(row)
@@ -109,7 +164,7 @@ class Application:
         Args:
             height: its height.
             time_ms: its time.
-            transactions: witness statements.
+            transactions: registry transactions and witness statements.
             batches: by batch id; `Batch.open` or `Batch.join` has checked their roots.
             book: which signatures stand.
 
@@ -117,20 +172,27 @@ class Application:
             InvalidBlock: no honest proposer makes this block.
             Unavailable: a batch is not at hand.
         """
-        run = BlockRun(self.registry, self.state, self._opened, time_ms, book)
+        moment = Moment(self._network, height, time_ms)
+        run = BlockRun(self.registries, self.state, self._opened, moment, book)
         for transaction in transactions:
+            if is_registry_transaction(transaction):
+                run.change(transaction)
+                continue
             witness = open_witness(transaction)
             batch = batches.get(witness.batch_id)
             if batch is None:
                 raise Unavailable(f"batch {witness.batch_id.hex()} is not here yet")
             run.take(witness, batch)
-        return run.finish(height, self._params_hash)
+        return run.finish(self._params_hash)
 
     def commit(self, execution: Execution) -> None:
         """Make an execution real; it must be of the state as it is."""
         assert execution.parent_root == self.state.root, "executed on another state"
         self.state.apply(execution.writes)
+        self.registries = execution.registries
 
     def restore(self, rows: Iterable[tuple[str, bytes, bytes]]) -> None:
         """Take the state from the rows that earlier executions wrote, in any order."""
         self.state = State.restore(self._network, rows)
+        changes = [stored_change(value) for _, value in self.state.rows(REGISTRY)]
+        self.registries = Registries(self.registries.base, changes)

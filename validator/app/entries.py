@@ -45,6 +45,23 @@ class Authority:
 
 
 @dataclass(frozen=True, slots=True)
+class Technician:
+    """A person who commissions meters for a grid operator."""
+
+    id: str
+    """Technician id."""
+
+    name: str
+    """Name for people."""
+
+    key: PublicKey
+    """Signs commissioning records and enrolments."""
+
+    operator: str
+    """Authority in whose zones the technician may enrol meters."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """A gateway that may witness and, for meters that cannot sign, read."""
 
@@ -230,6 +247,17 @@ def authority(value: Any) -> Authority:
         _text(entry.get("name", ""), "name"),
         _text(entry.get("type", ""), "type"),
         _key(entry["key"]),
+    )
+
+
+def technician(value: Any) -> Technician:
+    """Read a technician; raises Refused."""
+    entry = _record(value, "id key operator", "name")
+    return Technician(
+        identifier(entry["id"], "id"),
+        _text(entry.get("name", ""), "name"),
+        _key(entry["key"]),
+        identifier(entry["operator"], "operator"),
     )
 
 

@@ -1,8 +1,8 @@
 """One block, executed speculatively: results, seals, roots and the rows that would change.
 
 Decides in which order things happen: transaction by transaction, reading by reading, then the zone
-seals; and what makes a block invalid. Which readings are accepted and which windows are sealed is
-decided by the rules.
+seals; and what makes a block invalid. Which readings are accepted, which registry transactions
+stand and which windows are sealed is decided by the rules.
 """
 
 import hashlib
@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 from validator.app.admission import MALFORMED, Admission, Carriage, admit
 from validator.app.carrier import WITNESS_AHEAD, RefusedBatch, SignatureBook, check_carrier
+from validator.app.enrolment import Moment, check_transaction
 from validator.app.opening import OpenedReadings
-from validator.app.records import BATCH, key
+from validator.app.records import BATCH, REGISTRY, key
+from validator.app.registries import Registries
 from validator.app.registry import Registry
 from validator.app.sealing import seal_windows
 from validator.app.state import Overlay, State, Write
@@ -19,8 +21,13 @@ from wire import cbor, merkle
 from wire.block import MAX_READINGS
 from wire.errors import Refused
 from wire.results import ACCEPTED, ReadingResult, TxResult
+from wire.transaction import Transaction
 from wire.witness import Batch, SignedWitness, WitnessStatement
 
+MOST_CHANGES = 32
+"""Registry transactions of one block."""
+
+_NO_READINGS = merkle.root([])
 _NO_EVIDENCE = hashlib.sha256(cbor.encode([])).digest()
 
 
@@ -73,6 +80,9 @@ class Execution:
     writes: tuple[Write, ...]
     """Rows that change; (table, key, None) removes one."""
 
+    registries: Registries
+    """The registries after the block."""
+
 
 def is_ahead(registry: Registry, statement: WitnessStatement, time_ms: int) -> bool:
     """Tell whether a witness is so far ahead of block time that only waiting cures it."""
@@ -92,8 +102,8 @@ def open_witness(transaction: bytes) -> SignedWitness:
 class BlockRun:
     """A block while it is being executed."""
 
-    registry: Registry
-    """Who and what is registered."""
+    registries: Registries
+    """Who and what is registered, interval by interval; grows with the block's transactions."""
 
     state: State
     """The state that it is executed on; stays as it is."""
@@ -101,8 +111,8 @@ class BlockRun:
     opened: OpenedReadings
     """Decoded readings."""
 
-    time_ms: int
-    """Block time."""
+    moment: Moment
+    """The block's network, height and time."""
 
     book: SignatureBook
     """Which signatures stand."""
@@ -112,6 +122,9 @@ class BlockRun:
 
     room: int = MAX_READINGS
     """How many more readings it may have."""
+
+    changes: int = MOST_CHANGES
+    """How many more registry transactions it may have."""
 
     touched: set[tuple[str, int]] = field(default_factory=set)
     """(zone, interval start) of newly accepted readings."""
@@ -127,6 +140,32 @@ class BlockRun:
 
     def __post_init__(self) -> None:
         self.overlay = Overlay(self.state)
+
+    @property
+    def time_s(self) -> int:
+        """Block time, Unix seconds."""
+        return self.moment.time_ms // 1000
+
+    def change(self, encoded: bytes) -> None:
+        """Execute a registry transaction.
+
+        Raises:
+            InvalidBlock: the block may not carry it.
+        """
+        self.changes -= 1
+        if self.changes < 0:
+            raise InvalidBlock(f"more than {MOST_CHANGES} registry transactions")
+        try:
+            transaction = Transaction.open(encoded)
+            accepted = check_transaction(self.registries, transaction, self.moment, self.book)
+        except Refused as reason:
+            raise InvalidBlock(f"a registry transaction: {reason}") from None
+        self.overlay.put(REGISTRY, transaction.id, accepted.change.packed())
+        self.registries = self.registries.with_change(accepted.change)
+        thumbprint = accepted.operator_key.thumbprint
+        self.tx_leaves.append(merkle.leaf_hash(encoded))
+        self.tx_results.append(TxResult(transaction.id, ACCEPTED, _NO_READINGS, thumbprint).encoded)
+        self.reading_results.append(())
 
     def take(self, witness: SignedWitness, batch: Batch) -> None:
         """Execute a batch under the statement that the block carries.
@@ -149,8 +188,8 @@ class BlockRun:
         """Put the batch on the ledger; raises InvalidBlock when its witness does not stand."""
         statement = witness.statement
         try:
-            gateway = check_carrier(self.registry, witness, self.book)
-            if is_ahead(self.registry, statement, self.time_ms):
+            gateway = check_carrier(self.registries.base, witness, self.book)
+            if is_ahead(self.registries.base, statement, self.moment.time_ms):
                 raise RefusedBatch(WITNESS_AHEAD, f"{statement.witnessed_at_s} s")
         except Refused as reason:
             raise InvalidBlock(f"batch {witness.batch_id.hex()}: {reason}") from None
@@ -158,7 +197,7 @@ class BlockRun:
         if self.overlay.get(BATCH, row) is not None:
             raise InvalidBlock(f"{statement.gateway} has a batch {statement.sequence} already")
         self.overlay.put(BATCH, row, witness.batch_id)
-        return Carriage(self.registry, gateway, statement, self.time_ms // 1000, self.book)
+        return Carriage(self.registries, gateway, statement, self.time_s, self.book)
 
     def _read(self, carriage: Carriage, batch: Batch) -> tuple[bytes, ...]:
         """Decide about each reading; note the windows that have a new one."""
@@ -175,13 +214,14 @@ class BlockRun:
             results.append(result.encoded)
             if signed is not None and meter is not None and admission.code == ACCEPTED:
                 start_s = signed.reading.interval_start_s
-                zones = self.registry.zones_of_meter[meter.id]
+                zones = self.registries.at(start_s).zones_of_meter[meter.id]
                 self.touched.update((name, start_s) for name in zones)
         return tuple(results)
 
-    def finish(self, height: int, params_hash: bytes) -> Execution:
+    def finish(self, params_hash: bytes) -> Execution:
         """Seal what the block makes due and compute its roots."""
-        sealed = seal_windows(self.registry, self.overlay, self.time_ms // 1000, self.touched)
+        height = self.moment.height
+        sealed = seal_windows(self.registries, self.overlay, self.time_s, self.touched)
         seals = tuple(each.seal.encoded for each in sealed)
         state_root, writes = self.overlay.finish(height)
         return Execution(
@@ -198,4 +238,5 @@ class BlockRun:
             seals=seals,
             seal_inputs=tuple(each.inputs for each in sealed),
             writes=writes,
+            registries=self.registries,
         )

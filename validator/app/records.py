@@ -28,6 +28,9 @@ CREDIT = "credit"
 CASE = "case"
 """Windows that authorities have to resolve: zone, start -> the revision that opened it, 4 bytes."""
 
+REGISTRY = "registry"
+"""Accepted registry transactions: transaction id -> `validator.app.registries.Change`."""
+
 ROOT = "root"
 """One row, with an empty key -> height, 8 bytes, and the state root, 32 bytes."""
 

@@ -1,26 +1,28 @@
-"""Who and what is registered: authorities, gateways, meters, zones.
+"""Who and what is registered: authorities, technicians, gateways, meters, zones.
 
 Decides what a registry must look like to be one: typed, and checked whole, so that a network never
-starts with a duplicate id, a weak key or a meter in no zone. What follows from the registry for a
-reading or a zone is the rules' business. `validator.app.entries` reads the single entries.
+starts with a duplicate id, a weak key or a meter in no zone; and what one with other meters looks
+like (`Registry.changed`). What follows from the registry for a reading or a zone is the rules'
+business. `validator.app.entries` reads the single entries, `validator.app.registries` says which
+registry holds when.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
 from validator.app import entries
 from validator.app.capacity import Capacity, capacity
-from validator.app.entries import Authority, Gateway, Meter, Role, Zone
+from validator.app.entries import Authority, Gateway, Meter, Role, Technician, Zone
 from validator.app.feeder import Feeder
 from validator.app.parameters import Parameters
 from wire import cbor
 from wire.errors import Refused
 from wire.genesis import Genesis
 
-_Entry = TypeVar("_Entry", Authority, Gateway, Meter, Zone)
+_Entry = TypeVar("_Entry", Authority, Technician, Gateway, Meter, Zone)
 
 
 class BadRegistry(Refused):
@@ -47,6 +49,9 @@ class Registry:
     authorities: Mapping[str, Authority]
     """Known organisations."""
 
+    technicians: Mapping[str, Technician]
+    """Who commissions meters."""
+
     gateways: Mapping[str, Gateway]
     """Gateways that may witness."""
 
@@ -65,6 +70,9 @@ class Registry:
     zones_of_meter: Mapping[str, tuple[str, ...]]
     """Zones whose seal uses the meter: its own, and the parent's for a boundary meter."""
 
+    written: Mapping[str, Mapping[str, Any]]
+    """Meters and zones as written, by kind and id: what a seal's parameters hash is over."""
+
     @classmethod
     def of(cls, genesis: Genesis) -> Self:
         """Read the genesis file's registry.
@@ -77,29 +85,76 @@ class Registry:
         raw = genesis.registry
         faults: list[str] = []
         authorities = _entries(raw["authorities"], "authority", entries.authority, faults)
+        technicians = _entries(raw["technicians"], "technician", entries.technician, faults)
         gateways = _entries(raw["gateways"], "gateway", entries.gateway, faults)
         meters = _entries(raw["meters"], "meter", entries.meter, faults)
         zones = _entries(raw["zones"], "zone", entries.zone, faults)
         if raw["unmetered"]:
             faults.append("unmetered loads cannot be sealed yet: the list must be empty")
         if not faults:
-            faults += _relations(authorities, gateways, meters, zones)
+            faults += _relations(authorities, technicians, gateways, meters, zones)
         if faults:
             raise BadRegistry(faults)
-        feeders = _feeders(parameters, raw, meters, zones, faults)
-        if faults:
-            raise BadRegistry(faults)
-        return cls(
+        registry = cls(
             parameters,
             genesis.topic_name,
             authorities,
+            technicians,
             gateways,
             meters,
             zones,
-            feeders,
+            {},
             {each.id: capacity(each, parameters) for each in meters.values()},
             {each.id: _zones_of(each, zones) for each in meters.values()},
+            {kind: {each["id"]: each for each in raw[kind]} for kind in ("meters", "zones")},
         )
+        return replace(registry, feeders=_feeders(registry, zones))
+
+    def changed(self, added: Sequence[tuple[Meter, Any]], removed: Collection[str]) -> Self:
+        """The registry with other meters.
+
+        Args:
+            added: meters with their entries as written; none of them is registered.
+            removed: ids of meters that are taken out, after the others were added.
+
+        Raises:
+            BadRegistry: an added meter does not fit.
+        """
+        faults = [
+            fault for each, _ in added for fault in _meter_faults(each, self.gateways, self.zones)
+        ]
+        if faults:
+            raise BadRegistry(faults)
+        meters = {**self.meters, **{each.id: each for each, _ in added}}
+        zones_of_meter = {
+            **self.zones_of_meter,
+            **{each.id: _zones_of(each, self.zones) for each, _ in added},
+        }
+        touched = {
+            zone
+            for name in (*(each.id for each, _ in added), *removed)
+            for zone in zones_of_meter[name]
+        }
+        capacities = {
+            **self.capacities,
+            **{each.id: capacity(each, self.parameters) for each, _ in added},
+        }
+        written = {**self.written["meters"], **{each.id: raw for each, raw in added}}
+        registry = replace(
+            self,
+            meters=_kept(meters, removed),
+            capacities=_kept(capacities, removed),
+            zones_of_meter=_kept(zones_of_meter, removed),
+            written={**self.written, "meters": _kept(written, removed)},
+        )
+        return replace(registry, feeders={**self.feeders, **_feeders(registry, sorted(touched))})
+
+
+_Value = TypeVar("_Value")
+
+
+def _kept(values: Mapping[str, _Value], removed: Collection[str]) -> dict[str, _Value]:
+    return {name: values[name] for name in sorted(values) if name not in removed}
 
 
 def _entries(
@@ -125,13 +180,19 @@ def _entries(
 
 def _relations(
     authorities: Mapping[str, Authority],
+    technicians: Mapping[str, Technician],
     gateways: Mapping[str, Gateway],
     meters: Mapping[str, Meter],
     zones: Mapping[str, Zone],
 ) -> list[str]:
     """What single entries cannot show: that they fit together."""
-    faults = [*_shared_keys(gateways, meters)]
+    faults = [*_shared_keys(technicians, gateways, meters)]
+    keys = {each.key.raw: each.id for each in authorities.values()}
+    for technician in technicians.values():
+        if technician.key.raw in keys:
+            faults.append(f"technician {technician.id}: has the key of {keys[technician.key.raw]}")
     operators = [(f"gateway {each.id}", each.operator) for each in gateways.values()]
+    operators += [(f"technician {each.id}", each.operator) for each in technicians.values()]
     operators += [(f"zone {each.id}", each.operator) for each in zones.values()]
     for name, operator in operators:
         if operator not in authorities:
@@ -146,8 +207,13 @@ def _relations(
     return faults
 
 
-def _shared_keys(gateways: Mapping[str, Gateway], meters: Mapping[str, Meter]) -> Iterable[str]:
-    keys = [key for each in gateways.values() for key in (each.witness_key, each.reader_key)]
+def _shared_keys(
+    technicians: Mapping[str, Technician],
+    gateways: Mapping[str, Gateway],
+    meters: Mapping[str, Meter],
+) -> Iterable[str]:
+    keys = [each.key for each in technicians.values()]
+    keys += [key for each in gateways.values() for key in (each.witness_key, each.reader_key)]
     keys += [each.key for each in meters.values() if each.key is not None]
     for raw, times in Counter(key.raw for key in keys).items():
         if times > 1:
@@ -186,34 +252,34 @@ def _zones_of(each: Meter, zones: Mapping[str, Zone]) -> tuple[str, ...]:
     return (each.zone, parent) if each.role is Role.BOUNDARY and parent else (each.zone,)
 
 
-def _feeders(
-    parameters: Parameters,
-    raw: Mapping[str, Any],
-    meters: Mapping[str, Meter],
-    zones: Mapping[str, Zone],
-    faults: list[str],
-) -> dict[str, Feeder]:
-    """Gather what each zone's seal needs; faults are added to the list."""
-    feeders = {}
-    raw_meters = {entry["id"]: entry for entry in raw["meters"]}
-    raw_zones = {entry["id"]: entry for entry in raw["zones"]}
-    for each in zones.values():
-        own = [meter for meter in meters.values() if meter.zone == each.id]
-        boundary = [meter for meter in own if meter.role is Role.BOUNDARY]
-        inner = [meter for meter in own if meter.role is not Role.BOUNDARY]
-        inner += [
-            meter
-            for meter in meters.values()
-            if meter.role is Role.BOUNDARY and zones[meter.zone].parent == each.id
-        ]
-        content = [
-            parameters.items(),
-            raw_zones[each.id],
-            [raw_meters[meter.id] for meter in [*boundary, *inner]],
-        ]
-        digest = hashlib.sha256(cbor.encode(content)).digest()
+def _feeders(registry: Registry, names: Iterable[str]) -> dict[str, Feeder]:
+    """What the seals of these zones need; raises BadRegistry."""
+    feeders, faults = {}, []
+    for name in names:
         try:
-            feeders[each.id] = Feeder.of(each, boundary, inner, parameters, digest)
+            feeders[name] = _feeder(registry, registry.zones[name])
         except Refused as reason:
-            faults.append(f"zone {each.id}: {reason}")
+            faults.append(f"zone {name}: {reason}")
+    if faults:
+        raise BadRegistry(faults)
     return feeders
+
+
+def _feeder(registry: Registry, zone: Zone) -> Feeder:
+    meters = registry.meters.values()
+    own = [meter for meter in meters if meter.zone == zone.id]
+    boundary = [meter for meter in own if meter.role is Role.BOUNDARY]
+    inner = [meter for meter in own if meter.role is not Role.BOUNDARY]
+    inner += [
+        meter
+        for meter in meters
+        if meter.role is Role.BOUNDARY and registry.zones[meter.zone].parent == zone.id
+    ]
+    written = registry.written
+    content = [
+        registry.parameters.items(),
+        written["zones"][zone.id],
+        [written["meters"][meter.id] for meter in [*boundary, *inner]],
+    ]
+    digest = hashlib.sha256(cbor.encode(content)).digest()
+    return Feeder.of(zone, boundary, inner, registry.parameters, digest)

@@ -2,7 +2,8 @@
 
 Decides when: after all transactions of a block, a window that has a new reading and is complete,
 past its deadline or sealed before; and every window whose deadline has passed by header time. A
-zone's windows begin with its first accepted reading. Seals are derived, never carried, so nobody
+zone's windows begin with its first accepted reading. A window is judged by the registry of its
+interval. Seals are derived, never carried, so nobody
 can omit or time them. Decides which readings count: one for a meter and interval; two under
 different sequences dispute each other, and the meter is missing.
 """
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from validator.app.feeder import Feeder, Member
 from validator.app.parameters import Parameters
 from validator.app.records import CURSOR, SEALED, AcceptedReading, Sealed, key
-from validator.app.registry import Registry
+from validator.app.registries import Registries
 from validator.app.settlement import settle
 from validator.app.state import Overlay
 from validator.app.zone_seal import Measured, judge
@@ -50,12 +51,12 @@ class _Window(NamedTuple):
 
 
 def seal_windows(
-    registry: Registry, overlay: Overlay, time_s: int, touched: set[tuple[str, int]]
+    registries: Registries, overlay: Overlay, time_s: int, touched: set[tuple[str, int]]
 ) -> list[SealedWindow]:
     """Seal what a block of this time makes due; returns the seals in order of (zone, start).
 
     Args:
-        registry: who and what is registered.
+        registries: who and what is registered, interval by interval.
         overlay: the state with the block's readings; takes the seals and what they settle.
         time_s: header time.
         touched: (zone, interval start) of the block's newly accepted readings.
@@ -64,14 +65,16 @@ def seal_windows(
     for zone, start_s in touched:
         starts.setdefault(zone, set()).add(start_s)
     sealed = []
-    for zone, feeder in registry.feeders.items():
+    parameters = registries.base.parameters
+    for zone in registries.base.zones:
         new = starts.get(zone, set())
-        overdue, cursor_s = _overdue(registry.parameters, overlay, zone, time_s, new)
+        overdue, cursor_s = _overdue(parameters, overlay, zone, time_s, new)
         for start_s in sorted(overdue | new):
-            window = _window(registry.parameters, overlay, feeder, start_s)
+            feeder = registries.at(start_s).feeders[zone]
+            window = _window(parameters, overlay, feeder, start_s)
             ripe = window.complete or start_s < cursor_s
             if ripe or overlay.get(SEALED, key(zone, start_s)) is not None:
-                result = _seal(registry.parameters, overlay, feeder, start_s, window)
+                result = _seal(parameters, overlay, feeder, start_s, window)
                 if result is not None:
                     sealed.append(result)
     return sealed

@@ -12,6 +12,7 @@ from validator.app.application import Application, Execution, InvalidBlock, Sign
 from wire.block import NO_COMMIT, VERSION, Block, Commit, Header, ValidatorSet, verify_commit
 from wire.errors import Refused
 from wire.genesis import Genesis
+from wire.transaction import Transaction, is_registry_transaction
 from wire.witness import Batch, SignedWitness
 
 
@@ -57,7 +58,7 @@ class Candidate:
     """Its execution on the tip's state."""
 
     batches: tuple[Batch, ...]
-    """Its batches, in order of transactions."""
+    """Its batches, in order of transactions; registry transactions stand in the block whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,22 @@ class Blocks:
         """The set that seals."""
         return self._validators
 
-    def make(self, me: str, tip: Tip, now_ms: int, waiting: Sequence[Batch]) -> Candidate:
-        """Make the next block from what waits."""
+    def make(
+        self,
+        me: str,
+        tip: Tip,
+        now_ms: int,
+        waiting: Sequence[Batch],
+        changes: Sequence[Transaction] = (),
+    ) -> Candidate:
+        """Make the next block from what waits: registry transactions first, then batches."""
         time_ms = max(now_ms, tip.time_ms + 1)
+        picked = self._application.pick_transactions(time_ms, changes, self._book)
         batches = tuple(self._application.pick(time_ms, waiting))
-        transactions = tuple(batch.witness.encoded for batch in batches)
+        transactions = (
+            *(change.encoded for change in picked),
+            *(batch.witness.encoded for batch in batches),
+        )
         execution = self._execute(tip.height + 1, time_ms, transactions, batches)
         header = self._header(tip, time_ms, me, execution)
         return Candidate(Block(header.encoded, transactions, tip.commit), execution, batches)
@@ -174,7 +186,11 @@ class Blocks:
 
 def batch_ids(block: Block) -> list[bytes]:
     """Ids of the batches that a block names; raises Refused."""
-    return [SignedWitness.open(transaction).batch_id for transaction in block.transactions]
+    return [
+        SignedWitness.open(transaction).batch_id
+        for transaction in block.transactions
+        if not is_registry_transaction(transaction)
+    ]
 
 
 class InvalidBlockDigest(Refused):

@@ -260,7 +260,8 @@ class Driver:
         tip = replace(self.tip, commit=commit)
         now_ms = self._clock.now_ms()
         try:
-            candidate = self._blocks.make(self.me, tip, now_ms, self.mempool.waiting())
+            waiting, changes = self.mempool.waiting(), self.mempool.changes()
+            candidate = self._blocks.make(self.me, tip, now_ms, waiting, changes)
         except Refused as reason:  # The rules let something wait that they do not let in.
             _log.error("nothing taken from the mempool", reason=str(reason))
             candidate = self._blocks.make(self.me, tip, now_ms, ())

@@ -1,4 +1,4 @@
-"""What validators say to each other beside votes: heights, batches, blocks, and what is final.
+"""What validators say to each other beside votes: heights, batches, registry transactions, blocks.
 
 Decides who is behind, and helps it: a validator that learns of a greater height asks for the next
 final block until it has caught up (rule R11). Everything received is checked before it changes
@@ -14,6 +14,7 @@ import structlog
 from validator.node.driver import Driver
 from validator.node.fetching import Fetching, read_final
 from validator.node.peers import Mesh
+from validator.node.registrar import Registrar
 from wire import fields
 from wire.errors import BadSignature, Malformed, Refused, Unavailable
 
@@ -27,9 +28,12 @@ _log = structlog.get_logger()
 class Exchange:
     """Routes frames between the mesh and the driver."""
 
-    def __init__(self, mesh: Mesh, driver: Driver, fetching: Fetching) -> None:
+    def __init__(
+        self, mesh: Mesh, driver: Driver, fetching: Fetching, registrar: Registrar
+    ) -> None:
         """Take both sides; `run` keeps heights known."""
         self._mesh = mesh
+        self._registrar = registrar
         self._driver = driver
         self._fetching = fetching
         self._asked_at = 0.0
@@ -44,8 +48,10 @@ class Exchange:
             "block": self._on_answer,
             "get-final": self._on_get_final,
             "final": self._on_final,
+            "transaction": self._on_transaction,
         }
         mesh.on_connect = self._greet
+        registrar.forward = mesh.broadcast
 
     def handle(self, peer: str, frame: list[Any]) -> None:
         """Take one frame; raises Refused when the peer talks nonsense."""
@@ -69,6 +75,12 @@ class Exchange:
 
     def _greet(self, peer: str) -> None:
         self._mesh.send(peer, ["status", self._driver.tip.height])
+        for frame in self._registrar.waiting():
+            self._mesh.send(peer, frame)
+
+    def _on_transaction(self, peer: str, frame: list[Any]) -> None:
+        _, data = fields.items(frame, "transaction", 2)
+        self._registrar.hear(peer, fields.blob(data, "transaction"))
 
     def _on_consensus(self, peer: str, frame: list[Any]) -> None:
         _, data = fields.items(frame, "consensus", 2)
@@ -113,9 +125,8 @@ class Exchange:
         store = self._driver.store
         stored = store.block(fields.uint(height, "height", most=2**63 - 1))
         if stored is not None:
-            batches = [store.batch(each) for each in store.batch_ids(height)]
-            encoded = [batch.encoded for batch in batches if batch is not None]
-            content = [stored.block.encoded, stored.commit.items(), encoded]
+            batches = store.batches_at(height)
+            content = [stored.block.encoded, stored.commit.items(), batches]
             self._mesh.send(peer, ["final", *content])
 
     def _on_final(self, peer: str, frame: list[Any]) -> None:

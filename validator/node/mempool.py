@@ -1,26 +1,31 @@
-"""Batches that wait for a block: bounded, a fair share for each gateway.
+"""What waits for a block, by kind: batches, a fair share for each gateway, and registry changes.
 
-Holds batches whose witness stands. Which of them a block takes, and in which order, the application
-decides.
+Holds batches whose witness stands and registry transactions that were fit for a block when they
+came; each kind has a bound of its own. Which of them a block takes, and in which order, the
+application decides.
 """
 
+from wire.transaction import Transaction
 from wire.witness import Batch
 
 MOST_READINGS = 100_000
 MOST_OF_A_GATEWAY = 25_000
 """Readings of one gateway; a flood of one leaves room for the others."""
+MOST_CHANGES = 500
+"""Registry transactions; of at most 8 KiB each, and signed by an operator."""
 
 
 class Mempool:
-    """Waiting batches by id."""
+    """Waiting batches and registry transactions by id."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._batches: dict[bytes, Batch] = {}
         self._readings: dict[str, int] = {}
+        self._changes: dict[bytes, Transaction] = {}
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._batches) + len(self._changes)
 
     def __contains__(self, batch_id: bytes) -> bool:
         return batch_id in self._batches
@@ -50,3 +55,22 @@ class Mempool:
         batch = self._batches.pop(batch_id, None)
         if batch is not None:
             self._readings[batch.witness.statement.gateway] -= len(batch.readings)
+
+    def add_change(self, transaction: Transaction) -> bool:
+        """Keep a registry transaction; False when there is no room."""
+        if transaction.id not in self._changes and len(self._changes) >= MOST_CHANGES:
+            return False
+        self._changes.setdefault(transaction.id, transaction)
+        return True
+
+    def change(self, transaction_id: bytes) -> Transaction | None:
+        """A waiting registry transaction."""
+        return self._changes.get(transaction_id)
+
+    def changes(self) -> list[Transaction]:
+        """All registry transactions, in order of arrival."""
+        return list(self._changes.values())
+
+    def remove_change(self, transaction_id: bytes) -> None:
+        """Forget a registry transaction; nothing happens when it is not here."""
+        self._changes.pop(transaction_id, None)

@@ -5,7 +5,7 @@ Decides nothing: gathers paths, header and seals from the store.
 
 import hashlib
 
-from validator.app.registry import Registry
+from validator.app.application import Application
 from validator.node.store import Store, StoredReading, StoredResult
 from wire import merkle
 from wire.answer import BatchReceipt
@@ -40,9 +40,9 @@ def batch_receipt(store: Store, batch_id: bytes) -> BatchReceipt | None:
 class Receipts:
     """Makes the receipt file of a reading."""
 
-    def __init__(self, genesis: Genesis, registry: Registry, store: Store) -> None:
+    def __init__(self, genesis: Genesis, application: Application, store: Store) -> None:
         """Take where keys and blocks are."""
-        self._registry = registry
+        self._application = application
         self._store = store
         self._genesis = genesis
 
@@ -83,14 +83,17 @@ class Receipts:
     def _meter_key(self, batch: Batch, found: StoredReading, result: StoredResult) -> PublicKey:
         thumbprint = ReadingResult.decode(result.reading_results[found.position]).key_thumbprint
         origin = SignedReading.open(batch.readings[found.position]).reading.origin
-        gateway = self._registry.gateways[batch.witness.statement.gateway]
-        own = self._registry.meters[found.meter].key if origin == ORIGIN_OWN_ELEMENT else None
+        registries = self._application.registries
+        gateway = registries.base.gateways[batch.witness.statement.gateway]
+        # A meter's id and its key belong to each other for ever.
+        own = registries.meters_ever[found.meter].key if origin == ORIGIN_OWN_ELEMENT else None
         public = gateway.reader_key if own is None else own
         assert public.thumbprint == thumbprint, "the registry names the key that decided"
         return public
 
     def _gateway_key(self, batch: Batch, result: StoredResult) -> PublicKey:
-        public = self._registry.gateways[batch.witness.statement.gateway].witness_key
+        gateways = self._application.registries.base.gateways
+        public = gateways[batch.witness.statement.gateway].witness_key
         assert public.thumbprint == TxResult.decode(result.tx_result).witness_thumbprint
         return public
 

@@ -18,7 +18,7 @@ from wire import cbor
 from wire.block import Block, Commit, Header
 from wire.errors import Refused
 from wire.reading import SignedReading
-from wire.results import ACCEPTED, ReadingResult, ZoneSeal
+from wire.results import ACCEPTED, ReadingResult, TxResult, ZoneSeal
 from wire.witness import Batch
 
 _TABLES = """
@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS blocks (
 CREATE TABLE IF NOT EXISTS batches (batch_id BLOB PRIMARY KEY, batch BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS proposed (
     digest BLOB PRIMARY KEY, height INTEGER NOT NULL, block BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS waiting (id BLOB PRIMARY KEY, encoded BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS results (
     batch_id BLOB PRIMARY KEY, height INTEGER NOT NULL, position INTEGER NOT NULL,
     tx_result BLOB NOT NULL, reading_results BLOB NOT NULL);
@@ -60,7 +61,7 @@ class StoredBlock:
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """What became of a batch."""
+    """What became of a batch or a registry transaction."""
 
     height: int
     """Block that has it."""
@@ -72,7 +73,7 @@ class StoredResult:
     """Encoded TxResult."""
 
     reading_results: tuple[bytes, ...]
-    """Encoded ReadingResults, in order of the batch."""
+    """Encoded ReadingResults, in order of the batch; none of a registry transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,20 @@ class Store:
         row = self._row("SELECT batch FROM batches WHERE batch_id = ?", batch_id)
         return None if row is None else Batch.open(row[0])
 
+    def put_waiting(self, transaction_id: bytes, encoded: bytes) -> None:
+        """Make a registry transaction durable that waits for a block."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO waiting VALUES (?, ?)", (transaction_id, encoded)
+        )
+
+    def remove_waiting(self, transaction_id: bytes) -> None:
+        """It waits no longer."""
+        self._database.execute("DELETE FROM waiting WHERE id = ?", (transaction_id,))
+
+    def waiting(self) -> list[bytes]:
+        """Registry transactions that wait."""
+        return [row[0] for row in self._database.execute("SELECT encoded FROM waiting")]
+
     def append(
         self, block: Block, commit: Commit, execution: Execution, batches: Sequence[Batch]
     ) -> None:
@@ -179,22 +194,18 @@ class Store:
                 "INSERT INTO blocks VALUES (?, ?, ?, ?)",
                 (height, block.digest, block.encoded, commit.encoded),
             )
-            for position, batch in enumerate(batches):
-                insert(
-                    "INSERT OR IGNORE INTO batches VALUES (?, ?)", (batch.batch_id, batch.encoded)
-                )
+            by_id = {batch.batch_id: batch for batch in batches}
+            for position, tx_result in enumerate(execution.tx_results):
+                name = TxResult.decode(tx_result).tx_id
                 results = execution.reading_results[position]
                 insert(
                     "INSERT INTO results VALUES (?, ?, ?, ?, ?)",
-                    (
-                        batch.batch_id,
-                        height,
-                        position,
-                        execution.tx_results[position],
-                        cbor.encode(list(results)),
-                    ),
+                    (name, height, position, tx_result, cbor.encode(list(results))),
                 )
-                self._append_readings(batch, results)
+                batch = by_id.get(name)
+                if batch is not None:
+                    insert("INSERT OR IGNORE INTO batches VALUES (?, ?)", (name, batch.encoded))
+                    self._append_readings(batch, results)
             self._append_seals(height, execution)
             self._write_state(execution)
             insert("DELETE FROM proposed WHERE height <= ?", (height,))
@@ -269,7 +280,7 @@ class Store:
     # Results, readings, seals.
 
     def result(self, batch_id: bytes) -> StoredResult | None:
-        """What became of a batch."""
+        """What became of a batch or a registry transaction, by its id."""
         row = self._row(
             "SELECT height, position, tx_result, reading_results FROM results WHERE batch_id = ?",
             batch_id,
@@ -286,10 +297,12 @@ class Store:
         )
         return [row[0] for row in rows]
 
-    def batch_ids(self, height: int) -> list[bytes]:
-        """Ids of a block's batches, in order."""
+    def batches_at(self, height: int) -> list[bytes]:
+        """A block's batches, encoded, in order."""
         rows = self._database.execute(
-            "SELECT batch_id FROM results WHERE height = ? ORDER BY position", (height,)
+            "SELECT batch FROM results JOIN batches USING (batch_id)"
+            " WHERE height = ? ORDER BY position",
+            (height,),
         )
         return [row[0] for row in rows]
 

@@ -8,7 +8,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from threading import Lock
 
-from validator.app.registry import Registry
+from validator.app.application import Application
+from validator.app.registries import Registries
 from wire.errors import Refused
 from wire.keys import PublicKey
 from wire.reading import SignedReading
@@ -48,12 +49,29 @@ class Book:
         return outcome
 
 
-def keys_by_kid(registry: Registry) -> dict[bytes, PublicKey]:
+def keys_by_kid(registries: Registries) -> dict[bytes, PublicKey]:
     """All keys that may have signed a reading or a statement."""
-    keys = [each.key for each in registry.meters.values() if each.key is not None]
-    for gateway in registry.gateways.values():
+    keys = [each.key for each in registries.meters_ever.values() if each.key is not None]
+    for gateway in registries.base.gateways.values():
         keys += [gateway.witness_key, gateway.reader_key]
     return {public.kid: public for public in keys}
+
+
+class Keyring:
+    """The keys of the newest registries; gathered again when these have changed."""
+
+    def __init__(self, application: Application) -> None:
+        """Take who knows the registries."""
+        self._application = application
+        self._registries = application.registries
+        self._keys = keys_by_kid(self._registries)
+
+    def keys(self) -> dict[bytes, PublicKey]:
+        """All keys by kid."""
+        registries = self._application.registries
+        if registries is not self._registries:
+            self._registries, self._keys = registries, keys_by_kid(registries)
+        return self._keys
 
 
 def check_beforehand(book: Book, keys: dict[bytes, PublicKey], batch: Batch) -> None:
