@@ -164,7 +164,7 @@ def test_time_within_the_bound_disciplines_and_time_beyond_it_is_counted_as_set(
     clock.give(T * 1000 + 1_000_900, 1, 1010)
     assert (clock.evidence(), clock.adjusted) == ([2, 1, 10, 2], False)
     clock.give(T * 1000 + 9_000_000, 1, 1010)
-    assert (clock.evidence(), clock.adjusted) == ([2, 2, 1010, 2], True)
+    assert (clock.evidence(), clock.adjusted) == ([2, 2, 1010, 2], T * 1000 + 9_000_000)
     assert clock.now_ms() == T * 1000 + 9_000_000
 
 

@@ -2,74 +2,152 @@
 
 Decides when a clock may be believed. A clock that was never set tells no time at all: `now_ms`
 returns None and the meter closes no interval. Operating time is the clock's other half: it only
-grows, and never stands for a date.
+grows, and never stands for a date. The epoch of a board's `time` is known here and nowhere else.
 
-`BusClock` is a meter in life: time is given over the bus and kept by the board's ticks.
-`PacedClock` reads the file of a simulation whose network time runs faster than life.
+`BusClock` is a meter in life: time is given by a master or a receiver and kept by the board's
+ticks. `PacedClock` reads the file of a simulation whose network time runs faster than life.
+
+The bus carries seconds in 32 bits: 2106-02-07 06:28:15 UTC is the last moment that is believed,
+and from the next one on this clock tells no time. 2038 means nothing to it.
 """
 
 import struct
 import time
 
 UNKNOWN, SET, SYNCHRONISED = 0, 1, 2
-EPOCH_S = 946684800 if time.gmtime(0)[0] == 2000 else 0  # Unix s at the zero of `time`.
 DRIFT_PPM = 50  # A plain crystal over -20..60 °C, with room.
 SYNCHRONISED_WITHIN_MS = 9000  # 1 % of the interval (PTB-A 50.8); beyond it quality drops.
+EARLIEST_S = 1577836800  # 2020-01-01: no meter of this kind is older.
+LATEST_S = 0xFFFFFFFF
+LONGEST_ERROR_S = 86400
+LONGEST_STEP_MS = 60000  # Nobody disciplines a clock by more than a minute: that is setting it.
+KEPT_EARLIEST_S = 1735689600  # 2025-01-01: after the dates at which boards begin without a battery.
+KEPT_ERROR_S = 60  # What a board's own clock may be off after a reset.
+
+
+def epoch_s(clock):
+    """Unix seconds at the zero of a module like `time`: the ports begin in 1970 or in 2000."""
+    return 946684800 if clock.gmtime(0)[0] == 2000 else 0
+
+
+EPOCH_S = epoch_s(time)
+
+
+def unix_s(port_seconds):
+    """Unix seconds of what this board's `time.time()` or `time.mktime()` says."""
+    return port_seconds + EPOCH_S
 
 
 class BusClock:
-    """A clock that a master sets over the bus; unset after each reset, as most boards are.
+    """A clock that is given the time; it knows none after a power cut, as most boards.
 
-    Time given within its own error bound disciplines it; anything further away sets it anew,
-    which is counted and marks the interval.
+    All that it was given since it was last set, each with its error and the drift since, leaves a
+    cone in which true time must lie. Time that is consistent with the cone disciplines the clock
+    and narrows the cone; any other time sets it anew, and only that is counted. So nobody can walk
+    this clock away in small steps that are never counted.
     """
 
     def __init__(self, ticks_ms, ticks_diff, times_set=0, set_at_s=0):
-        """Begin unset; the two numbers are what earlier boots remember of being set."""
+        """Begin without time; the two numbers are what earlier boots remember of being set."""
         self._ticks, self._diff = ticks_ms, ticks_diff
         self._last = ticks_ms()
         self._up_ms = 0
-        self._anchor = None  # (network ms, uptime ms) of the last time given.
-        self._error_ms = 0
+        self._anchor = None  # (network ms, uptime ms, error ms) of the last time that was taken.
+        self._cone = None  # (earliest, latest network µs, uptime ms at which that held).
+        self.known_since_ms = 0
+        """Network time from which on this boot has known the time; 0 when from its start."""
         self.times_set = times_set
         self.set_at_s = set_at_s
         self.adjusted = False
+        """Network ms to which a running clock was moved, until a record has told of it."""
+
+    def start_from(self, kept_s, not_before_s):
+        """Take the time from the board's own clock, which a reset leaves running; True if believed.
+
+        `kept_s` is Unix s, or None when the board keeps none; it must be later than everything that
+        the meter remembers (`not_before_s`). It is no setting, and worth less than one.
+        """
+        if kept_s is None or not max(KEPT_EARLIEST_S, not_before_s) < kept_s <= LATEST_S:
+            return False
+        self._begin(kept_s * 1000, KEPT_ERROR_S * 1000)
+        return True
 
     def up_ms(self):
-        """Milliseconds since this boot; call it more often than the ticks wrap (days)."""
+        """Milliseconds since this boot; call it more often than half the ticks' wrap (6 days)."""
         now = self._ticks()
         self._up_ms += self._diff(now, self._last)
         self._last = now
         return self._up_ms
 
     def now_ms(self):
-        """Network time, or None while it was never set."""
-        up = self.up_ms()
+        """Network time; None while there is none, and after the end of time on the bus."""
         if self._anchor is None:
+            self.up_ms()
             return None
-        return self._anchor[0] + up - self._anchor[1]
-
-    def _error_now_ms(self):
-        return self._error_ms + (self.up_ms() - self._anchor[1]) * DRIFT_PPM // 1000000 + 1
+        now = self._anchor[0] + self.up_ms() - self._anchor[1]
+        return now if now < (LATEST_S + 1) * 1000 else None
 
     def give(self, network_ms, error_s, operating_s):
-        """Take the time from a master, with the bound that it gives for its own error."""
-        now = self.now_ms()
-        error_ms = error_s * 1000
-        if now is None or abs(network_ms - now) > self._error_now_ms() + error_ms:
-            self.adjusted = now is not None
+        """Take the time from a master or a receiver, with the bound it gives for its own error.
+
+        Returns "set" (counted, at this operating second), "disciplined", "kept" when it agrees but
+        is worth less than what is known, or "refused" when it is nonsense.
+        """
+        in_range = EARLIEST_S * 1000 <= network_ms < (LATEST_S + 1) * 1000
+        if not in_range or not 0 <= error_s <= LONGEST_ERROR_S:
+            return "refused"
+        now, error_ms = self.now_ms(), error_s * 1000
+        cone = now is not None and self._narrowed(network_ms, error_ms)
+        if not cone or abs(network_ms - now) > LONGEST_STEP_MS:
+            self._mark(network_ms, now, 0)
+            self._begin(network_ms, error_ms)
             self.times_set += 1
             self.set_at_s = operating_s
-        self._anchor = (network_ms, self.up_ms())
-        self._error_ms = error_ms
+            return "set"
+        self._cone = cone
+        if error_ms > self._error_ms():
+            return "kept"
+        self._mark(network_ms, now, SYNCHRONISED_WITHIN_MS)
+        self._anchor = (network_ms, self.up_ms(), error_ms)
+        return "disciplined"
+
+    def told(self, end_s):
+        """A record of an interval that ended then has been made: what it told is not told again."""
+        if self.adjusted and self.adjusted < end_s * 1000:
+            self.adjusted = False
 
     def evidence(self):
         """[quality, times set, operating seconds when last set, error bound s]."""
-        if self._anchor is None:
+        if self.now_ms() is None:
             return [UNKNOWN, self.times_set, self.set_at_s, 0]
-        error_ms = self._error_now_ms()
+        error_ms = self._error_ms()
         quality = SYNCHRONISED if error_ms <= SYNCHRONISED_WITHIN_MS else SET
         return [quality, self.times_set, self.set_at_s, (error_ms + 999) // 1000]
+
+    def _begin(self, network_ms, error_ms):
+        up = self.up_ms()
+        self._anchor = (network_ms, up, error_ms)
+        self._cone = ((network_ms - error_ms) * 1000, (network_ms + error_ms) * 1000, up)
+
+    def _narrowed(self, network_ms, error_ms):
+        """The cone now, narrowed by what is given; None when the two have nothing in common."""
+        earliest, latest, since = self._cone
+        up = self.up_ms()
+        passed = (up - since) * 1000
+        drift = passed * DRIFT_PPM // 1000000
+        earliest = max(earliest + passed - drift, (network_ms - error_ms) * 1000)
+        latest = min(latest + passed + drift, (network_ms + error_ms) * 1000)
+        return (earliest, latest, up) if earliest <= latest else None
+
+    def _mark(self, network_ms, now, allowed_ms):
+        """Remember that a running clock was moved, or since when this one runs."""
+        if now is None:
+            self.known_since_ms = network_ms
+        elif abs(network_ms - now) > allowed_ms:
+            self.adjusted = network_ms
+
+    def _error_ms(self):
+        return self._anchor[2] + (self.up_ms() - self._anchor[1]) * DRIFT_PPM // 1000000 + 1
 
 
 class PacedClock:
@@ -81,6 +159,8 @@ class PacedClock:
     """
 
     adjusted = False
+    known_since_ms = 0
+    times_set, set_at_s = 1, 0
 
     def __init__(self, path):
         """Read the file, which must exist: a meter of a paced world has no other clock."""
@@ -108,6 +188,14 @@ class PacedClock:
 
     def give(self, network_ms, error_s, operating_s):
         """Time over the bus means nothing here."""
+        return "kept"
+
+    def start_from(self, kept_s, not_before_s):
+        """Nor does the board's own clock."""
+        return True
+
+    def told(self, end_s):
+        """Nothing is ever adjusted."""
 
     def evidence(self):
         """Synchronised, set once, at manufacture, to the second."""
