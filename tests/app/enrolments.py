@@ -5,11 +5,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.app.village import INTERVAL_S, START_S, Register, Village, meter_entry, signer
+from tests.app.village import (
+    BOOK,
+    INTERVAL_S,
+    START_S,
+    Register,
+    Village,
+    block_ms,
+    meter_entry,
+    signer,
+)
+from validator.app.application import RefusedTransaction
 from wire import cbor
 from wire.cose import Sign
 from wire.genesis import Genesis
 from wire.keys import SoftSigner
+from wire.results import REASONS
 from wire.transaction import Transaction, enrolment_payload, retirement_payload
 
 TECHNICIAN = "tech-1"
@@ -139,3 +150,12 @@ def retire(genesis: Genesis, meter: str, slot: int, *signers: str) -> Transactio
     for name in signers or ("PEA",):
         transaction = transaction.with_signature(signer(name))
     return transaction
+
+
+def refusal(village: Village, transaction: Transaction, slot: int = 0) -> str:
+    """Name of the reason for which the next block may not carry it; "" when it may."""
+    try:
+        village.app.check_transaction(transaction, block_ms(slot), BOOK)
+    except RefusedTransaction as refused:
+        return REASONS[refused.reason].name
+    return ""

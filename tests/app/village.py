@@ -50,6 +50,11 @@ ORDINARY = {
 }
 
 
+def block_ms(slot: int) -> int:
+    """Time of the block ten seconds after the end of interval `slot`, network milliseconds."""
+    return (START_S + (slot + 1) * INTERVAL_S + 10) * 1000
+
+
 def signer(name: str) -> SoftSigner:
     return SoftSigner.from_private(EDDSA, hashlib.sha256(name.encode()).digest())
 
@@ -249,7 +254,7 @@ class Village:
         """Execute a block ten seconds after the end of interval `slot`."""
         return self.app.execute(
             self.app.state.height + 1,
-            (START_S + (slot + 1) * INTERVAL_S + 10) * 1000,
+            block_ms(slot),
             [each.encoded for each in changes] + [batch.witness.encoded for batch in batches],
             {batch.batch_id: batch for batch in batches},
             BOOK,
