@@ -24,7 +24,9 @@ from gridwitness.addresses import free_ports
 from gridwitness.broker import Broker, write_access, write_broker
 from gridwitness.configuration import toml
 from hsm import filekey
-from tests.app.village import Village
+from hwsim.scaled_clock import Pacer
+from tests.app.enrolments import with_technician
+from tests.app.village import Village, block_ms
 from validator.node.store import Store
 from wire.answer import BatchReceipt, Refusal, open_answer
 from wire.genesis import Genesis
@@ -64,8 +66,11 @@ def wait_for(what: str, holds: Callable[[], bool], seconds: float = WAIT_S) -> N
 class Town:
     """The network's folder, its broker and its validators."""
 
-    def __init__(self, folder: Path, count: int = 4, **parameters: int) -> None:
+    def __init__(
+        self, folder: Path, count: int = 4, *, paced: bool = False, **parameters: int
+    ) -> None:
         self.folder = folder
+        self.pace = folder / "pace" if paced else None
         self.names = [f"val-{number}" for number in range(1, count + 1)]
         ports = free_ports(2 * count + 1)
         self.peer_ports = dict(zip(self.names, ports[:count], strict=True))
@@ -95,8 +100,10 @@ class Town:
             (self.home(name) / "passphrase").write_bytes(b"for the test")
             public = filekey.create(self.home(name) / "key.pem", EDDSA, b"for the test")
             validators.append({"id": name, "authority": "PEA", "key": public.text})
-        changes = {"name": "town", "paced_time": False, "validators": validators}
+        paced = self.pace is not None
+        changes = {"name": "town", "paced_time": paced, "validators": validators}
         content.update(changes, parameters=PARAMETERS | parameters)
+        with_technician(content)
         (self.folder / "genesis.json").write_text(json.dumps(content))
 
     def _write_peers(self) -> None:
@@ -135,7 +142,7 @@ class Town:
             "tls_key": "tls.key",
             "listen": f"127.0.0.1:{self.peer_ports[name]}",
             "api": f"127.0.0.1:{self.api_ports[name]}",
-            "paced_time_file": "",
+            "paced_time_file": "../pace" if self.pace else "",
             "mqtt": {
                 "host": "127.0.0.1",
                 "port": self.broker.port,
@@ -147,6 +154,11 @@ class Town:
         self.config_path(name).write_text(toml(content))
 
     # Life.
+
+    def stand(self, slot: int) -> None:
+        """Let paced time stand ten seconds after the end of an interval."""
+        assert self.pace is not None
+        Pacer(self.pace, block_ms(slot)).close()
 
     def start(self, *names: str) -> None:
         """Start validators and wait until their pages answer."""
@@ -193,6 +205,17 @@ class Town:
             connection.request("GET", path)
             response = connection.getresponse()
             return response.status, response.read()
+        finally:
+            connection.close()
+
+    def post(
+        self, name: str, path: str, body: bytes, kind: str = "application/cbor"
+    ) -> tuple[int, dict[str, Any]]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.api_ports[name], timeout=WAIT_S)
+        try:
+            connection.request("POST", path, body, {"Content-Type": kind})
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
         finally:
             connection.close()
 
