@@ -1,9 +1,9 @@
 """Makes a network's folder from its plan: keys, tokens, certificates, genesis, configuration.
 
 Every private key is made here, where it will be used, and written readable by its owner only:
-validators' and authorities' in encrypted files, gateways' inside SoftHSM tokens, TLS keys as PEM.
-Meters bring theirs. What the files mean is decided by the programs that read them. An existing
-folder is never written into.
+those of validators, authorities and technicians in encrypted files, gateways' inside SoftHSM
+tokens, TLS keys as PEM. Meters bring theirs. What the files mean is decided by the programs that
+read them. An existing folder is never written into.
 """
 
 import json
@@ -54,6 +54,14 @@ class Network:
         """The broker's folder, as `gridwitness.broker.Broker` takes it."""
         return self.folder / "broker"
 
+    def authority(self, name: str) -> Path:
+        """An authority's key file; what opens it is `passphrase` beside it."""
+        return self.folder / "authorities" / name / "key.pem"
+
+    def technician(self, name: str) -> Path:
+        """A technician's key file; what opens it is `passphrase` beside it."""
+        return self.folder / "technicians" / name / "key.pem"
+
     def validator(self, name: str) -> Path:
         """A validator's configuration file."""
         return self.folder / "validators" / name / "validator.toml"
@@ -85,6 +93,10 @@ def make_network(
         {**asdict(each), "key": _file_key(folder / "authorities" / each.id).text}
         for each in plan.authorities
     ]
+    technicians = [
+        {**asdict(each), "key": _file_key(folder / "technicians" / each.id).text}
+        for each in plan.technicians
+    ]
     validators = []
     for validator in plan.validators:
         report(f"validator {validator.id}")
@@ -93,7 +105,13 @@ def make_network(
     for gateway in plan.gateways:
         report(f"gateway {gateway.id}")
         gateways.append(_make_gateway(folder, plan, gateway, ca))
-    (folder / "genesis.json").write_text(_json(_genesis(plan, authorities, validators, gateways)))
+    made = {
+        "authorities": authorities,
+        "technicians": technicians,
+        "validators": validators,
+        "gateways": gateways,
+    }
+    (folder / "genesis.json").write_text(_json(_genesis(plan, made)))
     genesis = Genesis.load(folder / "genesis.json")
     _write_peers(folder, plan, genesis.network)
     broker.write_access(
@@ -227,21 +245,15 @@ def _bus(bus: Bus) -> dict[str, Any]:
     return {"name": bus.name, **where, "timeout_ms": bus.timeout_ms, "meter": meters}
 
 
-def _genesis(
-    plan: NetworkPlan,
-    authorities: list[dict[str, Any]],
-    validators: list[dict[str, Any]],
-    gateways: list[dict[str, Any]],
-) -> dict[str, Any]:
+def _genesis(plan: NetworkPlan, made: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The genesis file's content: the plan, and what was made with keys."""
     return {
         "format": 1,
         "name": plan.name,
         "time_ms": plan.time_ms,
         "paced_time": plan.paced_time_file is not None,
         "parameters": dict(plan.parameters),
-        "authorities": authorities,
-        "validators": validators,
-        "gateways": gateways,
+        **made,
         "meters": list(plan.meters),
         "zones": list(plan.zones),
         "unmetered": list(plan.unmetered),

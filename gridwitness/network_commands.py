@@ -1,7 +1,8 @@
 """`gridwitness network`: a whole test network on one machine, from nothing.
 
 Decides the synthetic defaults: authorities, ports, one zone with a boundary meter and three
-customers behind simulated Eastron meters on a Modbus TCP port.
+customers behind simulated Eastron meters on a Modbus TCP port, and a technician of its operator who
+may enrol more.
 """
 
 import argparse
@@ -31,6 +32,8 @@ STATUS_PORT = 9_464
 MODBUS_PORT = 1_502
 
 ZONE = "z1"
+OPERATOR = "PEA"
+TECHNICIAN = "tech-1"
 GATEWAY = "gw-north"
 SITE = (187_883_000, 989_853_000)
 SITE_COS_PPM = 946_713
@@ -64,6 +67,8 @@ def init_network(args: argparse.Namespace) -> int:
         "broker": str(network.broker / "mosquitto.conf"),
         "validators": [str(network.validator(each.id)) for each in plan.validators],
         "gateways": [str(network.gateway(each.id)) for each in plan.gateways],
+        "technicians": [str(network.technician(each.id)) for each in plan.technicians],
+        "operator": str(network.authority(OPERATOR)),
     }
     if args.json:
         print(json.dumps(found))
@@ -79,13 +84,16 @@ def _words(found: dict[str, Any]) -> str:
         f"  /usr/sbin/mosquitto -c {found['broker']}",
         *(f"  gridwitness validator run {path}" for path in found["validators"]),
         *(f"  gridwitness gateway run {path}" for path in found["gateways"]),
+        "keys that enrol meters (what opens one is 'passphrase' beside it):",
+        *(f"  technician {path}" for path in found["technicians"]),
+        f"  operator   {found['operator']}",
     ]
     return "\n".join(lines)
 
 
 def synthetic_plan(name: str, validators: int) -> "NetworkPlan":
     """Return a plan with default ports for that many validators."""
-    from gridwitness.plan import Address, AuthorityPlan, NetworkPlan
+    from gridwitness.plan import Address, AuthorityPlan, NetworkPlan, TechnicianPlan
 
     producers = [
         (f"SPP-{number}", f"Small Power Producer {number}", "SPP")
@@ -103,6 +111,7 @@ def synthetic_plan(name: str, validators: int) -> "NetworkPlan":
         gateways=(_gateway(),),
         meters=tuple(_meter(number) for number in range(CUSTOMERS + 1)),
         zones=(_zone(),),
+        technicians=(TechnicianPlan(TECHNICIAN, "Technician 1", OPERATOR),),
     )
 
 
@@ -126,7 +135,7 @@ def _gateway() -> "GatewayPlan":
     )
     return GatewayPlan(
         id=GATEWAY,
-        operator="PEA",
+        operator=OPERATOR,
         site=SITE,
         site_cos_ppm=SITE_COS_PPM,
         zones=(ZONE,),
@@ -176,7 +185,7 @@ def _zone() -> dict[str, Any]:
     return {
         "id": ZONE,
         "parent": "",
-        "operator": "PEA",
+        "operator": OPERATOR,
         "p0_mw": 0,
         "branches": branches,
         "root": "node-0",

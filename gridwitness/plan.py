@@ -54,6 +54,20 @@ class AuthorityPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class TechnicianPlan:
+    """A person who commissions and enrols meters; the key is made with the network."""
+
+    id: str
+    """Registered id."""
+
+    name: str
+    """Name for people."""
+
+    operator: str
+    """Id of the authority in whose zones the technician may enrol meters."""
+
+
+@dataclass(frozen=True, slots=True)
 class ValidatorPlan:
     """An authority's node."""
 
@@ -169,6 +183,9 @@ class NetworkPlan:
 
     zones: tuple[Mapping[str, Any], ...] = ()
     """Registry entries."""
+
+    technicians: tuple[TechnicianPlan, ...] = ()
+    """Who enrols meters."""
 
     unmetered: tuple[Mapping[str, Any], ...] = ()
     """Registry entries."""

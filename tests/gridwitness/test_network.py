@@ -66,6 +66,17 @@ def test_the_genesis_names_the_keys_that_lie_in_the_folder(network: Network) -> 
         assert filekey.load(home / "key.pem", (home / "passphrase").read_bytes()).public == public
 
 
+def test_a_technician_and_the_operator_sign_with_their_registered_keys(network: Network) -> None:
+    registry = Application(network.genesis).registries.base
+    operator = registry.zones["z1"].operator
+    assert registry.technicians["tech-1"].operator == operator
+    for path, public in (
+        (network.technician("tech-1"), registry.technicians["tech-1"].key),
+        (network.authority(operator), registry.authorities[operator].key),
+    ):
+        assert filekey.load(path, (path.parent / "passphrase").read_bytes()).public == public
+
+
 def test_a_gateways_token_signs_with_its_registered_keys(network: Network) -> None:
     [entry] = network.genesis.registry["gateways"]
     home = network.gateway(entry["id"]).parent
@@ -96,7 +107,7 @@ def test_each_address_record_is_signed_by_its_validator(network: Network) -> Non
 
 
 def test_the_validators_application_accepts_the_genesis(network: Network) -> None:
-    registry = Application(network.genesis).registry
+    registry = Application(network.genesis).registries.base
     assert set(registry.gateways) == {"gw-north"}
     assert len(registry.meters) == 4
 
