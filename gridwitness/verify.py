@@ -1,17 +1,23 @@
-"""`gridwitness verify`: a receipt explained in words, offline.
+"""`gridwitness verify`: a receipt or a file of records explained in words, offline.
 
-Decides how the outcome is told. Whether the receipt holds is decided by `wire.receipt`.
+Decides what a file is, and how the outcome of a receipt is told. Whether a receipt holds is decided
+by `wire.receipt`; files of records are told by `gridwitness.verify_records`.
 """
 
 import argparse
 import json
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gridwitness.forged_receipt import changed_fields
+from gridwitness.known_meter import given, in_genesis, read_key, with_commissioning
+from gridwitness.verify_records import damaged_records, examine_records, fault_fields
 from wire.errors import Malformed, Refused
+from wire.faults import when
 from wire.genesis import Genesis
+from wire.history import HEADS, MAX_FILE, SUFFIX, History
 from wire.links import BrokenLink
 from wire.reading import ORIGIN_OWN_ELEMENT
 from wire.receipt import Receipt, VerifiedReceipt
@@ -49,13 +55,15 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     """Add `verify`."""
     parser = subparsers.add_parser(
         "verify",
-        help="check a receipt offline and say in words what it proves",
-        description="Check a receipt, offline, from the genesis file down to the reading. "
-        "Exit status 0: it holds; 1: it does not; 2: a file could not be read.",
+        help="check a receipt or a meter's records offline and say in words what they prove",
+        description="Check a receipt from the genesis file down to the reading, or a meter's "
+        "records (.gwr, or a single one) against its key; offline. A changed record is named by "
+        "field. Exit status 0: it holds; 1: it does not; 2: a file could not be read.",
     )
-    parser.add_argument("receipt", type=Path, metavar="RECEIPT", help="the receipt file (CBOR)")
+    parser.add_argument("file", type=Path, metavar="FILE", help="receipt (CBOR) or records (.gwr)")
+    parser.add_argument("--genesis", type=Path, metavar="FILE", help="the network's genesis file")
     parser.add_argument(
-        "--genesis", type=Path, required=True, metavar="FILE", help="the network's genesis file"
+        "--key", metavar="KEY", help="for records: the meter's public key, es256:… or a file"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object for scripts")
     parser.set_defaults(run=run)
@@ -64,20 +72,51 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
 def run(args: argparse.Namespace) -> int:
     """Verify one file; returns the exit status."""
     try:
-        genesis = Genesis.load(args.genesis)
-        data = args.receipt.read_bytes()
+        genesis = Genesis.load(args.genesis) if args.genesis else None
+        data = _read(args.file)
+        outcome = _outcome(args, data, genesis)
     except OSError as reason:
         print(f"gridwitness verify: {reason.filename}: {reason.strerror}", file=sys.stderr)
         return UNREADABLE
     except Refused as reason:
-        print(f"gridwitness verify: {args.genesis}: {reason}", file=sys.stderr)
+        # What the file itself has wrong is an outcome; this is about what it is checked with.
+        where = f"{args.genesis}: " if str(reason).startswith("genesis: ") else ""
+        print(f"gridwitness verify: {where}{reason}", file=sys.stderr)
         return UNREADABLE
-    outcome = examine(data, genesis)
-    if args.json:
-        print(json.dumps(outcome.fields))
-    else:
-        print(outcome.words)
+    print(json.dumps(outcome.fields) if args.json else outcome.words)
     return VERIFIED if outcome.fields["verified"] else NOT_VERIFIED
+
+
+def _read(path: Path) -> bytes:
+    """A file's bytes, and one more than any file may have when it is too large."""
+    with path.open("rb") as file:
+        return file.read(MAX_FILE + 1)
+
+
+def _outcome(args: argparse.Namespace, data: bytes, genesis: Genesis | None) -> "Outcome":
+    if not _is_records(args, data):
+        if genesis is None:
+            raise Refused("a receipt is checked with --genesis, a meter's records with --key")
+        return examine(data, genesis)
+    registered, history = None, None
+    try:
+        history = History.decode(data)
+    except Malformed as reason:
+        return Outcome(*damaged_records(reason))
+    if genesis is not None:
+        registered = in_genesis(genesis, history)
+    if args.key is not None:
+        key = read_key(args.key)
+        registered = given(key) if registered is None else replace(registered, key=key)
+    if registered is None:
+        raise Refused("records are checked with --key, or with --genesis of their network")
+    if history.commissioning is not None:
+        registered = with_commissioning(registered, history.commissioning)
+    return Outcome(*examine_records(history, registered))
+
+
+def _is_records(args: argparse.Namespace, data: bytes) -> bool:
+    return data.startswith(HEADS) or args.file.suffix == SUFFIX or args.key is not None
 
 
 class Outcome:
@@ -95,14 +134,22 @@ def examine(data: bytes, genesis: Genesis) -> Outcome:
     try:
         verified = Receipt.decode(data).verify(genesis)
     except BrokenLink as broken:
-        words = (
-            f"NOT VERIFIED: {LINKS[broken.link]} does not hold: {broken}.\n{MEANINGS[broken.link]}"
-        )
-        return Outcome(_failure(broken.link, str(broken)), words)
+        return _broken(broken, Receipt.decode(data), genesis)
     except Malformed as reason:
         words = f"NOT VERIFIED: this is no receipt, or it was damaged: {reason}."
         return Outcome(_failure(None, str(reason)), words)
     return Outcome(_success(verified), _explain(verified, genesis))
+
+
+def _broken(broken: BrokenLink, receipt: Receipt, genesis: Genesis) -> Outcome:
+    """Which link does not hold; of a forged reading also the field, when it can be shown."""
+    words = f"NOT VERIFIED: {LINKS[broken.link]} does not hold: {broken}.\n{MEANINGS[broken.link]}"
+    outcome = _failure(broken.link, str(broken))
+    if broken.link == "reading":
+        forged = changed_fields(receipt, genesis)
+        outcome["faults"] = [fault_fields(fault) for fault in forged]
+        words = "\n".join([words, *(f"Forged: {fault.words}." for fault in forged)])
+    return Outcome(outcome, words)
 
 
 def _failure(link: str | None, reason: str) -> dict[str, Any]:
@@ -136,13 +183,6 @@ def _success(found: VerifiedReceipt) -> dict[str, Any]:
     }
 
 
-def _when(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds} s after 1970"
-
-
 def _explain(found: VerifiedReceipt, genesis: Genesis) -> str:
     reading, witness, seal = found.reading, found.witness, found.zone_seal
     end_s = reading.interval_start_s + reading.interval_s
@@ -151,10 +191,10 @@ def _explain(found: VerifiedReceipt, genesis: Genesis) -> str:
     lines = [
         f"VERIFIED: meter {reading.meter} at {reading.node}",
         f"  measured  {reading.import_advance_wh} Wh in, {reading.export_advance_wh} Wh out",
-        f"            from {_when(reading.interval_start_s)} to {_when(end_s)}",
+        f"            from {when(reading.interval_start_s)} to {when(end_s)}",
         f"            registers then {reading.import_wh} Wh in, {reading.export_wh} Wh out"
         f" (record {reading.sequence}, signed by {who})",
-        f"  witnessed by {witness.gateway} at {_when(witness.witnessed_at_s)}"
+        f"  witnessed by {witness.gateway} at {when(witness.witnessed_at_s)}"
         f" in batch {witness.sequence}{_place(found)}",
         f"  sealed    in block {found.header.height} of {witness.network}"
         f" by {', '.join(found.seals)} ({len(found.seals)} of {total})",

@@ -5,6 +5,7 @@ for another value lets the record stand between both neighbours, with nothing le
 """
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, NamedTuple
 
 from wire.errors import Malformed
@@ -14,6 +15,7 @@ from wire.reading import Reading
 from wire.record_rules import Clash, Registered, Step, alone, between
 
 _CHAIN = 15
+_MOST_VALUES = 64  # Of one field.
 
 
 class Explained(NamedTuple):
@@ -51,7 +53,7 @@ def explained(
     for number in fields_of(content, around):
         if number in (1, _CHAIN):
             continue
-        for value in implied(number, content, around):
+        for value in islice(implied(number, content, around), _MOST_VALUES):
             reading = reading_of(build({number: value}))
             if reading is None:
                 continue

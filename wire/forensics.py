@@ -20,6 +20,7 @@ from wire.guesses import (
     Around,
     Content,
     content_of,
+    digit_pairs,
     fields_of,
     flips,
     implied,
@@ -32,8 +33,8 @@ from wire.reading import CONTENT_TYPE, SignedReading
 Proof = Callable[[Sign1], bool]
 """Whether a message is the true one."""
 
-MOST_BY_SIGNATURE = 20_000
-"""Guesses for one record when each costs a signature check: about a second."""
+MOST_BY_SIGNATURE = 40_000
+"""Guesses for one record when each costs a signature check: about two seconds."""
 
 MOST_BY_HASH = 400_000
 """Guesses for one record when each costs a hash: about two seconds."""
@@ -41,7 +42,9 @@ MOST_BY_HASH = 400_000
 QUICK = 1_000
 """Guesses that every record is given, however many were spent on others."""
 
+_ENERGY = (6, 7, 8, 9)
 _LIKELY = 12
+_FIRST_STEPS = 60
 _NEAR_BY_SIGNATURE = 200
 _NEAR_BY_HASH = 4_000
 _PAIRS_OF_EACH = 3
@@ -101,14 +104,16 @@ class Restored:
 class Search:
     """Guesses that are left for a whole file, so that a hostile one ends too."""
 
-    def __init__(self, left: int = 10 * MOST_BY_SIGNATURE) -> None:
+    def __init__(self, left: int = 5 * MOST_BY_SIGNATURE) -> None:
         self.left = left
         """Guesses, in the price of a signature check."""
 
-    def by_signature(self, message: Sign1, key: PublicKey, around: Around) -> Restored | None:
-        """Find the message that the key signed."""
+    def by_signature(
+        self, message: Sign1, key: PublicKey, around: Around, most: int = MOST_BY_SIGNATURE
+    ) -> Restored | None:
+        """Find the message that the key signed, within `most` guesses."""
         guesses = _guesses(message, key, around, _NEAR_BY_SIGNATURE)
-        most = max(QUICK, min(MOST_BY_SIGNATURE, self.left))
+        most = max(QUICK, min(most, self.left))
         return self._first(message, guesses, signature_of(key), most, 1)
 
     def by_hash(
@@ -140,6 +145,18 @@ def _is_reading(message: Sign1) -> bool:
     return True
 
 
+def loosely(encoded: bytes) -> tuple[Sign1 | None, bool]:
+    """A record's parts, when they are there; and whether its unprotected header is filled."""
+    try:
+        value = cbor.decode(encoded)
+    except Malformed:
+        return None, False
+    match value:
+        case cbor.Tag(value=[bytes(protected), dict(filled), bytes(payload), bytes(signature)]):
+            return Sign1(protected, payload, signature), bool(filled)
+    return None, False
+
+
 def _guesses(message: Sign1, key: PublicKey, around: Around, reach: int) -> Iterator[Sign1]:
     """Messages that this one may have been, the likely ones first."""
     headers = {HEADER_ALG: key.alg, HEADER_CONTENT_TYPE: CONTENT_TYPE, HEADER_KID: key.kid}
@@ -160,15 +177,22 @@ def _guesses(message: Sign1, key: PublicKey, around: Around, reach: int) -> Iter
     yield from _with_payloads(message, flips(message.payload))
     yield from _with_payloads(message, map(build, chain(others, _pairs(first))))
     yield from (replace(message, signature=changed) for changed in flips(message.signature))
-    near = (
-        {number: value}
-        for number in numbers
-        if number in content
-        for value in chain(
-            near_neighbours(number, content, around, reach // 2), nearby(content[number], reach)
-        )
-    )
-    yield from _with_payloads(message, map(build, near))
+    yield from _with_payloads(message, map(build, _far_fetched(numbers, content, around, reach)))
+
+
+def _far_fetched(
+    numbers: list[int], content: Content, around: Around, reach: int
+) -> Iterator[Mapping[int, Any]]:
+    """One field near what it says or near what a neighbour says; small steps first."""
+    present = [number for number in numbers if number in content]
+    whole = [number for number in present if type(content[number]) is int]
+    others = [number for number in present if number not in whole]
+    for steps in (_FIRST_STEPS, reach):
+        yield from ({n: value} for n in whole for value in nearby(content[n], steps))
+        for n in others:
+            yield from ({n: value} for value in near_neighbours(n, content, around, steps // 2))
+            yield from ({n: value} for value in nearby(content[n], steps))
+        yield from ({n: value} for n in _ENERGY for value in digit_pairs(content.get(n)))
 
 
 def _pairs(first: Mapping[int, list[Any]]) -> Iterator[Mapping[int, Any]]:

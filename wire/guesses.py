@@ -8,7 +8,7 @@ byte. Nothing here is evidence: `wire.forensics` tries each against a signature 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, combinations
 from typing import Any, Final
 
 from wire import cbor
@@ -203,6 +203,16 @@ def _near_number(value: int, reach: int) -> Iterator[int]:
     for delta in range(1, reach + 1):
         yield value + delta
         yield value - delta
+
+
+def digit_pairs(value: Any) -> Iterator[int]:
+    """A number with two of its digits changed."""
+    digits = str(value) if _whole(value) else ""
+    for one, other in combinations(range(len(digits[:20])), 2):
+        for pair in range(100):
+            first, second = divmod(pair, 10)
+            changed = f"{digits[:one]}{first}{digits[one + 1 : other]}{second}{digits[other + 1 :]}"
+            yield int(changed)
 
 
 def _near_text(value: str) -> Iterator[str]:

@@ -23,6 +23,9 @@ MAX_COMMISSIONING = 16 * 1024
 
 _TAG_SIGN1 = b"\xd2"
 _TAG_SIGN = b"\xd8\x62"
+HEADS = (_TAG_SIGN1, _TAG_SIGN)
+"""What a file begins with: tag 18 or tag 98."""
+
 _MAX_DEPTH = 16
 _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(2, 8)
 

@@ -176,7 +176,9 @@ def between(earlier: Step, later: Step) -> Iterator[Clash]:
     own_element = after.origin == ORIGIN_OWN_ELEMENT
     chained = after.previous == earlier.sig_hash
     follows = after.sequence == before.sequence + 1
-    if after.sequence <= before.sequence or (chained and not follows):
+    if after.sequence == before.sequence:
+        yield Clash(10, str(before.sequence + 1), "two records were signed under one number")
+    elif after.sequence < before.sequence or (chained and not follows):
         yield Clash(10, str(before.sequence + 1), f"record {before.sequence} is before it")
     if follows and not chained and (own_element or after.previous != ZEROS):
         yield Clash(15, earlier.sig_hash.hex(), f"this is the hash of record {before.sequence}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from wire import cbor, faults
+from wire import faults
 from wire.blame import (
     around_step,
     clashes_of,
@@ -20,11 +20,20 @@ from wire.blame import (
 from wire.cose import HEADER_KID, Sign1
 from wire.errors import Malformed, Refused
 from wire.faults import Fault, part_name
-from wire.forensics import Rebuild, Restored, Search, hash_in_next, signature_of
+from wire.forensics import (
+    MOST_BY_SIGNATURE,
+    QUICK,
+    Rebuild,
+    Restored,
+    Search,
+    hash_in_next,
+    loosely,
+    signature_of,
+)
 from wire.guesses import ABSENT, Around, content_of, implied
 from wire.history import BrokenFile, Entry, History
 from wire.reading import Reading, SignedReading
-from wire.record_rules import ZEROS, Clash, Registered, Step, shown
+from wire.record_rules import ZEROS, Clash, Registered, Step
 
 MOST_FAULTS = 100
 """Faults after which the rest of a file is not looked at."""
@@ -110,7 +119,7 @@ class _Item:
     @property
     def sequence(self) -> int | None:
         """As found, whether or not it is a reading."""
-        message, _ = _loosely(self.entry.encoded)
+        message, _ = loosely(self.entry.encoded)
         content = None if message is None else content_of(message.payload)
         number = None if content is None else content.get(10)
         return number if type(number) is int else None
@@ -142,6 +151,7 @@ class _Walk:
         self._found = Findings()
         self._newest = b""
         self._unproved = 0
+        self._other_kid = b""
         self._before: _Stood | None = None
         self._second: _Stood | None = None  # The one before that.
 
@@ -197,20 +207,18 @@ class _Walk:
 
     def _restore(self, item: _Item, after: _Item | None) -> SignedReading | None:
         """Name what was changed; return the record as it was signed when that is found."""
-        message, unprotected = _loosely(item.entry.encoded)
+        message, unprotected = loosely(item.entry.encoded)
         if message is None:
             self._fault(item, "record", f"it is no record: {item.entry.opened}")
             return None
         if _other_key(message, after, self._registered):
-            kid, ours = shown(message.kid), self._registered.key.kid.hex()
-            words = f"header 4 (key id): signed by key {kid}, not by {ours}"
-            self._fault(item, "header", words, HEADER_KID)
+            self._signed_by_other(item, message.kid)
             return None
         if unprotected:
             words = "unprotected header: it must be empty, as no signature covers it"
             self._fault(item, "header", words)
         around = self._around(item, after)
-        restored = self._searched(message, around, after)
+        restored = self._searched(item, message, around, after)
         if restored is None:
             self._contradictions(item, message, around)
             return None
@@ -225,15 +233,28 @@ class _Walk:
             self._fault(item, "signature", words)
         return SignedReading.open(restored.message.encoded)
 
-    def _searched(self, message: Sign1, around: Around, after: _Item | None) -> Restored | None:
-        key = self._registered.key
-        if after is not None and after.signed is not None:
-            previous = after.signed.reading.previous
+    def _signed_by_other(self, item: _Item, kid: bytes) -> None:
+        """Several records name another key: said once, for the first of them."""
+        if kid != self._other_kid:
+            self._other_kid = kid
+            ours = self._registered.key.kid.hex()
+            words = f"header 4 (key id): from here on signed by key {kid.hex()}, not by {ours}"
+            self._fault(item, "header", words, HEADER_KID)
+
+    def _searched(
+        self, item: _Item, message: Sign1, around: Around, after: _Item | None
+    ) -> Restored | None:
+        key, most = self._registered.key, MOST_BY_SIGNATURE
+        following = after.signed if after is not None else None
+        if following is not None:
+            previous = following.reading.previous
             if previous not in (ZEROS, around.previous_hash):
                 restored = self._search.by_hash(message, key, around, hash_in_next(previous))
                 if restored is not None:
                     return restored
-        return self._search.by_signature(message, key, around)
+                if following.reading.sequence - 1 == item.sequence:
+                    most = QUICK  # The likely ones again, should the next record be the liar.
+        return self._search.by_signature(message, key, around, most)
 
     def _contradictions(self, item: _Item, message: Sign1, around: Around) -> None:
         """Nothing was proved: say what speaks against the record."""
@@ -317,18 +338,6 @@ def _step_of(stood: _Stood | None) -> Step | None:
 def _list(found: list[tuple[int, int]], entry: tuple[int, int]) -> None:
     if len(found) < _MOST_LISTED:
         found.append(entry)
-
-
-def _loosely(encoded: bytes) -> tuple[Sign1 | None, bool]:
-    """A record's parts, when they are there; and whether its unprotected header is filled."""
-    try:
-        value = cbor.decode(encoded)
-    except Malformed:
-        return None, False
-    match value:
-        case cbor.Tag(value=[bytes(protected), dict(filled), bytes(payload), bytes(signature)]):
-            return Sign1(protected, payload, signature), bool(filled)
-    return None, False
 
 
 def _other_key(message: Sign1, after: _Item | None, registered: Registered) -> bool:

@@ -1,0 +1,149 @@
+"""What is known of a meter before its records are believed: its key, and who it should be.
+
+Decides where the key comes from (given, or the registry of a genesis file) and what the records
+must agree with: the registry, and the commissioning record that a file of records begins with.
+"""
+
+import hashlib
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
+
+from validator.app import entries
+from validator.app.entries import Gateway, Meter
+from validator.app.parameters import Parameters
+from wire import cbor, fields
+from wire.cose import HEADER_CONTENT_TYPE, open_sign
+from wire.errors import BadKey, Malformed, Refused
+from wire.genesis import Genesis
+from wire.history import History
+from wire.keys import EDDSA, ES256, PublicKey
+from wire.reading import Position, SignedReading
+from wire.record_rules import Registered
+
+COMMISSIONING_TYPE = "application/x-gridwitness-commissioning"
+_MOST_KEY_FILE = 4096
+_LOOKED_AT = 16  # Records in which a registered meter's name is looked for.
+
+
+def read_key(argument: str) -> PublicKey:
+    """A key as text (`es256:…`), or of a file: text, PEM, DER or COSE_Key.
+
+    Raises:
+        Refused: no such key, or none that may be registered.
+        OSError: the file cannot be read.
+    """
+    if argument.startswith(("es256:", "eddsa:")):
+        return PublicKey.from_text(argument.strip())
+    with Path(argument).open("rb") as file:
+        data = file.read(_MOST_KEY_FILE)
+    if data.startswith((b"es256:", b"eddsa:")):
+        return PublicKey.from_text(data.decode("ascii", "replace").strip())
+    try:
+        if data.startswith(b"-----BEGIN"):
+            return _of_library(load_pem_public_key(data))
+        if data.startswith(b"\x30"):
+            return _of_library(load_der_public_key(data))
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadKey(f"{argument}: not a public key of P-256 or Ed25519") from None
+    try:
+        return PublicKey.from_cose(cbor.decode(data))
+    except Refused:
+        raise BadKey(
+            f"{argument}: no public key; give es256:… or eddsa:…, PEM, DER or COSE_Key"
+        ) from None
+
+
+def _of_library(key: Any) -> PublicKey:
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return PublicKey(EDDSA, key.public_bytes(Encoding.Raw, PublicFormat.Raw))
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        return PublicKey(ES256, point[1:])
+    raise BadKey("a key of another kind than P-256 or Ed25519")
+
+
+def given(key: PublicKey) -> Registered:
+    """Only the key is known."""
+    return Registered(key, {})
+
+
+def in_genesis(genesis: Genesis, history: History) -> Registered:
+    """The registered meter that the records are of; raises Refused when there is none."""
+    wanted = _meters_named(history)
+    for item in fields.items(genesis.registry["meters"], "genesis meters"):
+        if isinstance(item, dict) and item.get("id") in wanted:
+            return _registered(genesis, entries.meter(item))
+    names = ", ".join(sorted(wanted)) or "none that can be read"
+    raise Refused(f"the genesis file registers no meter of these records ({names}); give --key")
+
+
+def registered_meter(genesis: Genesis, key: PublicKey) -> Registered | None:
+    """The registered meter that signs with this key; None when there is none."""
+    for item in fields.items(genesis.registry["meters"], "genesis meters"):
+        if isinstance(item, dict) and item.get("key") == key.text:
+            return _registered(genesis, entries.meter(item))
+    return None
+
+
+def _meters_named(history: History) -> set[str]:
+    try:
+        opened = [entry.opened for entry in islice(history.entries(), _LOOKED_AT)]
+    except Malformed:
+        opened = []
+    return {each.reading.meter for each in opened if isinstance(each, SignedReading)}
+
+
+def _registered(genesis: Genesis, meter: Meter) -> Registered:
+    values: dict[int, Any] = {2: meter.id, 3: meter.node, 17: meter.configuration_id}
+    values[5] = Parameters.of(genesis.parameters).interval_s
+    key = meter.key
+    if meter.software_id is not None:
+        values[16] = meter.software_id
+    if key is None:
+        key = _reader(genesis, meter).reader_key
+    site = Position(meter.site.lat_e7, meter.site.lon_e7, meter.radius_m * 10, 0)
+    return Registered(key, values, site, "the genesis file")
+
+
+def _reader(genesis: Genesis, meter: Meter) -> Gateway:
+    for item in fields.items(genesis.registry["gateways"], "genesis gateways"):
+        if isinstance(item, dict) and item.get("id") == meter.reader:
+            return entries.gateway(item)
+    raise Malformed(f"genesis: meter {meter.id} is read by {meter.reader}, which is no gateway")
+
+
+def with_commissioning(registered: Registered, record: bytes) -> Registered:
+    """Add what the meter's commissioning record says, which its key must have signed.
+
+    Raises:
+        Refused: it is no commissioning record, or another key's.
+    """
+    try:
+        message = open_sign(record)
+        message.verify(registered.key)
+        content = cbor.decode(message.payload)
+    except Refused as reason:
+        raise Refused(f"the commissioning record: {reason}") from None
+    if message.headers.get(HEADER_CONTENT_TYPE) != COMMISSIONING_TYPE or not isinstance(
+        content, dict
+    ):
+        raise Malformed("the commissioning record: tag 98, and not of its content type")
+    values: dict[int, Any] = {17: hashlib.sha256(message.payload).digest()[:8]}
+    for number, name in ((2, "meter"), (3, "node"), (5, "interval_s")):
+        if name in content:
+            values[number] = content[name]
+    for number, value in registered.fields.items():
+        if values.get(number, value) != value:
+            raise Refused(f"the commissioning record and {registered.source} differ in {number}")
+    return replace(registered, fields=registered.fields | values, source="the commissioning record")
