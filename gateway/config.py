@@ -1,7 +1,8 @@
 """The gateway's configuration: one TOML file, checked whole before anything starts.
 
 Decides which keys there are, their types and ranges, and that every path is relative to the file's
-folder. What a meter is (node, zone, key) comes from the genesis registry, never from here.
+folder. What a meter is (node, zone, key) comes from the genesis registry or from the enrolment that
+its operator signed, never from here.
 """
 
 import tomllib
@@ -112,6 +113,9 @@ class BusMeter:
 
     template: str
     """Name of its register template, or `gridwitness` for a meter that signs."""
+
+    enrolment: Path | None = None
+    """The signed transaction that enrolled it; None for a meter of the genesis file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +338,10 @@ def _bus(table: _Table) -> BusConfig:
 
 def _meter(table: _Table) -> BusMeter:
     meter = BusMeter(
-        table.take("id", str), table.number("unit", 1, MOST_UNIT), table.take("template", str)
+        table.take("id", str),
+        table.number("unit", 1, MOST_UNIT),
+        table.take("template", str),
+        table.optional_path("enrolment"),
     )
     table.end()
     return meter

@@ -1,11 +1,14 @@
-"""What the genesis registry says of this gateway and of the meters that it is told to poll.
+"""What is registered of this gateway and of the meters that it is told to poll.
 
 Decides that configuration and registry agree before anything is polled: an unknown meter, a meter
 that another gateway reads, or one whose kind differs is refused by name. Keys and places come from
-here only.
+the genesis file, or, for a meter enrolled later, from the enrolment that the configuration names,
+when the meter and the zone's operator have signed it. Whether and from when on it holds, the
+validators decide; until then they answer "unknown-meter" and its readings wait.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gateway import templates
@@ -16,6 +19,7 @@ from gateway.templates import Template
 from wire.errors import Refused
 from wire.genesis import Genesis
 from wire.keys import PublicKey
+from wire.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +92,41 @@ def registration(config: GatewayConfig, genesis: Genesis) -> Registration:
         raise BadConfiguration(f"the genesis registry cannot be read: {reason!r}") from None
 
 
-def _entry(entries: list[dict[str, Any]], name: str, what: str) -> dict[str, Any]:
+def _entry(
+    entries: list[dict[str, Any]], name: str, what: str, cure: str = "register it first"
+) -> dict[str, Any]:
     for entry in entries:
         if entry["id"] == name:
             return entry
-    raise BadConfiguration(f"{what} {name} is not in the genesis registry: register it first")
+    raise BadConfiguration(f"{what} {name} is not in the genesis registry: {cure}")
+
+
+def _enrolled(meter: str, path: Path, genesis: Genesis) -> dict[str, Any]:
+    """The meter's entry from its enrolment, which the zone's operator must have signed."""
+    try:
+        transaction = Transaction.open(path.read_bytes())
+        entry = dict(transaction.entry)
+        if transaction.network != genesis.network or transaction.meter != meter or not entry:
+            raise BadConfiguration(f"{path} enrols no meter {meter} of {genesis.topic_name}")
+        zone = _entry(genesis.registry["zones"], str(entry.get("zone")), "zone")
+        operator = _entry(genesis.registry["authorities"], zone["operator"], "operator")
+        transaction.sign.verify(PublicKey.from_text(str(entry.get("key"))))
+        transaction.sign.verify(PublicKey.from_text(operator["key"]))
+    except OSError as reason:
+        raise BadConfiguration(f"the enrolment {path}: {reason.strerror}") from None
+    except BadConfiguration:
+        raise
+    except Refused as reason:
+        raise BadConfiguration(f"the enrolment {path} does not stand: {reason}") from None
+    return entry
 
 
 def _meter(meter: BusMeter, config: GatewayConfig, genesis: Genesis) -> Meter:
-    entry = _entry(genesis.registry["meters"], meter.id, "meter")
+    if meter.enrolment is None:
+        cure = "enrol it and name the signed file as its 'enrolment'"
+        entry = _entry(genesis.registry["meters"], meter.id, "meter", cure)
+    else:
+        entry = _enrolled(meter.id, meter.enrolment, genesis)
     if (meter.template == SIGNING) != bool(entry["key"]):
         kind = "signs" if entry["key"] else "cannot sign"
         raise BadConfiguration(f"meter {meter.id} {kind}; its template is {meter.template}")

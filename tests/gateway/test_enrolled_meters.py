@@ -1,0 +1,89 @@
+"""A meter that the genesis file does not know is polled by what its signed enrolment says."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import config
+from gateway.config import BadConfiguration
+from gateway.registered import Registration, SigningMeter, registration
+from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, enrolling_village, retire
+from tests.app.village import signer
+from tests.gateway.world import GOOD
+from wire.genesis import Genesis
+
+GENESIS = enrolling_village().genesis
+BUSES = GOOD.index("[[bus]]")
+ONE_METER = (
+    GOOD[:BUSES].replace('"gw-1"', '"gw-a"')
+    + f"""
+[[bus]]
+name = "b"
+kind = "rtu"
+port = "/dev/null"
+
+[[bus.meter]]
+id = "{NEW}"
+unit = 9
+template = "gridwitness"
+enrolment = "{NEW}.enrolment"
+"""
+)
+
+
+def registered(folder: Path, enrolment: bytes | None, genesis: Genesis = GENESIS) -> Registration:
+    (folder / "gateway.toml").write_text(ONE_METER)
+    if enrolment is not None:
+        (folder / f"{NEW}.enrolment").write_bytes(enrolment)
+    return registration(config.load(folder / "gateway.toml"), genesis)
+
+
+def test_node_and_key_come_from_the_enrolment(tmp_path: Path) -> None:
+    found = registered(tmp_path, Enrolment(GENESIS).transaction().encoded)
+    [(_, meters)] = found.buses
+    assert meters == (SigningMeter(NEW, 9, "n3", signer(NEW).public),)
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "another network's": ({"network": bytes(32)}, "enrols no meter c9 of village-"),
+    "another meter's": ({"meter": "c8"}, "enrols no meter c9 of village-"),
+    "not signed by the operator": ({"signers": (NEW, TECHNICIAN)}, "does not stand: the key"),
+    "not signed by the meter": ({"signers": ("PEA",)}, "does not stand: the key"),
+    "of an unknown zone": ({"entry": {"zone": "z9"}}, "zone z9 is not in the genesis registry"),
+    "of a meter that another gateway reads": (
+        {"entry": {"reader": "gw-b"}},
+        "registered to be read by gw-b",
+    ),
+    "with a key that is none": ({"entry": {"key": 5}}, "does not stand: not a key"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), WRONG.values(), ids=WRONG.keys())
+def test_an_enrolment_that_does_not_fit_is_refused_in_words(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(BadConfiguration, match=words):
+        registered(tmp_path, Enrolment(GENESIS, **changes).transaction().encoded)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, r"the enrolment .*c9\.enrolment: No such file"),
+        (b"", "does not stand: not CBOR"),
+        (retire(GENESIS, NEW, 2).encoded, "enrols no meter c9"),
+    ],
+    ids=["missing", "no transaction", "a retirement"],
+)
+def test_a_file_that_is_no_enrolment_is_refused_in_words(
+    tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    with pytest.raises(BadConfiguration, match=words):
+        registered(tmp_path, content)
+
+
+def test_without_an_enrolment_the_cure_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text(ONE_METER.replace(f"{NEW}.enrolment", ""))
+    with pytest.raises(BadConfiguration, match="enrol it and name the signed file"):
+        registration(config.load(tmp_path / "gateway.toml"), GENESIS)
