@@ -162,7 +162,7 @@ def _guesses(message: Sign1, key: PublicKey, around: Around, reach: int) -> Iter
     headers = {HEADER_ALG: key.alg, HEADER_CONTENT_TYPE: CONTENT_TYPE, HEADER_KID: key.kid}
     message = replace(message, protected=cbor.encode(headers))
     yield message
-    yield replace(message, signature=normalise_s(message.signature))
+    yield replace(message, signature=_low_s(message.signature))
     content = content_of(message.payload)
     if content is None:
         yield from _with_payloads(message, flips(message.payload))
@@ -178,6 +178,13 @@ def _guesses(message: Sign1, key: PublicKey, around: Around, reach: int) -> Iter
     yield from _with_payloads(message, map(build, chain(others, _pairs(first))))
     yield from (replace(message, signature=changed) for changed in flips(message.signature))
     yield from _with_payloads(message, map(build, _far_fetched(numbers, content, around, reach)))
+
+
+def _low_s(signature: bytes) -> bytes:
+    try:
+        return normalise_s(signature)
+    except OverflowError:
+        return signature  # Larger than the group's order: no form of any signature.
 
 
 def _far_fetched(

@@ -18,6 +18,9 @@ SUFFIX = ".gwr"
 MAX_FILE = 64 * 1024 * 1024
 """Bytes of one file: more than eight years of plain records."""
 
+MIN_RECORD = 128
+"""Bytes that the hash, the signature and the other fields of a reading need at the least."""
+
 MAX_COMMISSIONING = 16 * 1024
 """Bytes of a commissioning record."""
 
@@ -121,6 +124,8 @@ class History:
                 end = item_end(self.records, place)
             except BrokenFile as broken:
                 raise BrokenFile(ahead + place, broken.reason) from None
+            if end - place < MIN_RECORD:
+                raise BrokenFile(ahead + place, f"an item of {end - place} bytes is no record")
             yield Entry(ahead + place, self.records[place:end])
             place = end
 

@@ -32,6 +32,7 @@ from wire.forensics import (
 )
 from wire.guesses import ABSENT, Around, content_of, implied
 from wire.history import BrokenFile, Entry, History
+from wire.keys import SIGNATURE_SIZE
 from wire.reading import Reading, SignedReading
 from wire.record_rules import ZEROS, Clash, Registered, Step
 
@@ -258,9 +259,11 @@ class _Walk:
 
     def _contradictions(self, item: _Item, message: Sign1, around: Around) -> None:
         """Nothing was proved: say what speaks against the record."""
-        words = "signature does not hold, and no single change that was tried explains it"
-        self._fault(item, "signature", words)
         opened = item.entry.opened
+        words = "signature does not hold, and no single change that was tried explains it"
+        if len(message.signature) != SIGNATURE_SIZE:
+            words = f"signature has {len(message.signature)} bytes, not {SIGNATURE_SIZE}"
+        self._fault(item, "signature", words)
         if isinstance(opened, SignedReading):
             step = Step(opened.reading, opened.sig_hash)
             before = _step_of(self._before)
