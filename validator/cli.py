@@ -109,6 +109,6 @@ def _words(report: Mapping[str, Any]) -> list[str]:
         f"{report['validator']} of {report['network']}: height {report['height']}, "
         f"round {report['round']} led by {report['leader']}",
         f"peers: {peers}; broker {report['broker']}",
-        f"readings on the ledger: {report['readings']}; batches waiting: {report['mempool']}",
+        f"readings on the ledger: {report['readings']}; waiting for a block: {report['mempool']}",
     ]
     return [*words, f"HALTED: {report['halted']}"] if report["halted"] else words

@@ -86,7 +86,7 @@ class Validator:
 
         def answer(candidate: Candidate) -> None:
             self.exchange.announce()
-            self.registrar.look_again()
+            self.registrar.look_again(candidate.block.content.time_ms)
             for batch in candidate.batches:
                 gateway = batch.witness.statement.gateway
                 ingest.answer_final(batch.batch_id, gateway, self.genesis)

@@ -116,7 +116,7 @@ class Enrolment:
         identity = {"configuration_id": hashlib.sha256(payload).hexdigest()[:16]}
         own = {"key": self.own.public.text, "node": "n3"}
         entry = meter_entry(self.meter, "n3", "customer") | own | identity | self.entry
-        return entry | {"site": list(entry["site"])}
+        return entry
 
     def transaction(self) -> Transaction:
         commissioning = self.commissioning()

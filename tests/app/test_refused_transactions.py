@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.app.enrolments import (
     NEW,
@@ -14,11 +16,13 @@ from tests.app.enrolments import (
     retire,
     starts,
 )
-from tests.app.village import BOOK, Village, block_ms, genesis, signer
+from tests.app.village import BOOK, Village, block_ms, genesis, meter_entry, signer
 from validator.app.execution import MOST_CHANGES, InvalidBlock
 from validator.app.registry import BadRegistry, Registry
 from wire.cose import Sign
+from wire.errors import Malformed
 from wire.keys import ES256, SoftSigner
+from wire.results import REASONS
 from wire.transaction import Transaction
 
 WEAK = "eddsa:" + (1).to_bytes(32, "little").hex()
@@ -194,6 +198,39 @@ def test_a_block_has_room_for_so_many_changes() -> None:
     village.execute([], 0, picked)
     with pytest.raises(InvalidBlock, match="more than 32"):
         village.execute([], 0, waiting)
+
+
+WILD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64 - 1)
+    | st.text(max_size=40)
+    | st.binary(max_size=40),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=8) | st.integers(0, 99), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(meter_entry(NEW, "n3", "customer"))), WILD), WILD)
+@settings(max_examples=150, deadline=None)
+def test_no_content_however_wild_does_worse_than_being_refused(
+    entry: dict[str, Any], record: Any
+) -> None:
+    village = enrolling_village()
+    wanted = Enrolment(village.genesis, record={"meter": record}, entry=entry)
+    try:
+        transaction = wanted.transaction()
+    except (Malformed, TypeError):
+        return  # Not even its signers can make it.
+    assert refusal(village, transaction) in {"", *(each.name for each in REASONS.values())}
+    if refusal(village, transaction):
+        with pytest.raises(InvalidBlock):
+            village.execute([], 0, [transaction])
+    else:
+        village.commit([], 0, [transaction])
 
 
 # The genesis file's technicians.

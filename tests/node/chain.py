@@ -1,12 +1,15 @@
 """A validator's ledger without a network: blocks made, sealed by known keys, and stored."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.app.village import BOOK, INTERVAL_S, START_S, Village, signer
+from tests.app.enrolments import enrolling_village
+from tests.app.village import BOOK, block_ms, signer
 from validator.app.application import Application
 from validator.node.candidate import Blocks, Candidate, Tip
 from validator.node.store import Store
 from wire.block import Commit, seal_message
+from wire.transaction import Transaction
 from wire.witness import Batch
 
 
@@ -14,7 +17,7 @@ class Chain:
     """The village's one validator, block after block."""
 
     def __init__(self, folder: Path) -> None:
-        self.village = Village()
+        self.village = enrolling_village()
         self.genesis = self.village.genesis
         self.app = self.village.app
         self.store = Store(folder / "ledger.sqlite")
@@ -25,17 +28,20 @@ class Chain:
     def interval(self, slot: int) -> Batch:
         return self.village.batch(self.village.close(slot).values(), slot)
 
-    def candidate(self, batches: list[Batch], slot: int) -> Candidate:
-        now_ms = (START_S + (slot + 1) * INTERVAL_S + 10) * 1000
-        return self.blocks.make(self.me, self.tip, now_ms, batches)
+    def candidate(
+        self, batches: list[Batch], slot: int, changes: Sequence[Transaction] = ()
+    ) -> Candidate:
+        return self.blocks.make(self.me, self.tip, block_ms(slot), batches, changes)
 
     def seal(self, candidate: Candidate) -> Commit:
         digest = candidate.block.digest
         message = seal_message(self.genesis.network, self.tip.height + 1, 0, digest)
         return Commit(0, digest, ((0, signer("val").sign(message)),))
 
-    def append(self, batches: list[Batch], slot: int) -> Candidate:
-        candidate = self.candidate(batches, slot)
+    def append(
+        self, batches: list[Batch], slot: int, changes: Sequence[Transaction] = ()
+    ) -> Candidate:
+        candidate = self.candidate(batches, slot, changes)
         commit = self.seal(candidate)
         self.store.append(candidate.block, commit, candidate.execution, candidate.batches)
         self.app.commit(candidate.execution)

@@ -146,10 +146,9 @@ def _enrolment(
     operator = _operator_key(registries, meter)
     _check_strangers(transaction, [meter.key, technician, operator])
     _check_commissioning(transaction.commissioning, meter, technicians, book)
-    try:
-        registries.at(transaction.from_s).changed([(meter, change.written)], ())
-    except Refused as reason:
-        raise RefusedTransaction(UNFIT_REGISTRY, str(reason)) from None
+    faults = registries.base.misfits(meter)
+    if faults:
+        raise RefusedTransaction(UNFIT_REGISTRY, "; ".join(faults))
     return Accepted(change, operator)
 
 

@@ -89,6 +89,7 @@ class Registries:
         self.meters_ever: Mapping[str, Meter] = {**base.meters, **enrolled}
         """Every meter that is, was or will be registered, by id."""
 
+        self._by_id = {each.id: each for each in self.changes}
         self._starts = sorted({each.from_s for each in self.changes})
         self._derived: OrderedDict[int, Registry] = OrderedDict()
 
@@ -123,7 +124,7 @@ class Registries:
 
     def change(self, transaction_id: bytes) -> Change | None:
         """The accepted change of a transaction, None when there is none."""
-        return next((each for each in self.changes if each.id == transaction_id), None)
+        return self._by_id.get(transaction_id)
 
     def enrolment(self, meter: str) -> Change | None:
         """The change that enrolled a meter; None for one of the genesis file, or none at all."""

@@ -110,21 +110,28 @@ class Registry:
         )
         return replace(registry, feeders=_feeders(registry, zones))
 
+    def misfits(self, meter: Meter) -> list[str]:
+        """What keeps one meter more from being registered: no reader, no line to its node."""
+        faults = _meter_faults(meter, self.gateways, self.zones)
+        for name in () if faults else _zones_of(meter, self.zones):
+            bounds = [meter] if meter.zone == name and meter.role is Role.BOUNDARY else []
+            inner = [] if bounds else [meter]
+            try:
+                Feeder.of(self.zones[name], bounds, inner, self.parameters, b"")
+            except Refused as reason:
+                faults.append(f"zone {name}: {reason}")
+        return faults
+
     def changed(self, added: Sequence[tuple[Meter, Any]], removed: Collection[str]) -> Self:
         """The registry with other meters.
 
         Args:
-            added: meters with their entries as written; none of them is registered.
+            added: meters with their entries as written; each fits, and none is registered.
             removed: ids of meters that are taken out, after the others were added.
 
         Raises:
-            BadRegistry: an added meter does not fit.
+            BadRegistry: an added meter does not fit after all.
         """
-        faults = [
-            fault for each, _ in added for fault in _meter_faults(each, self.gateways, self.zones)
-        ]
-        if faults:
-            raise BadRegistry(faults)
         meters = {**self.meters, **{each.id: each for each, _ in added}}
         zones_of_meter = {
             **self.zones_of_meter,

@@ -91,12 +91,15 @@ class Registrar:
         """Frames that tell a validator what waits."""
         return [["transaction", each.encoded] for each in self._mempool.changes()]
 
-    def look_again(self) -> None:
-        """After a block: forget what is final, and what no block may carry any more."""
-        time_ms = self._clock.now_ms()
+    def look_again(self, time_ms: int) -> None:
+        """After a block: forget what is final, and what no later block may carry any more.
+
+        Args:
+            time_ms: the block's network time; every later block is later.
+        """
         for transaction in self._mempool.changes():
             try:
-                self._application.check_transaction(transaction, time_ms, self._book)
+                self._application.check_transaction(transaction, time_ms + 1, self._book)
             except RefusedTransaction as refused:
                 self._forget(transaction, refused)
 
