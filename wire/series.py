@@ -212,8 +212,7 @@ class _Walk:
         if message is None:
             self._fault(item, "record", f"it is no record: {item.entry.opened}")
             return None
-        if _other_key(message, after, self._registered):
-            self._signed_by_other(item, message.kid)
+        if self._is_of_other_key(item, message, after):
             return None
         if unprotected:
             words = "unprotected header: it must be empty, as no signature covers it"
@@ -234,13 +233,19 @@ class _Walk:
             self._fault(item, "signature", words)
         return SignedReading.open(restored.message.encoded)
 
-    def _signed_by_other(self, item: _Item, kid: bytes) -> None:
-        """Several records name another key: said once, for the first of them."""
+    def _is_of_other_key(self, item: _Item, message: Sign1, after: _Item | None) -> bool:
+        """Whether records name another key, rather than one a false one; said for the first."""
+        ours, kid = self._registered.key.kid, _kid_of(message)
+        if kid in (ours, b""):
+            return False
         if kid != self._other_kid:
+            following = None if after is None else loosely(after.entry.encoded)[0]
+            if following is None or _kid_of(following) != kid:
+                return False
             self._other_kid = kid
-            ours = self._registered.key.kid.hex()
-            words = f"header 4 (key id): from here on signed by key {kid.hex()}, not by {ours}"
+            words = f"header 4 (key id): from here on signed by key {kid.hex()}, not {ours.hex()}"
             self._fault(item, "header", words, HEADER_KID)
+        return True
 
     def _searched(
         self, item: _Item, message: Sign1, around: Around, after: _Item | None
@@ -343,15 +348,12 @@ def _list(found: list[tuple[int, int]], entry: tuple[int, int]) -> None:
         found.append(entry)
 
 
-def _other_key(message: Sign1, after: _Item | None, registered: Registered) -> bool:
-    """Whether the records name another key, rather than one record a false one."""
-    opened = after.entry.opened if after is not None else None
-    if not isinstance(opened, SignedReading):
-        return False
+def _kid_of(message: Sign1) -> bytes:
+    """The key that a record names; nothing when it names none."""
     try:
-        return opened.kid == message.kid != registered.key.kid
+        return message.kid
     except Malformed:
-        return False
+        return b""
 
 
 def _unreadable(message: Sign1, around: Around) -> Iterator[Any]:

@@ -1,6 +1,7 @@
 """Files made to hurt a verifier end in a line about where and why, soon and in little memory."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
