@@ -1,5 +1,7 @@
 """A meter's records as a file: written in order, cut and joined anywhere, measured before read."""
 
+from typing import Any
+
 import pytest
 
 from tests.gridwitness.forger import METER, chained, day, tamper
@@ -51,21 +53,8 @@ def test_a_writer_refuses_disorder_a_second_meter_and_what_is_no_record() -> Non
 
 
 def test_an_item_ends_where_its_cbor_ends() -> None:
-    for value in (
-        0,
-        -1,
-        23,
-        24,
-        255,
-        2**32,
-        "text",
-        b"bytes",
-        [],
-        [1, [2, {3: 4}]],
-        {},
-        None,
-        True,
-    ):
+    values: list[Any] = [0, -1, 23, 24, 255, 2**32, "text", b"bytes", [], {}, None, True]
+    for value in (*values, [1, [2, {3: 4}]]):
         encoded = cbor.encode(value)
         assert item_end(b"\x00" + encoded + b"\x00", 1) == 1 + len(encoded)
 
