@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 PYTHON=${PYTHON:-python3}
-DEBIAN_PACKAGES=(mbpoll mosquitto python3-venv softhsm2)
+DEBIAN_PACKAGES=(mbpoll mosquitto python3-venv softhsm2 valgrind)
 STAMP=.venv/ready
 
 say() { printf 'setup: %s\n' "$*" >&2; }
