@@ -17,9 +17,10 @@ from tests.app.enrolments import (
     starts,
 )
 from tests.app.village import BOOK, Village, block_ms, genesis, meter_entry, signer
+from validator.app.application import RefusedTransaction
 from validator.app.execution import MOST_CHANGES, InvalidBlock
 from validator.app.registry import BadRegistry, Registry
-from wire.cose import Sign
+from wire.cose import Sign, open_sign
 from wire.errors import Malformed
 from wire.keys import ES256, SoftSigner
 from wire.results import REASONS
@@ -70,6 +71,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
         {"record_signers": (TECHNICIAN,)},
     ),
     (
+        "a record that another operator's technician signed",
+        "unfit-commissioning",
+        {"record_signers": (NEW, "tech-mea")},
+    ),
+    (
         "another configuration id",
         "unfit-commissioning",
         {"entry": {"configuration_id": "00" * 8}},
@@ -94,11 +100,24 @@ def test_what_does_not_stand_is_refused_by_name_and_spoils_a_block(
     assert village.app.pick_transactions(block_ms(0), [transaction], BOOK) == []
 
 
-def test_the_same_enrolment_unspoilt_stands() -> None:
+def test_the_same_enrolment_unspoilt_stands_up_to_its_bounds() -> None:
     village = enrolling_village()
     assert refusal(village, Enrolment(village.genesis).transaction()) == ""
+    assert refusal(village, Enrolment(village.genesis, expiry_height=1).transaction()) == ""
     last = Enrolment(village.genesis, slot=1 + 35 * 96).transaction()
     assert refusal(village, last) == ""
+
+
+@pytest.mark.parametrize(("late_ms", "name"), [(0, ""), (1, "from-has-passed")])
+def test_the_first_interval_begins_no_sooner_than_the_block(late_ms: int, name: str) -> None:
+    village = enrolling_village()
+    transaction = Enrolment(village.genesis, 2).transaction()
+    try:
+        village.app.check_transaction(transaction, starts(2) * 1000 + late_ms, BOOK)
+        found = ""
+    except RefusedTransaction as refused:
+        found = REASONS[refused.reason].name
+    assert found == name
 
 
 @pytest.mark.parametrize("party", range(3))
@@ -120,6 +139,21 @@ def test_a_tampered_commissioning_record_is_refused_whoever_signs_the_transactio
     for tampered in (record.replace(b"unit", b"unix"), record[:-1] + b"?", record[:-1], b""):
         transaction = Enrolment(village.genesis, carried=tampered).transaction()
         assert refusal(village, transaction) == "unfit-commissioning"
+
+
+@pytest.mark.parametrize("party", range(2))
+def test_each_signature_of_the_record_counts_for_what_was_signed_only(party: int) -> None:
+    village = enrolling_village()
+    good, other = (
+        open_sign(Enrolment(village.genesis, record={"unit": unit}).commissioning())
+        for unit in (9, 8)
+    )
+    signatures = list(good.signatures)
+    signatures[party] = other.signatures[party]
+    forged = Sign(good.protected, good.payload, tuple(signatures)).encoded
+    assert refusal(village, Enrolment(village.genesis, carried=good.encoded).transaction()) == ""
+    transaction = Enrolment(village.genesis, carried=forged).transaction()
+    assert refusal(village, transaction) == "unfit-commissioning"
 
 
 def test_what_is_on_the_ledger_is_not_taken_again() -> None:

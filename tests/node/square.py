@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hsm.signstate import SignState, VoteSigner
+from tests.app.enrolments import with_technician
 from tests.app.village import BOOK, Village, signer
 from validator.app.application import Application
 from validator.consensus.messages import Message, decode_message
@@ -31,7 +32,8 @@ PARAMETERS = {
 
 
 def found(content: dict[str, Any]) -> None:
-    """Edit the village's genesis: four validators."""
+    """Edit the village's genesis: four validators and a technician."""
+    with_technician(content)
     validators = [
         {"id": name, "authority": "PEA", "key": signer(name).public.text} for name in NAMES
     ]

@@ -141,7 +141,7 @@ def test_from_its_first_interval_on_its_readings_are_accepted(
 
 
 def test_the_receipt_of_an_enrolled_meters_reading_verifies_offline(town: Town) -> None:
-    [stored] = json.loads(town.get("val-2", f"/api/v1/readings/{NEW}")[1])
+    stored = json.loads(town.get("val-2", f"/api/v1/readings/{NEW}")[1])[0]
     code, body = town.get("val-2", f"/api/v1/receipts/{NEW}/{stored['sequence']}")
     assert code == 200
     verified = Receipt.decode(body).verify(town.genesis)
@@ -205,6 +205,10 @@ def test_a_retired_meter_is_refused_from_then_on(town: Town, gateway: GatewayCli
         7
     )
     assert [town.status(name)["halted"] for name in town.names] == [""] * 4
+
+
+def test_receipts_outlive_the_meter(town: Town) -> None:
+    test_the_receipt_of_an_enrolled_meters_reading_verifies_offline(town)
 
 
 def test_a_flood_of_submissions_is_held_back(town: Town) -> None:
