@@ -140,6 +140,8 @@ class Server:
             return _others_sizes(buffer, at, have)
         if unit == BROADCAST and function not in _WRITES:
             return ()
+        if function & 0x80:
+            return (5,)
         if function in _READS or function in _SINGLE:
             return (8,)
         if function in _COUNTED:
@@ -151,7 +153,7 @@ class Server:
     def _answer(self, frame):
         """Do what a frame says; return the answer to send, b"" when nobody expects ours."""
         unit = frame[0]
-        if unit != self.unit and unit != BROADCAST:
+        if (unit != self.unit and unit != BROADCAST) or frame[1] & 0x80:  # An answer asks nothing.
             return b""
         pdu = frame[1:-2]
         try:

@@ -1,0 +1,330 @@
+"""Whatever comes over the bus, the meter does what was asked of it, or nothing (server, CPython).
+
+The same table runs against a board in test_modbus_hostility_on_board.
+"""
+
+import random
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway import window
+from gateway.frames import DeviceRefused, Garbled, Request, RtuFraming, registers
+from gateway.line import NoAnswer
+from gateway.registered import SigningMeter
+from meter import modbus
+from meter.modbus import Server
+from meter.registers_map import RegistersMap
+from tests.device import hostile_bus as bus
+from tests.device.hostile_bus import FENCE, MAGIC, UNIT, Case, with_crc
+from tests.gateway import street
+
+NOISE = random.Random(3).randbytes(1 << 20)
+
+
+class Log:
+    """Signed records in memory, as `meter.log` gives them."""
+
+    def __init__(self, records: int) -> None:
+        self.meter = street.SigningMeter("GW-000001", "LV1.101.Bus-7")
+        for i in range(records):
+            self.meter.close(street.START_S + 900 * i, import_wh=i)
+        self.head, self.tail = records, 0
+
+    def read(self, sequence: int) -> bytes | None:
+        return self.meter.records[sequence] if sequence < self.head else None
+
+
+LOG = Log(8)
+METER = SigningMeter("GW-000001", UNIT, "LV1.101.Bus-7", LOG.meter.signer.public)
+
+
+class Times(list[tuple[int, int]]):
+    """What time the bus gave."""
+
+    def __call__(self, network_ms: int, error_s: int) -> None:
+        self.append((network_ms, error_s))
+
+
+def new_server() -> tuple[Server, Times]:
+    times = Times()
+    registers_map = RegistersMap("GW-000001", LOG.meter.signer.public.raw, LOG, times)
+    registers_map.sunspec = bytes(358)
+    return Server(UNIT, registers_map), times
+
+
+def hear(server: Server, data: bytes, chunk: int = 256) -> bytes:
+    """Everything that the meter says while bytes come, and in the silence behind them."""
+    said = b""
+    for i in range(0, len(data), chunk):
+        said += server.feed(data[i : i + chunk])
+    said += server.silence()
+    return said
+
+
+def in_window(server: Server) -> bytes:
+    return hear(server, bus.read(bus.WINDOW + 8, 2))[3:7]
+
+
+@pytest.mark.parametrize("chunk", [256, 3, 1])
+@pytest.mark.parametrize("case", bus.REFUSED, ids=lambda case: case.name)
+def test_a_wrong_request_is_refused_with_the_books_exception(case: Case, chunk: int) -> None:
+    server, times = new_server()
+    assert hear(server, case.said, chunk) == case.answer
+    assert hear(server, FENCE) == MAGIC
+    assert (in_window(server), times) == (b"\xff" * 4, [])
+
+
+@pytest.mark.parametrize("chunk", [256, 3, 1])
+@pytest.mark.parametrize("case", bus.IGNORED, ids=lambda case: case.name)
+def test_what_is_no_request_to_this_meter_gets_silence(case: Case, chunk: int) -> None:
+    server, times = new_server()
+    assert hear(server, case.said, chunk) == b""
+    assert hear(server, FENCE) == MAGIC
+    assert (in_window(server), times) == (b"\xff" * 4, [])
+
+
+def test_the_most_that_the_book_allows_is_read() -> None:
+    server, _ = new_server()
+    answer = hear(server, bus.read(bus.WINDOW, 125))
+    assert (len(answer), answer[:5]) == (255, bytes((UNIT, 3, 250)) + b"EW")
+
+
+def test_no_register_that_is_only_read_can_be_written() -> None:
+    server, times = new_server()
+    open_to_writes = {6, 7, 11, *range(100, 104)}
+    for i in set(range(256)) - open_to_writes:
+        assert hear(server, bus.write_one(bus.WINDOW + i, 1)) == bus.refusal(6, 2), i
+        assert hear(server, bus.write(bus.WINDOW + i, 1)) == bus.refusal(16, 2), i
+    for address in (*range(40_000, 40_179), 0, 0xFFFF):
+        assert hear(server, bus.write_one(address, 1)) == bus.refusal(6, 2), address
+    assert (in_window(server), times) == (b"\xff" * 4, [])
+
+
+def test_a_broadcast_is_obeyed_and_never_answered() -> None:
+    server, times = new_server()
+    assert hear(server, bus.want(3, unit=0)) == b""
+    assert in_window(server) == bytes((0, 0, 0, 3))
+    assert hear(server, bus.write(bus.TIME, 1, 2, 3, 4, unit=0)) == b""
+    assert times == [(0x10002 * 1000 + 3, 4)]
+    assert hear(server, bus.write(bus.WINDOW, 1, unit=0)) == b""
+
+
+def test_of_requests_in_one_burst_all_are_done_and_only_the_last_is_answered() -> None:
+    server, times = new_server()
+    burst = bus.write(bus.TIME, 0, 1, 2, 3) + bus.read(bus.WINDOW, 2) + bus.want(4)
+    assert hear(server, burst) == bus.done(bus.WANTED, 2)
+    assert (in_window(server), times) == (bytes((0, 0, 0, 4)), [(1002, 3)])
+    assert hear(server, FENCE * 32) == MAGIC
+    assert hear(server, FENCE + bus.read(bus.WINDOW, 1, unit=6)) == b"", "the line is another's now"
+    assert hear(server, FENCE + b"\0") == MAGIC, "a driver that is turned off makes such a byte"
+
+
+@pytest.mark.parametrize("cut", range(1, 13))
+def test_half_a_request_is_forgotten_in_the_silence(cut: int) -> None:
+    server, _ = new_server()
+    whole = bus.want(2)
+    assert hear(server, whole[:cut]) + hear(server, whole[cut:]) == b""
+    assert in_window(server) == b"\xff" * 4
+    assert hear(server, whole) == bus.done(bus.WANTED, 2)
+
+
+def test_a_map_says_itself_why_it_refuses() -> None:
+    class Busy:
+        answers: Generator[Any, None, None]
+
+        def __init__(self, *answers: Any) -> None:
+            self.answers = (answer for answer in answers)
+
+        def write(self, address: int, words: tuple[int, ...]) -> Any:
+            answer = next(self.answers)
+            if answer is OSError:
+                raise OSError(5)
+            return answer
+
+    server = Server(UNIT, Busy(True, False, modbus.DEVICE_BUSY, modbus.ILLEGAL_VALUE, OSError))
+    request = bus.write_one(7, 1)
+    answers = [hear(server, request) for _ in range(5)]
+    assert answers == [request, *(bus.refusal(6, code) for code in (2, 6, 3, 4))]
+
+
+def test_a_megabyte_of_noise_changes_nothing_and_is_forgotten() -> None:
+    server, times = new_server()
+    for i in range(0, len(NOISE), 256):
+        assert server.feed(NOISE[i : i + 256]) == b""
+    server.silence()
+    assert hear(server, FENCE) == MAGIC
+    assert (in_window(server), times) == (b"\xff" * 4, [])
+
+
+FLOODS = {
+    "noise": NOISE[: 1 << 15],
+    "writes begun": bytes((UNIT, 16, 0, 0, 0, 0, 0xF6)) * 4000,
+    "answers of another begun": bytes((6, 3, 0xF6, 0)) * 8000,
+    "our address": bytes((UNIT,)) * (1 << 15),
+    "everybody": bytes(1 << 15),
+    "reads": FENCE * 4000,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
+def test_the_work_and_the_memory_for_any_flood_are_bounded(
+    flood: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = 0
+    crc16 = modbus.crc16
+
+    def counted(data: Any) -> Any:
+        nonlocal checked
+        checked += len(data)
+        return crc16(data)
+
+    monkeypatch.setattr(modbus, "crc16", counted)
+    server, _ = new_server()
+    for i in range(0, len(flood), 256):
+        checked = 0
+        server.feed(flood[i : i + 256])
+        assert checked <= modbus.MOST_CHECKED + 3 * modbus.LONGEST_FRAME
+        assert len(server._buffer) <= modbus.LONGEST_FRAME
+
+
+SEGMENTS = st.one_of(
+    st.binary(max_size=40).map(lambda data: ("garbage", data)),
+    st.integers(0, 7).map(lambda sequence: ("want", bus.want(sequence))),
+    st.integers(0, 7).map(lambda sequence: ("want of another", bus.want(sequence, unit=9))),
+    st.integers(1, 125).map(lambda count: ("read", bus.read(bus.WINDOW, count))),
+    st.integers(1, 60).map(lambda count: ("read of another", bus.read(bus.WINDOW, count, unit=9))),
+    st.binary(min_size=2, max_size=250).map(
+        lambda data: ("answer of another", with_crc(bytes((9, 3, len(data))) + data))
+    ),
+    st.tuples(st.integers(0, 12), st.integers(0, 7)).map(
+        lambda at: ("damaged want", flip(bus.want(1), *at))
+    ),
+)
+
+
+def flip(frame: bytes, byte: int, bit: int) -> bytes:
+    return frame[:byte] + bytes((frame[byte] ^ 1 << bit,)) + frame[byte + 1 :]
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.lists(SEGMENTS, max_size=12), st.integers(1, 256))
+def test_between_silences_exactly_the_good_frames_count(
+    segments: list[tuple[str, bytes]], chunk: int
+) -> None:
+    server, _ = new_server()
+    wanted = b"\xff" * 4
+    for kind, data in segments:
+        said = hear(server, data, chunk)
+        if kind == "want":
+            assert said == bus.done(bus.WANTED, 2)
+            wanted = data[7:11]
+        elif kind == "read":
+            assert said[:3] == bytes((UNIT, 3, 2 * data[5]))
+        else:
+            assert said == b""
+        assert in_window(server) == wanted
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.lists(SEGMENTS, max_size=12), st.integers(1, 256))
+def test_without_silences_nothing_is_done_that_nobody_asked(
+    segments: list[tuple[str, bytes]], chunk: int
+) -> None:
+    server, _ = new_server()
+    said = hear(server, b"".join(data for _, data in segments), chunk)
+    asked = [data for kind, data in segments if kind == "want"]
+    assert in_window(server) in [b"\xff" * 4, *(data[7:11] for data in asked)]
+    if not any(kind in ("want", "read") for kind, _ in segments):
+        assert said == b""
+    assert hear(server, FENCE) == MAGIC
+
+
+class Turn:
+    """Lets the other master speak."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+class Line:
+    """A line on which bytes are lost and bits turned, before one meter."""
+
+    def __init__(self, chance: random.Random, damage: float) -> None:
+        self._server, _ = new_server()
+        self._chance, self._damage = chance, damage
+
+    async def ask(self, request: Request) -> tuple[int, ...]:
+        await Turn()
+        framing = RtuFraming()
+        said = hear(self._server, self._carried(framing.frame(request)))
+        reply = framing.take(bytearray(self._carried(said)), request)
+        if reply is None:
+            raise NoAnswer("nothing came")
+        return registers(reply)
+
+    def _carried(self, data: bytes) -> bytes:
+        if not data or self._chance.random() >= self._damage:
+            return data
+        at = self._chance.randrange(len(data))
+        kind = self._chance.randrange(4)
+        if kind == 0:
+            return b""
+        if kind == 1:
+            return data[:at]
+        if kind == 2:
+            return data[:at] + data[at + 1 :]
+        return flip(data, at, self._chance.randrange(8))
+
+
+async def fetch_all(line: Line, sequences: list[int], tried: list[int]) -> list[bytes]:
+    """Fetch records as a gateway does, again after each failure."""
+    fetched = []
+    for sequence in sequences:
+        while True:
+            tried.append(sequence)
+            try:
+                signed = await window.fetch(line.ask, METER, sequence)
+            except (NoAnswer, Garbled, DeviceRefused, window.BadRecord):
+                continue
+            fetched.append(signed.encoded)
+            break
+    return fetched
+
+
+def take_turns(
+    masters: list[Coroutine[Any, Any, list[bytes]]], chance: random.Random
+) -> list[list[bytes]]:
+    """Let masters speak in any order, one request each time, until all are done."""
+    results: dict[int, list[bytes]] = {}
+    while len(results) < len(masters):
+        i = chance.choice([i for i in range(len(masters)) if i not in results])
+        try:
+            masters[i].send(None)
+        except StopIteration as end:
+            results[i] = end.value
+    return [results[i] for i in range(len(masters))]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32), st.sampled_from([0.0, 0.05, 0.3]))
+def test_two_masters_at_one_window_both_get_their_own_records(seed: int, damage: float) -> None:
+    chance = random.Random(seed)
+    line = Line(chance, damage)
+    tried: list[int] = []
+    wishes = [[0, 1, 2, 3], [7, 6, 5, 4]]
+    results = take_turns([fetch_all(line, wish, tried) for wish in wishes], chance)
+    assert results == [[LOG.meter.records[i] for i in wish] for wish in wishes]
+    assert len(tried) < 4000
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32))
+def test_lost_and_damaged_frames_cost_tries_and_never_a_record(seed: int) -> None:
+    chance = random.Random(seed)
+    tried: list[int] = []
+    [result] = take_turns([fetch_all(Line(chance, 0.5), list(range(8)), tried)], chance)
+    assert result == LOG.meter.records
