@@ -153,8 +153,8 @@ def _atm90e32() -> Group:
         middle=ISOLATOR,
         barrier=True,
         words=[
-            "With voltage dividers the chip's GND is a mains conductor: the isolator must be, and an",
-            "isolated supply for VCC 2. With voltage transformers, wire straight through.",
+            "With voltage dividers the chip's GND is a mains conductor: the isolator must be, and",
+            "an isolated supply for VCC 2. With voltage transformers, wire straight through.",
         ],
     )
 
