@@ -26,22 +26,22 @@ _PROOF = "it is the reading that the authorities decided about"
 _MOST_STARTS = 200
 
 
-def changed_fields(receipt: Receipt, genesis: Genesis) -> list[Fault]:
+def changed_fields(receipt: Receipt, genesis: Genesis) -> list[Fault] | None:
     """The parts of the reading that were changed, each with its true value; empty if none is found.
 
-    Nothing is said when the seals do not lead to a decision about another reading.
+    None when the seals do not lead to a decision about another reading.
     """
     try:
         decided = _decided_hash(receipt, genesis)
         if decided == hashlib.sha256(receipt.reading).digest():
-            return []
+            return None
         message, _ = loosely(receipt.reading)
         if message is None:
             return []
         registered = registered_meter(genesis, receipt.meter_key)
         around = _around(receipt, genesis, registered)
     except Refused:
-        return []
+        return None
     restored = Search().by_hash(message, receipt.meter_key, around, hash_of_whole(decided))
     if restored is None:
         return []

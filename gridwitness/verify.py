@@ -147,8 +147,10 @@ def _broken(broken: BrokenLink, receipt: Receipt, genesis: Genesis) -> Outcome:
     outcome = _failure(broken.link, str(broken))
     if broken.link == "reading":
         forged = changed_fields(receipt, genesis)
-        outcome["faults"] = [fault_fields(fault) for fault in forged]
-        words = "\n".join([words, *(f"Forged: {fault.words}." for fault in forged)])
+        outcome["faults"] = [fault_fields(fault) for fault in forged or []]
+        words = "\n".join([words, *(f"Forged: {fault.words}." for fault in forged or [])])
+        if forged == []:
+            words += "\nThe authorities decided about another reading; no likely one is it."
     return Outcome(outcome, words)
 
 

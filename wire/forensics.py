@@ -195,7 +195,9 @@ def _far_fetched(
     whole = [number for number in present if type(content[number]) is int]
     others = [number for number in present if number not in whole]
     for steps in (_FIRST_STEPS, reach):
-        yield from ({n: value} for n in whole for value in nearby(content[n], steps))
+        for n in whole:
+            further = 5 * steps if n in _ENERGY else steps
+            yield from ({n: value} for value in nearby(content[n], further))
         for n in others:
             yield from ({n: value} for value in near_neighbours(n, content, around, steps // 2))
             yield from ({n: value} for value in nearby(content[n], steps))
