@@ -1,15 +1,17 @@
 """Registry transactions between their parties and a block: kept, forwarded, bounded, forgotten."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, enrol, retire
+from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, enrol, retire, starts
 from tests.app.village import BOOK, block_ms, signer
 from tests.node.chain import Chain
 from validator.app.application import RefusedTransaction
+from validator.node.exchange import Exchange
 from validator.node.mempool import MOST_CHANGES, Mempool
 from validator.node.receipts import Receipts, batch_receipt
 from validator.node.registrar import MOST_REMEMBERED, Registrar
@@ -130,6 +132,47 @@ def test_what_became_impossible_is_forgotten_and_its_reason_remembered(office: O
     assert office.status(late)["reason"] == "from-has-passed"
     assert office.status(soon)["reason"] == "transaction-expired"
     assert office.chain.store.waiting() == []
+
+
+def test_a_later_block_is_later_than_the_newest(office: Office) -> None:
+    transaction = Enrolment(office.chain.genesis, 2).transaction()
+    office.registrar.submit(transaction.encoded)
+    office.registrar.look_again(starts(2) * 1000 - 1)
+    assert office.status(transaction) == {"status": "waiting"}
+    office.registrar.look_again(starts(2) * 1000)
+    assert office.status(transaction)["reason"] == "from-has-passed"
+
+
+class Links:
+    """A mesh that writes down what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, list[Any]]] = []
+        self.on_connect: Callable[[str], None] = lambda _: None
+
+    def send(self, peer: str, frame: list[Any], *, urgent: bool = False) -> None:
+        self.sent.append((peer, frame))
+
+    def broadcast(self, frame: list[Any], *, urgent: bool = False) -> None:
+        self.send("all", frame)
+
+
+def test_who_connects_is_told_what_waits_and_all_are_told_what_comes(office: Office) -> None:
+    links, village = Links(), office.chain.village
+    driver = SimpleNamespace(tip=office.chain.tip)
+    exchange = Exchange(cast(Any, links), cast(Any, driver), cast(Any, None), office.registrar)
+    first, second = (enrol(village, 2, meter).encoded for meter in ("c7", "c8"))
+    exchange.handle("val-2", ["transaction", first])
+    links.on_connect("val-3")
+    office.registrar.submit(second)
+    assert [each for each in links.sent if each[1][0] == "transaction"] == [
+        ("all", ["transaction", first]),
+        ("val-3", ["transaction", first]),
+        ("all", ["transaction", second]),
+    ]
+    for wrong in (["transaction"], ["transaction", 1], ["transaction", first, 1]):
+        with pytest.raises(Malformed):
+            exchange.handle("val-2", wrong)
 
 
 def test_of_two_that_exclude_each_other_the_loser_is_told_why(office: Office) -> None:
