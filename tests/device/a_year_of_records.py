@@ -1,0 +1,107 @@
+# mypy: ignore-errors
+# ruff: noqa: SIM115
+"""Runs under MicroPython in a heap of 64 kB: a log of a year and a day, on a flash that is a file.
+
+Prints one JSON line: heap in use and reads of the flash, when the log is young and when it is full.
+"""
+
+import gc
+import json
+import sys
+import time
+
+import vfs
+
+from meter.log import PER_FILE, Log, files_for
+
+BLOCK, BLOCKS = 4096, 2816
+RECORDS = 35_040
+MORE = 2 * PER_FILE + 10  # Than a year: the oldest files go.
+LONG = bytes(range(226))
+
+
+class FileFlash:
+    """A block device outside of the heap, which counts what is done to it."""
+
+    def __init__(self, path):
+        self._file = open(path, "r+b")
+        self._empty = b"\xff" * BLOCK
+        self.reads = self.read_bytes = self.erases = 0
+
+    def readblocks(self, block, buffer, offset=0):
+        self.reads += 1
+        self.read_bytes += len(buffer)
+        self._file.seek(block * BLOCK + offset)
+        self._file.readinto(buffer)
+
+    def writeblocks(self, block, buffer, offset=0):
+        self._file.seek(block * BLOCK + offset)
+        self._file.write(buffer)
+
+    def ioctl(self, request, argument):
+        if request == 6:
+            self.erases += 1
+            self._file.seek(argument * BLOCK)
+            self._file.write(self._empty)
+        return {4: BLOCKS, 5: BLOCK}.get(request, 0)
+
+
+def record(sequence):
+    return sequence.to_bytes(4, "big") + LONG
+
+
+def opened():
+    return Log("/flash/log", files_for(365, 900))
+
+
+def used():
+    gc.collect()
+    return gc.mem_alloc()
+
+
+def cost(what, *arguments):
+    """What it returns, and how many reads of the flash it took."""
+    before = flash.reads
+    result = what(*arguments)
+    return result, flash.reads - before
+
+
+flash = FileFlash(sys.argv[1])
+vfs.VfsLfs2.mkfs(flash, progsize=256, readsize=256)
+vfs.mount(vfs.VfsLfs2(flash, progsize=256, readsize=256), "/flash")
+log = opened()
+for sequence in range(PER_FILE):
+    log.append(sequence, record(sequence))
+young = used()
+opened_young = cost(opened)[1]
+begun_ms = time.ticks_ms()
+erases = flash.erases
+for sequence in range(PER_FILE, RECORDS + MORE):
+    log.append(sequence, record(sequence))
+full = used()
+log, opened_full = cost(opened)
+wrong = missing = most_reads = 0
+for sequence in range(log.tail, log.head):
+    found, reads = cost(log.read, sequence)
+    most_reads = max(most_reads, reads)
+    missing += found is None
+    wrong += found not in (None, record(sequence))
+print(
+    json.dumps(
+        {
+            "records": log.head - log.tail,
+            "tail": log.tail,
+            "head": log.head,
+            "missing": missing,
+            "wrong": wrong,
+            "degraded": log.degraded,
+            "heap_young": young,
+            "heap_full": full,
+            "heap_after_reading": used(),
+            "reads_to_open_young": opened_young,
+            "reads_to_open_full": opened_full,
+            "reads_of_a_record": most_reads,
+            "erases_per_record_x100": (flash.erases - erases) * 100 // (RECORDS + MORE - PER_FILE),
+        }
+    )
+)
