@@ -24,14 +24,24 @@ class SelfTestFailed(Exception):
     """The curve's known answer came out wrong: nothing may be signed on this board."""
 
 
+class SignerFailed(Exception):
+    """No signature now: what holds the key did not answer, or answered wrong. Try again later."""
+
+
 def sha256(data):
     """The 32-byte digest."""
     return hashlib.sha256(data).digest()
 
 
 def _hmac(key, data):
-    inner = sha256(bytes(b ^ 0x36 for b in key) + b"\x36" * (64 - len(key)) + data)
-    return sha256(bytes(b ^ 0x5C for b in key) + b"\x5c" * (64 - len(key)) + inner)
+    """HMAC-SHA-256 with a key of 32 bytes."""
+    inner = sha256(_padded(key, b"\x36" * 32) + data)
+    return sha256(_padded(key, b"\x5c" * 32) + inner)
+
+
+def _padded(key, pad):
+    mixed = int.from_bytes(key, "big") ^ int.from_bytes(pad, "big")
+    return mixed.to_bytes(32, "big") + pad
 
 
 def nonces(secret, digest):
@@ -64,6 +74,21 @@ def sign(secret, message):
         if r and s:
             s = min(s, p256.N - s)
             return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+class SoftSigner:
+    """A key in plain flash. Every signer has these: `public`, `in_flash` and `sign`."""
+
+    in_flash = True
+
+    def __init__(self, secret):
+        """Sign with a secret scalar."""
+        self._secret = secret
+        self.public = public_key(secret)
+
+    def sign(self, message):
+        """Generate the signature of a message: yields often, returns 64 bytes."""
+        return sign(self._secret, message)
 
 
 def finish(steps):
