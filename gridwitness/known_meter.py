@@ -123,12 +123,14 @@ def _reader(genesis: Genesis, meter: Meter) -> Gateway:
     raise Malformed(f"genesis: meter {meter.id} is read by {meter.reader}, which is no gateway")
 
 
-def with_commissioning(registered: Registered, record: bytes) -> Registered:
+def with_commissioning(registered: Registered, record: bytes | None) -> Registered:
     """Add what the meter's commissioning record says, which its key must have signed.
 
     Raises:
         Refused: it is no commissioning record, or another key's.
     """
+    if record is None:
+        return registered
     try:
         message = open_sign(record)
         message.verify(registered.key)

@@ -21,6 +21,7 @@ from wire.history import HEADS, MAX_FILE, SUFFIX, History
 from wire.links import BrokenLink
 from wire.reading import ORIGIN_OWN_ELEMENT
 from wire.receipt import Receipt, VerifiedReceipt
+from wire.record_rules import Registered
 from wire.results import Verdict
 
 LINKS = {
@@ -58,7 +59,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         help="check a receipt or a meter's records offline and say in words what they prove",
         description="Check a receipt from the genesis file down to the reading, or a meter's "
         "records (.gwr, or a single one) against its key; offline. A changed record is named by "
-        "field. Exit status 0: it holds; 1: it does not; 2: a file could not be read.",
+        "field. Exit status 0: it holds; 1: it does not; 2: a file or key could not be read.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="receipt (CBOR) or records (.gwr)")
     parser.add_argument("--genesis", type=Path, metavar="FILE", help="the network's genesis file")
@@ -98,21 +99,26 @@ def _outcome(args: argparse.Namespace, data: bytes, genesis: Genesis | None) -> 
         if genesis is None:
             raise Refused("a receipt is checked with --genesis, a meter's records with --key")
         return examine(data, genesis)
-    registered, history = None, None
     try:
         history = History.decode(data)
     except Malformed as reason:
         return Outcome(*damaged_records(reason))
-    if genesis is not None:
-        registered = in_genesis(genesis, history)
+    registered = _known(args, history, genesis)
+    try:
+        registered = with_commissioning(registered, history.commissioning)
+    except Refused as reason:
+        return Outcome(*damaged_records(reason))
+    return Outcome(*examine_records(history, registered))
+
+
+def _known(args: argparse.Namespace, history: History, genesis: Genesis | None) -> Registered:
+    registered = None if genesis is None else in_genesis(genesis, history)
     if args.key is not None:
         key = read_key(args.key)
-        registered = given(key) if registered is None else replace(registered, key=key)
+        return given(key) if registered is None else replace(registered, key=key)
     if registered is None:
         raise Refused("records are checked with --key, or with --genesis of their network")
-    if history.commissioning is not None:
-        registered = with_commissioning(registered, history.commissioning)
-    return Outcome(*examine_records(history, registered))
+    return registered
 
 
 def _is_records(args: argparse.Namespace, data: bytes) -> bool:
@@ -131,21 +137,23 @@ class Outcome:
 
 def examine(data: bytes, genesis: Genesis) -> Outcome:
     """Check receipt bytes against a genesis file."""
+    receipt = None
     try:
-        verified = Receipt.decode(data).verify(genesis)
+        receipt = Receipt.decode(data)
+        verified = receipt.verify(genesis)
     except BrokenLink as broken:
-        return _broken(broken, Receipt.decode(data), genesis)
+        return _broken(broken, receipt, genesis)
     except Malformed as reason:
         words = f"NOT VERIFIED: this is no receipt, or it was damaged: {reason}."
         return Outcome(_failure(None, str(reason)), words)
     return Outcome(_success(verified), _explain(verified, genesis))
 
 
-def _broken(broken: BrokenLink, receipt: Receipt, genesis: Genesis) -> Outcome:
+def _broken(broken: BrokenLink, receipt: Receipt | None, genesis: Genesis) -> Outcome:
     """Which link does not hold; of a forged reading also the field, when it can be shown."""
     words = f"NOT VERIFIED: {LINKS[broken.link]} does not hold: {broken}.\n{MEANINGS[broken.link]}"
     outcome = _failure(broken.link, str(broken))
-    if broken.link == "reading":
+    if broken.link == "reading" and receipt is not None:
         forged = changed_fields(receipt, genesis)
         outcome["faults"] = [fault_fields(fault) for fault in forged or []]
         words = "\n".join([words, *(f"Forged: {fault.words}." for fault in forged or [])])

@@ -18,7 +18,7 @@ _MOST_TOLD = 10
 
 def damaged_records(reason: Refused) -> tuple[dict[str, Any], str]:
     """The outcome, for scripts and for people, of what is no file of records."""
-    words = f"NOT VERIFIED: this is no file of records, or it was damaged: {reason}."
+    words = f"NOT VERIFIED: this is no file of records, or not as it was made: {reason}."
     return {"verified": False, "reason": str(reason), "faults": []}, words
 
 

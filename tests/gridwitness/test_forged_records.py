@@ -253,3 +253,14 @@ def test_a_receipt_that_was_refused_is_not_called_forged(
     path.write_bytes(cbor.encode(content))
     status, outcome, _ = verify(capsys, path, "--genesis", str(VECTORS / "genesis.json"))
     assert (status, outcome["failed_link"], outcome["faults"]) == (1, "reading", [])
+
+
+def test_a_receipt_with_no_key_in_it_is_told_as_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = cbor.decode((VECTORS / "receipt.cbor").read_bytes())
+    content[10] = {1: 2, -1: 1, -2: bytes(32), -3: bytes(32)}
+    path = tmp_path / "receipt.cbor"
+    path.write_bytes(cbor.encode(content))
+    status, outcome, _ = verify(capsys, path, "--genesis", str(VECTORS / "genesis.json"))
+    assert (status, outcome["failed_link"]) == (1, "reading")
