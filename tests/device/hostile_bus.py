@@ -132,6 +132,10 @@ def _others() -> list[Case]:
         Case("everybody is asked of input registers", read(WINDOW, 1, 0, 4)),
         Case("everybody is told an unknown function", with_crc(b"\x00\x2b\x0e\x01\x00")),
         Case("a request for us inside another's answer", answer),
+        Case(
+            "a request for us inside another's write", raw_write(0, 7, 14, inner + b"\0", UNIT + 1)
+        ),
+        Case("the same behind another's refusal", with_crc(b"\6\x83\2") + answer),
         Case("another's question and answer", read(WINDOW, 2, 6) + with_crc(b"\6\3\4\5\3\0\7")),
     ]
 

@@ -4,6 +4,7 @@ The same table runs against a board in test_modbus_hostility_on_board.
 """
 
 import random
+import struct
 from collections.abc import Coroutine, Generator
 from typing import Any
 
@@ -61,15 +62,14 @@ def hear(server: Server, data: bytes, chunk: int = 256) -> bytes:
     said = b""
     for i in range(0, len(data), chunk):
         said += server.feed(data[i : i + chunk])
-    said += server.silence()
-    return said
+    return said + bytes(server.silence())
 
 
 def in_window(server: Server) -> bytes:
     return hear(server, bus.read(bus.WINDOW + 8, 2))[3:7]
 
 
-@pytest.mark.parametrize("chunk", [256, 3, 1])
+@pytest.mark.parametrize("chunk", [512, 256, 3, 1])
 @pytest.mark.parametrize("case", bus.REFUSED, ids=lambda case: case.name)
 def test_a_wrong_request_is_refused_with_the_books_exception(case: Case, chunk: int) -> None:
     server, times = new_server()
@@ -78,7 +78,7 @@ def test_a_wrong_request_is_refused_with_the_books_exception(case: Case, chunk: 
     assert (in_window(server), times) == (b"\xff" * 4, [])
 
 
-@pytest.mark.parametrize("chunk", [256, 3, 1])
+@pytest.mark.parametrize("chunk", [512, 256, 3, 1])
 @pytest.mark.parametrize("case", bus.IGNORED, ids=lambda case: case.name)
 def test_what_is_no_request_to_this_meter_gets_silence(case: Case, chunk: int) -> None:
     server, times = new_server()
@@ -167,6 +167,8 @@ FLOODS = {
     "our address": bytes((UNIT,)) * (1 << 15),
     "everybody": bytes(1 << 15),
     "reads": FENCE * 4000,
+    "reads begun": bytes((UNIT, 3)) * (1 << 14),
+    "empty answers of another": with_crc(b"\6\3\0") * 6000,
 }
 
 
@@ -187,19 +189,82 @@ def test_the_work_and_the_memory_for_any_flood_are_bounded(
     for i in range(0, len(flood), 256):
         checked = 0
         server.feed(flood[i : i + 256])
-        assert checked <= modbus.MOST_CHECKED + 3 * modbus.LONGEST_FRAME
+        assert checked <= 8 * 256
         assert len(server._buffer) <= modbus.LONGEST_FRAME
+    server.silence()
+    assert server.feed(FENCE + bus.want(1)) == bus.done(bus.WANTED, 2)
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        with_crc(bytes((UNIT, 0x83, 2))),
+        bytes(3),
+        b"\xff\x2b\x06\x03\xf0",
+        b"\xff\x2b" + bytes((UNIT, 0x2B)),
+        bus.read(0, 60, unit=6) + with_crc(bytes((6, 3, 120)) + bytes(120)),
+        bus.write(0, 1, 2, unit=6) + with_crc(struct.pack(">BBHH", 6, 16, 0, 2)),
+    ],
+    ids=["our refusal", "zeros", "noise", "noise with our address", "a read", "a write"],
+)
+def test_what_is_understood_or_cannot_be_does_not_delay_a_request(before: bytes) -> None:
+    server, _ = new_server()
+    assert server.feed(before + FENCE) == MAGIC
+
+
+@pytest.mark.parametrize(
+    "request_", [bus.want(1), bus.want(1, unit=0), bus.write_one(bus.WANTED, 1)]
+)
+def test_behind_what_nobody_understands_nothing_is_written_before_a_silence(
+    request_: bytes,
+) -> None:
+    server, _ = new_server()
+    assert hear(server, b"\x01\x2b" + request_) == b""
+    assert hear(server, b"\x01\x2b" + FENCE + request_) == MAGIC
+    assert in_window(server) == b"\xff" * 4
+    hear(server, b"\0\xff\0" + request_)
+    assert (in_window(server) == b"\xff" * 4) == (len(request_) == 8)
+
+
+def test_the_caller_is_told_to_listen_for_silence() -> None:
+    server, _ = new_server()
+    assert not server.waiting
+    server.feed(FENCE)
+    assert not server.waiting
+    server.feed(b"\xff\xff")
+    assert server.waiting, "what comes now begins no frame, before a silence"
+    server.silence()
+    assert not server.waiting
+
+
+def test_no_map_is_asked_for_a_register_behind_the_last() -> None:
+    class Everything:
+        def read(self, address: int, count: int) -> bytes:
+            assert address + count <= 0x10000
+            return bytes(2 * count)
+
+        def write(self, address: int, words: tuple[int, ...]) -> bool:
+            assert address + len(words) <= 0x10000
+            return True
+
+    server = Server(UNIT, Everything())
+    assert hear(server, bus.read(0xFFFF, 2)) == bus.refusal(3, 2)
+    assert hear(server, bus.write(0xFFFF, 1, 2)) == bus.refusal(16, 2)
+    assert hear(server, bus.read(0xFFFF, 1)) == with_crc(bytes((UNIT, 3, 2, 0, 0)))
+    assert hear(server, bus.write(0xFFFF, 1)) == bus.done(0xFFFF, 1)
+
+
+ANSWER = with_crc(bytes((9, 3, 26)) + bus.want(2) * 2)
 SEGMENTS = st.one_of(
     st.binary(max_size=40).map(lambda data: ("garbage", data)),
     st.integers(0, 7).map(lambda sequence: ("want", bus.want(sequence))),
     st.integers(0, 7).map(lambda sequence: ("want of another", bus.want(sequence, unit=9))),
     st.integers(1, 125).map(lambda count: ("read", bus.read(bus.WINDOW, count))),
     st.integers(1, 60).map(lambda count: ("read of another", bus.read(bus.WINDOW, count, unit=9))),
-    st.binary(min_size=2, max_size=250).map(
-        lambda data: ("answer of another", with_crc(bytes((9, 3, len(data))) + data))
-    ),
+    st.lists(st.one_of(st.binary(min_size=2), st.just(bus.want(6))), min_size=1)
+    .map(lambda parts: b"".join(parts)[:250])
+    .map(lambda data: ("answer of another", with_crc(bytes((9, 3, len(data))) + data))),
+    st.integers(0, 7).map(lambda bit: ("damaged answer of another", flip(ANSWER, 1, bit))),
     st.tuples(st.integers(0, 12), st.integers(0, 7)).map(
         lambda at: ("damaged want", flip(bus.want(1), *at))
     ),

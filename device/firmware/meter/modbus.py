@@ -1,12 +1,13 @@
 """Modbus RTU server (Modbus over Serial Line 1.02, Application Protocol 1.1b3): FC 03, 04, 06, 16.
 
 Decides what is a frame and what is the answer. A frame is told by its length and its CRC, not by
-the silence of 3.5 characters, which no operating system keeps; silence only ends a frame that will
-never be whole. Frames between others on the line are stepped over whole, so that nothing inside
-them is taken for a frame; only behind bytes that nobody understands is one looked for at every
-byte. Of several requests that came in one burst all writes are done and only the last is answered:
-who asks again has given up the answer before, and would take it for the next. Whatever is not a
-whole frame to this unit with a good CRC gets no answer and changes nothing.
+the silence of 3.5 characters, which no operating system keeps. From a silence on, frames between
+others are stepped over whole, so that nothing inside them is taken for a frame. Behind bytes that
+nobody understands this is in step no more until the next silence: it still answers reads, wherever
+one begins, and writes nothing, as the book would have all of it dropped. Of several requests in one
+burst all writes are done and only the last is answered: who asks again has given up the answer
+before, and would take it for the next. Whatever is not a whole frame to this unit with a good CRC
+gets no answer and changes nothing.
 
 The map behind it decides which registers exist: an object with `read(address, count)`, which
 returns bytes or None, and `write(address, words)`, which returns True, False when one of the
@@ -21,12 +22,11 @@ ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE, DEVICE_BUSY = 
 MOST_READ, MOST_WRITTEN = 125, 123
 BROADCAST = 0
 LONGEST_FRAME = 256
-MOST_KEPT = 512  # Bytes of the line that wait for their sense.
-MOST_CHECKED = 1024  # Bytes whose CRC one call computes: beyond that someone floods the line.
 _READS = (1, 2, READ_HOLDING, READ_INPUT)
 _SINGLE = (5, WRITE_ONE)
 _COUNTED = (15, WRITE_MANY)
 _WRITES = (WRITE_ONE, WRITE_MANY)
+_NO_ADDRESS = b"\x00\xff"  # What a line makes by itself when a driver is turned on or off.
 _MORE = -1
 
 
@@ -57,8 +57,20 @@ def with_crc(frame):
     return frame + struct.pack("<H", crc16(frame))
 
 
+def _our_sizes(buffer, at, have, ended):
+    """Sizes of a request to us; of an unknown function whatever came by its end."""
+    function = buffer[at + 1]
+    if function & 0x80:
+        return (5,)
+    if function in _READS or function in _SINGLE:
+        return (8,)
+    if function in _COUNTED:
+        return (9 + buffer[at + 6],) if have > 6 else (7,)
+    return (have if ended else have + 1,)
+
+
 def _others_sizes(buffer, at, have):
-    """The same for a frame between a master and another unit: a request or an answer."""
+    """Sizes of a frame between a master and another unit, a request or an answer."""
     function = buffer[at + 1]
     if function in _READS:
         return (8, 5 + buffer[at + 2]) if have > 2 else (3,)
@@ -77,8 +89,7 @@ class Server:
         self.unit = unit
         self._registers = registers
         self._buffer = b""
-        self._in_step = True  # What comes next begins a frame, ours or another's.
-        self._checked = 0
+        self._in_step = True  # Since the last silence everything made sense.
 
     @property
     def waiting(self):
@@ -87,7 +98,7 @@ class Server:
 
     def feed(self, data):
         """Take bytes from the line, 256 at a time; return the answer to send, or b""."""
-        self._buffer = (self._buffer + data)[-MOST_KEPT:]
+        self._buffer += data
         return self._take(False)
 
     def silence(self):
@@ -99,9 +110,8 @@ class Server:
     def _take(self, ended):
         """Step over the frames that are here; obey those that are ours, answer the last."""
         buffer, last, at = self._buffer, b"", 0
-        self._checked = 0
         while at < len(buffer):
-            if not self._in_step and buffer[at] != self.unit and buffer[at] != BROADCAST:
+            if not self._in_step and buffer[at] != self.unit:
                 at += 1
                 continue
             size = self._size(buffer, at, ended)
@@ -111,10 +121,9 @@ class Server:
                 if last and last[1] in _WRITES:
                     self._answer(last)
                 last = buffer[at : at + size]
-            self._in_step = size > 0
+            elif buffer[at] not in _NO_ADDRESS:
+                self._in_step = False
             at += size or 1
-            if self._checked > MOST_CHECKED:
-                self._in_step, at = False, len(buffer)
         self._buffer = buffer[at:]
         return self._answer(last) if last else b""
 
@@ -123,12 +132,12 @@ class Server:
         have = len(buffer) - at
         more = False
         for size in self._sizes(buffer, at, have, ended):
+            if size > LONGEST_FRAME:
+                continue
             if size > have:
-                more = size <= LONGEST_FRAME or more
-            elif 4 <= size <= LONGEST_FRAME:
-                self._checked += size
-                if crc16(memoryview(buffer)[at : at + size]) == 0:
-                    return size
+                more = True
+            elif size >= 4 and crc16(memoryview(buffer)[at : at + size]) == 0:
+                return size
         return _MORE if more and not ended else 0
 
     def _sizes(self, buffer, at, have, ended):
@@ -136,19 +145,13 @@ class Server:
         if have < 2:
             return (2,)
         unit, function = buffer[at], buffer[at + 1]
-        if unit != self.unit and unit != BROADCAST:
-            return _others_sizes(buffer, at, have)
+        if not self._in_step:
+            return (8,) if function in _READS else ()
         if unit == BROADCAST and function not in _WRITES:
             return ()
-        if function & 0x80:
-            return (5,)
-        if function in _READS or function in _SINGLE:
-            return (8,)
-        if function in _COUNTED:
-            return (9 + buffer[at + 6],) if have > 6 else (7,)
-        if ended:
-            return (have,)
-        return (have + 1,) if self._in_step else ()
+        if unit != self.unit and unit != BROADCAST:
+            return _others_sizes(buffer, at, have)
+        return _our_sizes(buffer, at, have, ended)
 
     def _answer(self, frame):
         """Do what a frame says; return the answer to send, b"" when nobody expects ours."""
