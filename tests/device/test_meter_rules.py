@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter import config, modbus, registers_map, state
+from meter import config, modbus, registers_map, state, sunspec
 from meter.clock import BusClock, PacedClock
 from meter.elements.simulated import SimulatedElement
 from meter.intervals import Intervals
@@ -278,7 +278,7 @@ def test_time_counts_when_all_four_registers_have_come(tmp_path: Path) -> None:
     assert window.write(base + 3, (2,))
     assert given_times == [(T * 1000 + 250, 2)]
     assert not window.write(base + 3, (2, 2))
-    assert not window.write(registers_map.SUNSPEC, (0,))
+    assert not window.write(sunspec.START, (0,))
 
 
 SOUND: dict[str, Any] = {

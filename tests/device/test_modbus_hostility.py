@@ -5,22 +5,21 @@ The same table runs against a board in test_modbus_hostility_on_board.
 
 import random
 import struct
-from collections.abc import Coroutine, Generator
+from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import window
-from gateway.frames import DeviceRefused, Garbled, Request, RtuFraming, registers
-from gateway.line import NoAnswer
 from gateway.registered import SigningMeter
 from meter import modbus
 from meter.modbus import Server
 from meter.registers_map import RegistersMap
 from tests.device import hostile_bus as bus
 from tests.device.hostile_bus import FENCE, MAGIC, UNIT, Case, with_crc
+from tests.device.masters import Line, fetch_all, flip, take_turns
 from tests.gateway import street
 
 NOISE = random.Random(3).randbytes(1 << 20)
@@ -271,10 +270,6 @@ SEGMENTS = st.one_of(
 )
 
 
-def flip(frame: bytes, byte: int, bit: int) -> bytes:
-    return frame[:byte] + bytes((frame[byte] ^ 1 << bit,)) + frame[byte + 1 :]
-
-
 @settings(deadline=None, max_examples=400)
 @given(st.lists(SEGMENTS, max_size=12), st.integers(1, 256))
 def test_between_silences_exactly_the_good_frames_count(
@@ -308,80 +303,14 @@ def test_without_silences_nothing_is_done_that_nobody_asked(
     assert hear(server, FENCE) == MAGIC
 
 
-class Turn:
-    """Lets the other master speak."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield
-
-
-class Line:
-    """A line on which bytes are lost and bits turned, before one meter."""
-
-    def __init__(self, chance: random.Random, damage: float) -> None:
-        self._server, _ = new_server()
-        self._chance, self._damage = chance, damage
-
-    async def ask(self, request: Request) -> tuple[int, ...]:
-        await Turn()
-        framing = RtuFraming()
-        said = hear(self._server, self._carried(framing.frame(request)))
-        reply = framing.take(bytearray(self._carried(said)), request)
-        if reply is None:
-            raise NoAnswer("nothing came")
-        return registers(reply)
-
-    def _carried(self, data: bytes) -> bytes:
-        if not data or self._chance.random() >= self._damage:
-            return data
-        at = self._chance.randrange(len(data))
-        kind = self._chance.randrange(4)
-        if kind == 0:
-            return b""
-        if kind == 1:
-            return data[:at]
-        if kind == 2:
-            return data[:at] + data[at + 1 :]
-        return flip(data, at, self._chance.randrange(8))
-
-
-async def fetch_all(line: Line, sequences: list[int], tried: list[int]) -> list[bytes]:
-    """Fetch records as a gateway does, again after each failure."""
-    fetched = []
-    for sequence in sequences:
-        while True:
-            tried.append(sequence)
-            try:
-                signed = await window.fetch(line.ask, METER, sequence)
-            except (NoAnswer, Garbled, DeviceRefused, window.BadRecord):
-                continue
-            fetched.append(signed.encoded)
-            break
-    return fetched
-
-
-def take_turns(
-    masters: list[Coroutine[Any, Any, list[bytes]]], chance: random.Random
-) -> list[list[bytes]]:
-    """Let masters speak in any order, one request each time, until all are done."""
-    results: dict[int, list[bytes]] = {}
-    while len(results) < len(masters):
-        i = chance.choice([i for i in range(len(masters)) if i not in results])
-        try:
-            masters[i].send(None)
-        except StopIteration as end:
-            results[i] = end.value
-    return [results[i] for i in range(len(masters))]
-
-
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.05, 0.3]))
 def test_two_masters_at_one_window_both_get_their_own_records(seed: int, damage: float) -> None:
     chance = random.Random(seed)
-    line = Line(chance, damage)
+    line = Line(partial(hear, new_server()[0]), chance, damage)
     tried: list[int] = []
     wishes = [[0, 1, 2, 3], [7, 6, 5, 4]]
-    results = take_turns([fetch_all(line, wish, tried) for wish in wishes], chance)
+    results = take_turns([fetch_all(line, METER, wish, tried) for wish in wishes], chance)
     assert results == [[LOG.meter.records[i] for i in wish] for wish in wishes]
     assert len(tried) < 4000
 
@@ -391,5 +320,6 @@ def test_two_masters_at_one_window_both_get_their_own_records(seed: int, damage:
 def test_lost_and_damaged_frames_cost_tries_and_never_a_record(seed: int) -> None:
     chance = random.Random(seed)
     tried: list[int] = []
-    [result] = take_turns([fetch_all(Line(chance, 0.5), list(range(8)), tried)], chance)
+    line = Line(partial(hear, new_server()[0]), chance, 0.5)
+    [result] = take_turns([fetch_all(line, METER, list(range(8)), tried)], chance)
     assert result == LOG.meter.records
