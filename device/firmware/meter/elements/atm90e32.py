@@ -5,11 +5,11 @@ energy is counted once. The energy registers (80H forward, 84H reverse, arithmet
 phases) are cleared by the transfer that reads them, so the sums live in RAM: `volatile`. What the
 chip sent last stays in LastSPIData (78H), and a read that it did not accept clears nothing and
 leaves LastSPIData as it was. So each clearing read is made from a known mark, and LastSPIData,
-read until it says the same twice, decides: still the mark, nothing was cleared; another value,
-that many ticks were. Until it is known, nothing else is transferred. More ticks than the chip's
-ranges of voltage and current can make in that time came from another register, by an address that
-was damaged on its way. A tick is 0.1 pulse, or 0.01 with bit 9 of MMode0 (33H); PL_Constant (31H,
-32H) is 450 * 10**9 / pulses_per_kwh (Atmel-46103).
+read until it says the same three times, decides: still the mark, nothing was cleared; another
+value, that many ticks were. Until it is known, nothing else is transferred. More ticks than the
+chip's range of current can make in that time came from another register, by an address that was
+damaged on its way. A tick is a hundredth of a pulse; PL_Constant (31H, 32H) is
+450 * 10**9 / pulses_per_kwh (Atmel-46103).
 
 A board that starts again finds a chip that has counted on, and takes what it holds.
 """
@@ -38,11 +38,12 @@ CALIBRATION = {  # Register of phase A, and how far the next phase's is.
     "phi": (0x48, 2),
 }
 PL_NUMERATOR = 450000000000
-FOUR_WIRE = 0x0087  # MMode0: three phases, four wires, 50 Hz, a tick of 0.1 pulse.
-TENTH = 1 << 9
+MWH_PER_KWH, TICKS_PER_PULSE = 1000000, 100
+FOUR_WIRE = 0x0087  # MMode0: three phases, four wires, 50 Hz.
 TRIES = 3
-EVERY_MS = 1000  # Ticks are fetched: at 69 kW and 3200 imp/kWh the register lasts 107 s.
-MOST_MWH_PER_MS = 36  # 3 * 655 V * 65.5 A, the ends of Urms and Irms.
+EVERY_MS = 1000  # Ticks are fetched: at 69 kW and 3200 imp/kWh the register lasts 10 s.
+MOST_MWH_PER_MS = 17  # 3 * 300 V * 65.5 A, the end of Irms.
+SLACK_MS = 200
 
 
 class Atm90e32:
@@ -59,10 +60,10 @@ class Atm90e32:
         self._registers += (
             ((M_MODE_0, m_mode_0),) + THRESHOLDS + tuple(registers) + ((METER_EN, 1),)
         )
-        self._numerator = 10000 if m_mode_0 & TENTH else 100000
         self._pulses_per_kwh = pulses_per_kwh
         self._ticks = [0, 0]
-        self._counted = [None, None]  # When each direction's were counted last.
+        self._counted = [None, None]  # When the read was made that counted last.
+        self._asked = None  # When the clearing read was made that is open.
         self._open = None  # Direction of a clearing read whose outcome is not known yet.
         self._ready = False
         self._fetched = clock.ticks_ms()
@@ -88,7 +89,7 @@ class Atm90e32:
         return tuple([self._mwh(ticks) for ticks in self._ticks])
 
     def _mwh(self, ticks):
-        return ticks * self._numerator // self._pulses_per_kwh
+        return ticks * (MWH_PER_KWH // TICKS_PER_PULSE) // self._pulses_per_kwh
 
     def measure(self):
         """(mHz, ((mV, mA, mW), three times)), or None."""
@@ -138,7 +139,7 @@ class Atm90e32:
         holds = self._holds()
         if holds is False:
             self._transfer(0, SOFT_RESET, RESET_KEY)
-            self._clock.sleep_ms(10)
+            self._clock.sleep_ms(20)
             self._transfer(0, CONFIG_ACCESS, ACCESS_KEY)
             for address, value in self._registers:
                 self._transfer(0, address, value)
@@ -159,32 +160,40 @@ class Atm90e32:
                 self._ready = False  # It was reset, or the bus is silent: `_prepare` finds out.
                 return False
             self._open = direction
-            self._get(ENERGY[direction])
-            if not self._settle():
+            self._asked = self._clock.ticks_ms()
+            if not self._settle(self._get(ENERGY[direction])):
                 return False
         return True
 
-    def _settle(self):
-        """Count what the last clearing read cleared, once LastSPIData is known; True if it did."""
-        before = None
+    def _settle(self, said=None):
+        """Count what the last clearing read cleared, once LastSPIData is known; True if it did.
+
+        `said` is what that read itself gave. A count that cannot be is asked for more often.
+        """
+        times = 1
         for _ in range(4 * TRIES):
             last = self._get(LAST_SPI_DATA)
-            if last == before:
+            times = times + 1 if last == said else 1
+            said = last
+            can_be = self._can_be(last)
+            if times == (TRIES if can_be or last == MARK else 2 * TRIES):
                 break
-            before = last
         else:
             return False
         direction, self._open = self._open, None
-        now, before = self._clock.ticks_ms(), self._counted[direction]
-        if last == MARK:
+        if not can_be:
             return False
-        if before is not None:
-            passed_ms = self._clock.ticks_diff(now, before) + EVERY_MS
-            if self._mwh(last) > MOST_MWH_PER_MS * passed_ms:
-                return False
-        self._counted[direction] = now
+        self._counted[direction] = self._asked
         self._ticks[direction] += last
         return True
+
+    def _can_be(self, ticks):
+        """Whether so many ticks can have come between the read that counted and this one."""
+        before = self._counted[self._open]
+        if ticks == MARK or before is None:
+            return ticks != MARK
+        passed_ms = self._clock.ticks_diff(self._asked, before) + SLACK_MS
+        return self._mwh(ticks) <= MOST_MWH_PER_MS * passed_ms
 
 
 def _power_mw(high, low):

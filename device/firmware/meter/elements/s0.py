@@ -30,7 +30,7 @@ class Line:
         self._low = False
         self._low_ms = 0  # How long this pulse has conducted already.
         self._counted = False
-        self._rested = True  # The last pulse is over, however long the ticks wrap.
+        self._rested = self._since  # The opening after which it was seen to rest.
         self._pulses = 0
 
     def edge(self, pin):
@@ -40,6 +40,7 @@ class Line:
         if low == self._low:
             return  # Both edges of a spark, seen too late.
         passed = self._diff(now, self._since)
+        rested = self._rested == self._since
         self._since = now
         self._low = low
         if not low:
@@ -47,14 +48,18 @@ class Line:
             if self._low_ms >= self._pulse_ms and not self._counted:
                 self._counted = True
                 self._pulses += 1
-        elif self._rested or passed >= self._pulse_ms:
-            self._rested = self._counted = False
+        elif rested or passed >= self._pulse_ms:
+            self._counted = False
             self._low_ms = 0
 
     def step(self):
-        """Notice that the output rests; call it more often than the ticks wrap."""
-        if not self._low and self._diff(self._ticks(), self._since) >= self._pulse_ms:
-            self._rested = True
+        """Notice that the output rests; call it more often than the ticks wrap.
+
+        An edge may interrupt this anywhere: it makes another opening, and this says nothing of it.
+        """
+        since = self._since
+        if not self._low and self._diff(self._ticks(), since) >= self._pulse_ms:
+            self._rested = since
 
     def value(self):
         """Pulses so far."""
