@@ -48,6 +48,18 @@ def test_a_record_contradicts_itself(changes: dict[str, Any], named: set[int]) -
     assert fields_alone(**changes) == named
 
 
+def test_a_register_may_hold_one_interval_only() -> None:
+    assert fields_alone(import_wh=AFTER.import_advance_wh) == set()
+    assert fields_alone(export_wh=AFTER.export_advance_wh) == set()
+
+
+@pytest.mark.parametrize("bit", [8, 9, 10, 13, 14])
+def test_a_sticky_bit_comes_and_goes_with_an_event(bit: int) -> None:
+    status = AFTER.status | 1 << bit
+    assert fields_between({"status": status}) == {13}
+    assert fields_between({"status": status, **EVENT}) == set()
+
+
 def test_a_chain_begins_with_zeros_and_only_there() -> None:
     zeros = replace(AFTER, previous=bytes(32))
     assert [clash.field for clash in alone(zeros, NOTHING)] == [15]
