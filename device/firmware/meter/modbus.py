@@ -70,7 +70,7 @@ def _our_sizes(buffer, at, have, ended):
 
 
 def _others_sizes(buffer, at, have):
-    """Sizes of a frame between a master and another unit, a request or an answer."""
+    """Sizes of a frame between a master and another or every unit, a request or an answer."""
     function = buffer[at + 1]
     if function in _READS:
         return (8, 5 + buffer[at + 2]) if have > 2 else (3,)
@@ -147,16 +147,17 @@ class Server:
         unit, function = buffer[at], buffer[at + 1]
         if not self._in_step:
             return (8,) if function in _READS else ()
-        if unit == BROADCAST and function not in _WRITES:
-            return ()
-        if unit != self.unit and unit != BROADCAST:
+        if unit != self.unit:
             return _others_sizes(buffer, at, have)
         return _our_sizes(buffer, at, have, ended)
 
     def _answer(self, frame):
         """Do what a frame says; return the answer to send, b"" when nobody expects ours."""
-        unit = frame[0]
-        if (unit != self.unit and unit != BROADCAST) or frame[1] & 0x80:  # An answer asks nothing.
+        unit, function = frame[0], frame[1]
+        if unit == BROADCAST:
+            if function not in _WRITES:
+                return b""
+        elif unit != self.unit or function & 0x80:  # An answer asks nothing.
             return b""
         pdu = frame[1:-2]
         try:
