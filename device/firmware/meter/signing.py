@@ -44,8 +44,8 @@ def _padded(key, pad):
     return mixed.to_bytes(32, "big") + pad
 
 
-def nonces(secret, digest):
-    """Generate the nonces of RFC 6979 §3.2 for a 32-byte digest, in order."""
+def nonce(secret, digest, passed_over=0):
+    """A nonce of RFC 6979 §3.2 for a 32-byte digest: the first that fits, or one after it."""
     seed = secret.to_bytes(32, "big") + (int.from_bytes(digest, "big") % p256.N).to_bytes(32, "big")
     k, v = bytes(32), b"\x01" * 32
     for separator in (b"\x00", b"\x01"):
@@ -53,9 +53,11 @@ def nonces(secret, digest):
         v = _hmac(k, v)
     while True:
         v = _hmac(k, v)
-        nonce = int.from_bytes(v, "big")
-        if 0 < nonce < p256.N:
-            yield nonce
+        number = int.from_bytes(v, "big")
+        if 0 < number < p256.N:
+            if not passed_over:
+                return number
+            passed_over -= 1
         k = _hmac(k, v + b"\x00")
         v = _hmac(k, v)
 
@@ -63,17 +65,20 @@ def nonces(secret, digest):
 def sign(secret, message):
     """Generate the signature: yields often, returns r and s, 64 bytes, s in its low form."""
     digest = sha256(message)
-    number = int.from_bytes(digest, "big")
-    for nonce in nonces(secret, digest):
-        x, _ = yield from p256.multiply(nonce)
+    passed_over = 0
+    while True:
+        k = nonce(secret, digest, passed_over)
+        x, _ = yield from p256.multiply(k)
         r = x % p256.N
         blind = p256.random_below(p256.N)
         # Both the nonce and the key are used behind a random factor that cancels out.
+        number = int.from_bytes(digest, "big")
         masked = (number * blind + r * (secret * blind % p256.N)) % p256.N
-        s = p256.inverse(nonce * blind % p256.N, p256.N) * masked % p256.N
+        s = p256.inverse(k * blind % p256.N, p256.N) * masked % p256.N
         if r and s:
             s = min(s, p256.N - s)
             return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        passed_over += 1  # Never yet seen: one chance in 2**255.
 
 
 class SoftSigner:
