@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwsim.board import micropython
 from meter import clock as meter_clock
 from meter.config import NotConfigured
 from meter.elements import atm90e32, s0
@@ -110,7 +111,7 @@ def test_the_line_can_be_polled(board: Any) -> None:
     assert line.ioctl(3, 1) == 0
     assert line.ioctl(3, 5) == 4
     line._uart.received = b"x"
-    assert (line.ioctl(3, 1), line.ioctl(3, 5), line.ioctl(4, 0)) == (1, 5, 0)
+    assert (line.ioctl(3, 1), line.ioctl(3, 5), line.ioctl(4, 0)) == (1, 5, -1)
     assert line.read(5) == b"x"
 
 
@@ -318,3 +319,55 @@ def test_the_drawings_are_what_is_drawn_today() -> None:
     assert {path.name: path.read_text() for path in DRAWINGS.glob("*.svg")} == made
     for content in made.values():
         assert ElementTree.fromstring(content).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+ON_MICROPYTHON = """
+import select, sys, time
+class Pin:
+    IN = OUT = PULL_UP = IRQ_FALLING = IRQ_RISING = 0
+    def __init__(self, number, *mode):
+        self.level = 1
+    def __call__(self, level):
+        self.level = level
+    def value(self):
+        return self.level
+class Uart:
+    def __init__(self, number, baudrate, **settings):
+        self.bytes, self.sent = b"", []
+    def write(self, data):
+        self.sent.append(data)
+        return len(data)
+    def read(self, size):
+        taken, self.bytes = self.bytes[:size], self.bytes[size:]
+        return taken or None
+    def any(self):
+        return len(self.bytes)
+    def txdone(self):
+        return True
+class Fake:
+    pass
+machine, rp2 = Fake(), Fake()
+machine.Pin, machine.UART = Pin, Uart
+rp2.asm_pio = lambda: lambda function: function
+sys.modules["machine"], sys.modules["rp2"] = machine, rp2
+board = __import__(%r)
+line = board.rs485(9600)
+poller = select.poll()
+poller.register(line, select.POLLIN)
+print(len(poller.poll(1)), line.write(b"abc"), line._uart.sent)
+line._uart.bytes = b"question"
+print(len(poller.poll(1)), line.read(), board.inputs(), board.jumper())
+print(int(board.rtc_s()) == int(time.time()))
+"""
+
+
+def test_micropython_polls_the_line_of_a_board(board: Any) -> None:
+    done = subprocess.run(
+        [micropython(), "-X", "heapsize=128k", "-c", ON_MICROPYTHON % board.KIND],
+        env={"MICROPYPATH": f"{BOARDS}:{BOARDS.parent}:.frozen"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = ["0 3 [b'abc']", "1 b'question' (True, True, True) False", "True"]
+    assert done.stdout.splitlines() == expected, done.stdout + done.stderr

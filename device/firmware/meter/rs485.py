@@ -43,8 +43,8 @@ class Rs485(io.IOBase):
         return sent
 
     def ioctl(self, request, argument):
-        """For select.poll."""
+        """For select.poll; there is nothing else to ask, and no file behind it."""
         if request != POLL:
-            return 0
+            return -1
         ready = argument & POLL_OUT
         return ready | argument & POLL_IN if self._uart.any() else ready
