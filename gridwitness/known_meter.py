@@ -5,6 +5,7 @@ must agree with: the registry, and the commissioning record that a file of recor
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -25,11 +26,15 @@ from validator.app.parameters import Parameters
 from wire import cbor, fields
 from wire.cose import HEADER_CONTENT_TYPE, open_sign
 from wire.errors import BadKey, Malformed, Refused
+from wire.faults import part_name
 from wire.genesis import Genesis
 from wire.history import History
 from wire.keys import EDDSA, ES256, PublicKey
 from wire.reading import Position, SignedReading
 from wire.record_rules import Registered
+
+SITE_RADIUS_DM = 1_000
+"""How far from its commissioned site a meter's receiver may say it is, decimetres."""
 
 COMMISSIONING_TYPE = "application/x-gridwitness-commissioning"
 _MOST_KEY_FILE = 4096
@@ -147,5 +152,15 @@ def with_commissioning(registered: Registered, record: bytes | None) -> Register
             values[number] = content[name]
     for number, value in registered.fields.items():
         if values.get(number, value) != value:
-            raise Refused(f"the commissioning record and {registered.source} differ in {number}")
-    return replace(registered, fields=registered.fields | values, source="the commissioning record")
+            name = part_name("payload", number)
+            raise Refused(f"the commissioning record and {registered.source} differ in {name}")
+    values = registered.fields | values
+    site = registered.site or _site(content)
+    return replace(registered, fields=values, site=site, source="the commissioning record")
+
+
+def _site(content: Mapping[Any, Any]) -> Position | None:
+    match content.get("site"):
+        case [int(lat_e7), int(lon_e7)]:
+            return Position(lat_e7, lon_e7, SITE_RADIUS_DM, 0)
+    return None

@@ -24,7 +24,7 @@ from tests.gridwitness.forger import (
 )
 from wire import cbor
 from wire.cose import HEADER_CONTENT_TYPE, Sign
-from wire.reading import Reading, sign_reading
+from wire.reading import Position, Reading, sign_reading
 
 KEY = METER.public.text
 RECORDS = chained(day())
@@ -175,7 +175,8 @@ def configured(configuration_id: bytes, **changes: Any) -> list[bytes]:
 
 
 def test_the_commissioning_record_binds_what_follows(verify: Callable[..., Any]) -> None:
-    content = {"meter": "GW-000117", "node": "LV1.101.Bus-7", "interval_s": 900}
+    site = [137_563_000, 1_005_018_000]
+    content = {"meter": "GW-000117", "node": "LV1.101.Bus-7", "interval_s": 900, "site": site}
     record, number = commissioned(content)
     status, _, words = verify([record, *configured(number)], "--key", KEY)
     assert status == 0, words
@@ -184,6 +185,7 @@ def test_the_commissioning_record_binds_what_follows(verify: Callable[..., Any])
         (RECORDS[:8], 17),
         (configured(number, node="LV1.101.Bus-9"), 3),
         (configured(number, interval_s=450), 5),
+        (configured(number, position=Position(0, 0, 10, 0)), 21),
     ):
         status, outcome, _ = verify([record, *records], "--key", KEY)
         assert status == 1
