@@ -1,0 +1,58 @@
+"""What a signature costs: counted, not timed, so that two busy cores change nothing."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from device.provision import bench_process
+
+WORK = ("sign", "sign-plain", "public-key", "nonce", "record", "self-test")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiled")
+    bench_process.compile_all(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def counted(compiled: Path) -> dict[str, int]:
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not installed: instructions cannot be counted")
+    return bench_process.instructions(compiled, WORK)
+
+
+def test_a_signature_takes_3_5_times_fewer_instructions_than_double_and_add(
+    counted: dict[str, int],
+) -> None:
+    assert counted["sign-plain"] / counted["sign"] >= 3.5
+
+
+def test_making_a_record_is_small_beside_signing_it(counted: dict[str, int]) -> None:
+    assert counted["record"] + counted["nonce"] <= counted["sign"] / 10
+
+
+def test_double_and_add_makes_the_same_signatures(compiled: Path) -> None:
+    code = "import sys\nsys.argv[:] = ['', 'compare', '4']\nimport bench.work"
+    done = subprocess.run(
+        [bench_process.interpreter(), "-X", "heapsize=64k", "-c", code],
+        env={"MICROPYPATH": f"{compiled}:.frozen"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["True"] * 4
+
+
+def test_signing_needs_no_more_than_4_kb_of_free_memory(compiled: Path) -> None:
+    assert bench_process.memory_to_sign(compiled) <= 4096
+
+
+@pytest.mark.parametrize("arch", bench_process.ARCHITECTURES)
+@pytest.mark.parametrize("board", ["esp32", "rp2040"])
+def test_all_that_a_board_carries_compiles_to_45_kb(tmp_path: Path, board: str, arch: str) -> None:
+    files = bench_process.board_files(board)
+    assert sum(bench_process.compile_files(files, tmp_path, arch).values()) <= 45_000
