@@ -132,6 +132,7 @@ def _others() -> list[Case]:
         Case("everybody is asked of input registers", read(WINDOW, 1, 0, 4)),
         Case("everybody is told an unknown function", with_crc(b"\x00\x2b\x0e\x01\x00")),
         Case("a request for us inside another's answer", answer),
+        Case("a read of us inside another's answer", with_crc(b"\6\3\x0a" + FENCE + b"\0\0")),
         Case(
             "a request for us inside another's write", raw_write(0, 7, 14, inner + b"\0", UNIT + 1)
         ),
@@ -147,6 +148,7 @@ def _damage() -> list[Case]:
         *(Case(f"a write cut at {cut}", whole[:cut]) for cut in range(1, len(whole))),
         *(Case(f"a read cut at {cut}", FENCE[:cut]) for cut in range(1, len(FENCE))),
         *(Case(f"byte {i} wrong", _wrong(whole, i)) for i in range(len(whole))),
+        Case("an address and a CRC", with_crc(bytes((UNIT,)))),
         Case("a read with a byte too many", with_crc(FENCE[:-2] + b"\0")),
         Case("300 bytes with a good CRC", long),
         Case("124 registers in 257 bytes", raw_write(WANTED, 124, 248, bytes(248))),

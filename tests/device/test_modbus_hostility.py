@@ -194,19 +194,28 @@ def test_the_work_and_the_memory_for_any_flood_are_bounded(
     assert server.feed(FENCE + bus.want(1)) == bus.done(bus.WANTED, 2)
 
 
-@pytest.mark.parametrize(
-    "before",
-    [
-        with_crc(bytes((UNIT, 0x83, 2))),
-        bytes(3),
-        b"\xff\x2b\x06\x03\xf0",
-        b"\xff\x2b" + bytes((UNIT, 0x2B)),
-        bus.read(0, 60, unit=6) + with_crc(bytes((6, 3, 120)) + bytes(120)),
-        bus.write(0, 1, 2, unit=6) + with_crc(struct.pack(">BBHH", 6, 16, 0, 2)),
-    ],
-    ids=["our refusal", "zeros", "noise", "noise with our address", "a read", "a write"],
-)
-def test_what_is_understood_or_cannot_be_does_not_delay_a_request(before: bytes) -> None:
+UNDERSTOOD = {
+    "our refusal": with_crc(bytes((UNIT, 0x83, 2))),
+    "another's refusal": bus.read(0, 1, unit=6) + with_crc(bytes((6, 0x83, 2))),
+    "a read": bus.read(0, 60, unit=6) + with_crc(bytes((6, 3, 120)) + bytes(120)),
+    "a write": bus.write(0, 1, 2, unit=6) + with_crc(struct.pack(">BBHH", 6, 16, 0, 2)),
+    "a broadcast read": bus.read(0, 1, unit=0),
+    "what a driver makes": b"\0\xff\0",
+}
+NOISES = {
+    "another function": b"\x01\x2b\x06\x03\xf0",
+    "another function of ours": b"\x01\x2b" + bytes((UNIT, 0x2B)),
+}
+
+
+@pytest.mark.parametrize("before", UNDERSTOOD.values(), ids=UNDERSTOOD.keys())
+def test_what_is_understood_does_not_delay_a_write(before: bytes) -> None:
+    server, _ = new_server()
+    assert server.feed(before + bus.want(1)) == bus.done(bus.WANTED, 2)
+
+
+@pytest.mark.parametrize("before", NOISES.values(), ids=NOISES.keys())
+def test_what_cannot_be_understood_does_not_delay_a_read(before: bytes) -> None:
     server, _ = new_server()
     assert server.feed(before + FENCE) == MAGIC
 
@@ -230,7 +239,7 @@ def test_the_caller_is_told_to_listen_for_silence() -> None:
     assert not server.waiting
     server.feed(FENCE)
     assert not server.waiting
-    server.feed(b"\xff\xff")
+    server.feed(b"\x01\x2b")
     assert server.waiting, "what comes now begins no frame, before a silence"
     server.silence()
     assert not server.waiting
