@@ -8,6 +8,7 @@ none are the work's alone.
 import sys
 
 from bench import plain
+from bench.chance import Chance
 from meter import p256, record, signing
 
 SECRET = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
@@ -32,21 +33,6 @@ FIELDS = {
     18: 14,
     19: 0,
 }
-
-
-class Chance:
-    """Bytes that are the same in each run."""
-
-    def __init__(self):
-        self._count = 0
-
-    def __call__(self, size):
-        """As os.urandom."""
-        made = b""
-        while len(made) < size:
-            self._count += 1
-            made += signing.sha256(b"%d" % self._count)
-        return made[:size]
 
 
 def _record(i):
