@@ -42,6 +42,7 @@ SLOWER = {
 """Name, time over the Pyboard's by the table of scruss.com (Pyboard 13.0 s, ESP32 at 160 MHz
 15.4 s, Pico at 125 MHz 19.8 s), and the aim for a signature in seconds."""
 
+DIFFER = "two ways to multiply give two signatures here: this MicroPython cannot be trusted to sign"
 SOURCE = """\
 Estimates, not measurements: instructions x 17.1/20.1 (Cortex-M3 over unix port) x 1.94 to 2.88
 cycles / 168 MHz (Pyboard, MicroPython pull request 4858) x the board's time over the Pyboard's
@@ -118,6 +119,8 @@ def of_process() -> tuple[str, list[Figure]]:
         _say("sizes of compiled files")
         sizes = {arch: _carried(folder, arch) for arch in bench_process.ARCHITECTURES}
         bench_process.compile_all(folder)
+        if not bench_process.signs_alike(folder):
+            raise BoardRefused(DIFFER)
         _say("memory")
         memory = bench_process.memory_to_sign(folder)
         _say("instructions (valgrind, some 15 seconds)")
@@ -200,7 +203,7 @@ def of_board(port: str) -> tuple[str, list[Figure]]:
 
 def _timings(found: dict[str, Any]) -> list[Figure]:
     if not found["alike"]:
-        raise BoardRefused("the board's two ways to multiply differ: it cannot be trusted to sign")
+        raise BoardRefused(DIFFER)
     times = {
         "sign": ("a signature", "aim: 300 on an ESP32, 600 on an RP2040"),
         "sign_plain": ("the same by plain double-and-add", ""),

@@ -78,10 +78,20 @@ def _run(command: list[str], environment: Mapping[str, str]) -> subprocess.Compl
     return done
 
 
-def _micropython(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """Command and environment of the unix port over compiled files."""
+def _command(folder: Path, heap: str = HEAP) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of the unix port over the modules in a folder."""
     environment = {"MICROPYPATH": f"{folder}:.frozen", "PYTHONHASHSEED": "0"}
-    return [interpreter(), "-X", f"heapsize={HEAP}"], environment
+    return [interpreter(), "-X", f"heapsize={heap}"], environment
+
+
+def micropython(program: str, folder: Path) -> str:
+    """What a program prints on the unix port; raises Unavailable when it fails."""
+    command, environment = _command(folder)
+    return _run([*command, "-c", program], environment).stdout
+
+
+def _work(name: str, times: int) -> str:
+    return f"import sys\nsys.argv[:] = ['', {name!r}, '{times}']\nimport bench.work"
 
 
 def instructions(folder: Path, work: Iterable[str]) -> dict[str, int]:
@@ -90,13 +100,12 @@ def instructions(folder: Path, work: Iterable[str]) -> dict[str, int]:
     Raises Unavailable without valgrind or MicroPython.
     """
     valgrind = _tool("valgrind", "apt-get install valgrind")
-    command, environment = _micropython(folder)
+    command, environment = _command(folder)
     count = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", *command]
 
     def counted(job: tuple[str, int]) -> int:
         name, times = job
-        code = f"import sys\nsys.argv[:] = ['', {name!r}, '{times}']\nimport bench.work"
-        said = _run([*count, "-c", code], environment).stderr
+        said = _run([*count, "-c", _work(name, times)], environment).stderr
         found = _COLLECTED.search(said)
         if found is None:
             raise Unavailable(f"callgrind did not count: {said.strip()[-80:]}")
@@ -108,7 +117,11 @@ def instructions(folder: Path, work: Iterable[str]) -> dict[str, int]:
     return {name: (each - idle) // TIMES for name, each in zip(names, busy, strict=True)}
 
 
+def signs_alike(folder: Path) -> bool:
+    """Whether plain double-and-add makes the same signatures."""
+    return set(micropython(_work("compare", TIMES), folder).split()) == {"True"}
+
+
 def memory_to_sign(folder: Path) -> int:
     """The fewest bytes of heap that must be free for a signature."""
-    command, environment = _micropython(folder)
-    return int(_run([*command, "-c", "import bench.memory"], environment).stdout)
+    return int(micropython("import bench.memory", folder))

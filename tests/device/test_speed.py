@@ -1,7 +1,6 @@
 """What a signature costs: counted, not timed, so that two busy cores change nothing."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,15 +35,7 @@ def test_making_a_record_is_small_beside_signing_it(counted: dict[str, int]) -> 
 
 
 def test_double_and_add_makes_the_same_signatures(compiled: Path) -> None:
-    code = "import sys\nsys.argv[:] = ['', 'compare', '4']\nimport bench.work"
-    done = subprocess.run(
-        [bench_process.interpreter(), "-X", "heapsize=64k", "-c", code],
-        env={"MICROPYPATH": f"{compiled}:.frozen"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == ["True"] * 4
+    assert bench_process.signs_alike(compiled)
 
 
 def test_signing_needs_no_more_than_4_kb_of_free_memory(compiled: Path) -> None:
