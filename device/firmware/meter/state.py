@@ -4,8 +4,8 @@ Decides the meter's single point of commitment: registers, operating time, the o
 unsigned payload of the record being made and the events that wait for a signature are written
 together, before anything is signed. Whoever finds a payload here whose record is not in the log
 signs these bytes again; with RFC 6979 nonces even the signature is the same. Replacing is by
-rename, which is atomic on littlefs and POSIX. The file is a line of JSON and a line with its
-CRC-32, so that a bit that rots in a register is noticed and never signed.
+rename, which is atomic on littlefs and POSIX. A CRC-32 over all values is among them, so that a
+bit that rots in a register is noticed and never signed.
 """
 
 import json
@@ -45,11 +45,10 @@ def load(path, head):
     """The saved state, or a fresh one when the log is empty too; raises StateLost."""
     try:
         with open(path) as f:
-            text, check = f.read().split("\n")
-        if check != _crc(text):
+            saved = json.load(f)
+        if saved.pop("check") != _check(saved, 0):
             raise ValueError("damaged")
-        saved = json.loads(text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError, AttributeError):
         if head:
             raise StateLost(path)
         saved = {}
@@ -62,12 +61,21 @@ def load(path, head):
 
 def save(path, state):
     """Replace the file; after a power cut either the old or the new one is there."""
-    text = json.dumps(state)
+    state["check"] = _check(state, 0)
     with open(path + ".new", "w") as f:
-        f.write(text)
-        f.write("\n" + _crc(text))
+        json.dump(state, f)
     os.rename(path + ".new", path)
+    del state["check"]
 
 
-def _crc(text):
-    return "%08x" % crc32(text.encode())
+def _check(value, before):
+    """CRC-32 over everything in a value, piece by piece: a copy of it all would fill the heap."""
+    if isinstance(value, dict):
+        for key in sorted(value):
+            before = _check(value[key], crc32(key.encode(), before))
+        return before
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            before = _check(item, before)
+        return crc32(b"]", before)
+    return crc32(str(value).encode() + b",", before)
