@@ -29,6 +29,8 @@ class Meter:
         self.public = signing.public_key(secret)
         self._kid = signing.kid(self.public)
         self._state = state.load(state_path, log.head)
+        if self._state["sequence"] == log.head:
+            log.drop_damaged_end()  # Its payload is still in the state: it is made again.
         if self._state["sequence"] - log.head not in (0, 1):
             raise state.StateLost("the log ends at %d" % log.head)
         self._state["boots"] += 1
@@ -71,7 +73,10 @@ class Meter:
         return self._operating_before_s + self._clock.up_ms() // 1000
 
     def _time_given(self, network_ms, error_s):
+        before = self._clock.now_ms()
         self._clock.give(network_ms, error_s, self._operating_s())
+        if before is not None:
+            self._intervals.moved(before, self._clock.now_ms())
         self._state["times_set"] = self._clock.times_set
         self._state["set_at_s"] = self._clock.set_at_s
         self._save()
@@ -99,12 +104,13 @@ class Meter:
             self._state["sequence"] += 1
         self._state["totals_mwh"] = self._registers.totals_mwh
         self._state["counters_mwh"] = self._registers.counters_mwh
-        self._state["open_start_s"] = boundary_s
+        self._state["open_start_s"] = self._intervals.open_start_s
         self._state["open_wh"] = self._registers.wh()
         self._state["closed_until_s"] = self._intervals.closed_until_s
         self._save()
-        self._status = 0
-        self._clock.adjusted = False
+        if start_s is not None:
+            self._status = 0
+            self._clock.told(boundary_s)
         self._show()
         self._begin_signing()
 
@@ -123,7 +129,7 @@ class Meter:
             10: self._state["sequence"],
             11: self._state["boots"],
             12: self._operating_s(),
-            13: self._status_bits(),
+            13: self._status_bits(start_s),
             14: self._clock.evidence(),
             15: self._previous(),
             16: self._software_id,
@@ -132,8 +138,13 @@ class Meter:
             19: record.ORIGIN_OWN_ELEMENT,
         }
 
-    def _status_bits(self):
-        return self._status | record.KEY_IN_FLASH | (self._clock.adjusted and record.CLOCK_ADJUSTED)
+    def _status_bits(self, start_s):
+        status = self._status | record.KEY_IN_FLASH
+        if self._clock.adjusted:
+            status |= record.CLOCK_ADJUSTED
+        if self._clock.known_since_ms > start_s * 1000:
+            status |= record.CLOCK_INVALID
+        return status
 
     def _previous(self):
         """Hash of the signed bytes of the record before; its payload is still in the state."""
