@@ -20,6 +20,7 @@ SYNCHRONISED_WITHIN_MS = 9000  # 1 % of the interval (PTB-A 50.8); beyond it qua
 EARLIEST_S = 1577836800  # 2020-01-01: no meter of this kind is older.
 LATEST_S = 0xFFFFFFFF
 LONGEST_ERROR_S = 86400
+RESOLUTION_MS = 2  # Of the time that is given, and of the ticks.
 LONGEST_STEP_MS = 60000  # Nobody disciplines a clock by more than a minute: that is setting it.
 KEPT_EARLIEST_S = 1735689600  # 2025-01-01: after the dates at which boards begin without a battery.
 KEPT_ERROR_S = 60  # What a board's own clock may be off after a reset.
@@ -96,20 +97,21 @@ class BusClock:
         in_range = EARLIEST_S * 1000 <= network_ms < (LATEST_S + 1) * 1000
         if not in_range or not 0 <= error_s <= LONGEST_ERROR_S:
             return "refused"
-        now, error_ms = self.now_ms(), error_s * 1000
+        now, error_ms = self.now_ms(), error_s * 1000 + RESOLUTION_MS
         cone = now is not None and self._narrowed(network_ms, error_ms)
-        if not cone or abs(network_ms - now) > LONGEST_STEP_MS:
-            self._mark(network_ms, now, 0)
-            self._begin(network_ms, error_ms)
-            self.times_set += 1
-            self.set_at_s = operating_s
-            return "set"
-        self._cone = cone
-        if error_ms > self._error_ms():
+        if cone and error_ms > self._error_ms():
+            self._cone = cone
             return "kept"
-        self._mark(network_ms, now, SYNCHRONISED_WITHIN_MS)
-        self._anchor = (network_ms, self.up_ms(), error_ms)
-        return "disciplined"
+        if cone and abs(network_ms - now) <= LONGEST_STEP_MS:
+            self._mark(network_ms, now, SYNCHRONISED_WITHIN_MS)
+            self._cone = cone
+            self._anchor = (network_ms, self.up_ms(), error_ms)
+            return "disciplined"
+        self._mark(network_ms, now, 0)
+        self._begin(network_ms, error_ms)
+        self.times_set += 1
+        self.set_at_s = operating_s
+        return "set"
 
     def told(self, end_s):
         """A record of an interval that ended then has been made: what it told is not told again."""
