@@ -1,4 +1,4 @@
-"""Other people's programs on a meter's line: mbpoll reads its registers, pycose checks its word."""
+"""Other people's programs on a whole meter's line: mbpoll, pysunspec2, and pycose for its word."""
 
 import json
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sunspec2.modbus.client import SunSpecModbusClientDeviceRTU
 
 from tests.device.test_board import UNIT, WINDOW, Meter, T
 from wire.keys import ES256, SoftSigner
@@ -48,12 +49,29 @@ def polled(meter: Meter, table: str, address: int, count: int) -> list[int]:
 
 
 @pytest.mark.parametrize("table", ["4", "3"], ids=["holding", "input"])
-@pytest.mark.parametrize(("first", "count"), [(40000, 179), (WINDOW, 256)])
-def test_mbpoll_reads_every_register(meter: Meter, table: str, first: int, count: int) -> None:
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [(40000, 72), (40108, 71), (WINDOW, 90), (WINDOW + 92, 4), (WINDOW + 100, 156)],
+    ids=["identity", "energies", "window", "times set, boots", "record"],
+)
+def test_mbpoll_reads_every_register_that_stands_still(
+    meter: Meter, table: str, first: int, count: int
+) -> None:
     meter.record(1)
     for address in range(first, first + count, 120):
         size = min(120, first + count - address)
         assert polled(meter, table, address, size) == meter.words(address, size)
+
+
+def test_pysunspec2_reads_the_meter_and_its_registers(meter: Meter) -> None:
+    device = SunSpecModbusClientDeviceRTU(UNIT, str(meter.board.line), baudrate=9600, timeout=5.0)
+    try:
+        device.scan()
+    finally:
+        device.close()
+    [common], [energies] = device.models[1], device.models[203]
+    assert common.SN.cvalue == "GW-000001"
+    assert (energies.TotWhImp.cvalue, energies.TotWhExp.cvalue) == (751, 21)
 
 
 def test_mbpoll_fetches_a_record(meter: Meter) -> None:
