@@ -142,7 +142,7 @@ def _gaps(found: Findings) -> list[str]:
         lines.append(f"  outages   nothing was recorded from {_some(found.outages, _time)}")
     if found.duplicates:
         times = "once" if found.duplicates == 1 else f"{found.duplicates} times"
-        lines.append(f"  twice     the file repeats a record, byte for byte, {times}")
+        lines.append(f"  twice     the file repeats records, byte for byte, {times}")
     return lines
 
 

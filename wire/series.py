@@ -6,6 +6,7 @@ the one field that explains it (`wire.blame`). Gaps and outages are reported, th
 what is there stands for itself.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -150,7 +151,6 @@ class _Walk:
         self._registered = registered
         self._search = Search()
         self._found = Findings()
-        self._newest = b""
         self._unproved = 0
         self._other_kid = b""
         self._before: _Stood | None = None
@@ -167,9 +167,15 @@ class _Walk:
         return self._found
 
     def _items(self, history: History) -> Iterator[_Item]:
-        place = -1
+        """The file's records, each once: files that were joined may overlap."""
+        place, seen = -1, set[bytes]()
         try:
             for place, entry in enumerate(history.entries()):
+                digest = hashlib.sha256(entry.encoded).digest()[:16]
+                if digest in seen:
+                    self._found.duplicates += 1
+                    continue
+                seen.add(digest)
                 yield _Item(place, entry, self._verified(entry))
         except BrokenFile as broken:
             self._found.complete = False
@@ -189,10 +195,6 @@ class _Walk:
         return None
 
     def _record(self, item: _Item, after: _Item | None) -> None:
-        if item.entry.encoded == self._newest:
-            self._found.duplicates += 1
-            return
-        self._newest = item.entry.encoded
         signed = item.signed or self._restore(item, after)
         if signed is None:
             self._unproved += 1

@@ -53,7 +53,13 @@ def test_missing_and_repeated_records_are_told_and_no_faults(verify: Callable[..
     assert outcome["missing"] == [[21, 23], [30, 30]]
     assert outcome["duplicates"] == 2
     assert "missing   3 records, 21 to 23; record 30" in words
-    assert "the file repeats a record, byte for byte, 2 times" in words
+    assert "the file repeats records, byte for byte, 2 times" in words
+
+
+def test_files_that_overlap_can_be_joined(verify: Callable[..., Any]) -> None:
+    status, outcome, words = verify([*RECORDS[:30], *RECORDS[20:40]], "--key", KEY)
+    assert (status, outcome["records"], outcome["duplicates"]) == (0, 40, 10)
+    assert "the file repeats records, byte for byte, 10 times" in words
 
 
 def test_an_outage_is_told_with_its_time(verify: Callable[..., Any]) -> None:
@@ -71,7 +77,7 @@ def test_an_outage_is_told_with_its_time(verify: Callable[..., Any]) -> None:
 
 def test_two_records_of_one_number_and_disorder_are_refused(verify: Callable[..., Any]) -> None:
     again = sign_reading(replace(day()[3], events=8, previous=bytes(31) + b"\x01"), METER)
-    for records in ([*RECORDS[:4], again], [*RECORDS[:4], RECORDS[1]]):
+    for records in ([*RECORDS[:4], again], [*RECORDS[:2], *RECORDS[3:5], RECORDS[2]]):
         status, outcome, _ = verify(records, "--key", KEY)
         assert status == 1
         assert 10 in [fault["field"] for fault in outcome["faults"]]
