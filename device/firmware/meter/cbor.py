@@ -1,41 +1,57 @@
 """Deterministic CBOR (RFC 8949 §4.2.1), writing only: what a meter says is integers, text, bytes.
 
 A map is written in the order of its encoded keys, so that one record has one form. Reading is left
-to others: the meter takes no CBOR from anyone.
+to others: the meter takes no CBOR from anyone. All is appended to one buffer, as memory is what a
+board has least of.
 """
-
-
-def _head(major, value):
-    major <<= 5
-    if value < 24:
-        return bytes((major | value,))
-    for code, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
-        if value < 1 << 8 * size:
-            return bytes((major | code,)) + value.to_bytes(size, "big")
-    raise ValueError("integer over 64 bits")
 
 
 def encode(value):
     """The one encoding of an int, bytes, str, list or dict."""
-    if isinstance(value, int):
-        return _head(0, value) if value >= 0 else _head(1, -1 - value)
-    if isinstance(value, bytes):
-        return _head(2, len(value)) + value
-    if isinstance(value, str):
-        text = value.encode()
-        return _head(3, len(text)) + text
-    if isinstance(value, list):
-        return _head(4, len(value)) + b"".join([encode(item) for item in value])
-    if isinstance(value, dict):
-        return _map(value)
-    raise TypeError("CBOR of " + str(type(value)))
-
-
-def _map(value):
-    parts = sorted([(encode(key), encode(item)) for key, item in value.items()])
-    return _head(5, len(parts)) + b"".join([key + item for key, item in parts])
+    made = bytearray()
+    _put(made, value)
+    return bytes(made)
 
 
 def tagged(tag, value):
     """A tagged item."""
-    return _head(6, tag) + encode(value)
+    made = bytearray()
+    _head(made, 6, tag)
+    _put(made, value)
+    return bytes(made)
+
+
+def _head(made, major, value):
+    major <<= 5
+    if value < 24:
+        made.append(major | value)
+        return
+    for code, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
+        if not value >> 8 * size:
+            made.append(major | code)
+            made.extend(value.to_bytes(size, "big"))
+            return
+    raise ValueError("integer over 64 bits")
+
+
+def _put(made, value):
+    if isinstance(value, int):
+        _head(made, int(value < 0), value if value >= 0 else -1 - value)
+    elif isinstance(value, bytes):
+        _head(made, 2, len(value))
+        made.extend(value)
+    elif isinstance(value, str):
+        text = value.encode()
+        _head(made, 3, len(text))
+        made.extend(text)
+    elif isinstance(value, list):
+        _head(made, 4, len(value))
+        for item in value:
+            _put(made, item)
+    elif isinstance(value, dict):
+        _head(made, 5, len(value))
+        for key, item in sorted([(encode(key), item) for key, item in value.items()]):
+            made.extend(key)
+            _put(made, item)
+    else:
+        raise TypeError("CBOR of " + str(type(value)))
