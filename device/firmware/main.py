@@ -33,7 +33,7 @@ def make_meter(settings):
     element = settings["element"]
     return Meter(
         settings,
-        signing.load_key(),
+        signing.SoftSigner(signing.load_key()),
         software.software_id(),
         make_clock,
         ELEMENTS[element["kind"]](element),

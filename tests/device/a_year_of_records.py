@@ -1,5 +1,4 @@
 # mypy: ignore-errors
-# ruff: noqa: SIM115
 """Runs under MicroPython in a heap of 64 kB: a log of a year and a day, on a flash that is a file.
 
 Prints one JSON line: heap in use and reads of the flash, when the log is young and when it is full.
@@ -13,37 +12,11 @@ import time
 import vfs
 
 from meter.log import PER_FILE, Log, files_for
+from tests.device.file_flash import FileFlash
 
-BLOCK, BLOCKS = 4096, 2816
 RECORDS = 35_040
 MORE = 2 * PER_FILE + 10  # Than a year: the oldest files go.
 LONG = bytes(range(226))
-
-
-class FileFlash:
-    """A block device outside of the heap, which counts what is done to it."""
-
-    def __init__(self, path):
-        self._file = open(path, "r+b")
-        self._empty = b"\xff" * BLOCK
-        self.reads = self.read_bytes = self.erases = 0
-
-    def readblocks(self, block, buffer, offset=0):
-        self.reads += 1
-        self.read_bytes += len(buffer)
-        self._file.seek(block * BLOCK + offset)
-        self._file.readinto(buffer)
-
-    def writeblocks(self, block, buffer, offset=0):
-        self._file.seek(block * BLOCK + offset)
-        self._file.write(buffer)
-
-    def ioctl(self, request, argument):
-        if request == 6:
-            self.erases += 1
-            self._file.seek(argument * BLOCK)
-            self._file.write(self._empty)
-        return {4: BLOCKS, 5: BLOCK}.get(request, 0)
 
 
 def record(sequence):

