@@ -48,6 +48,7 @@ class Board:
         done = subprocess.run(
             [micropython(), "-X", "heapsize=64k", "-c", program],
             env={"MICROPYPATH": f"{self.compiled}:.frozen"},
+            cwd=self.compiled,
             capture_output=True,
             text=True,
             check=False,
