@@ -15,6 +15,7 @@ from hwsim.board import micropython
 from meter.record import CLOCK_ADJUSTED
 from tests.device import clock_cases
 from tests.device.meter_bench import Bench
+from tests.device.readme_figures import holds
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -46,6 +47,10 @@ def on_a_board(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_micropython_comes_to_the_same(case: str, on_a_board: dict[str, Any]) -> None:
     found, expected = on_a_board[case]
     assert found == expected
+
+
+def test_the_page_on_the_device_counts_these_cases() -> None:
+    assert holds("clock cases", len(clock_cases.CASES))
 
 
 DEEDS = st.one_of(

@@ -15,6 +15,7 @@ from device.provision import bench_process
 from hwsim.board import micropython
 from meter import log as log_module
 from meter.log import SLOT, Log, files_for
+from tests.device.readme_figures import holds
 from wire.keys import ES256, PublicKey
 from wire.reading import SignedReading
 
@@ -84,16 +85,20 @@ def test_a_year_of_records_stands_in_a_heap_of_64_kb(year: dict[str, Any]) -> No
     assert year["records"] >= 35_040
     assert (year["missing"], year["wrong"], year["degraded"]) == (0, 0, False)
     assert year["tail"] > 0, "the oldest files went"
+    assert holds("records in the log of a year", year["records"])
 
 
 def test_a_full_log_takes_no_more_memory_than_a_young_one(year: dict[str, Any]) -> None:
     assert year["heap_full"] - year["heap_young"] < 256
     assert year["heap_after_reading"] - year["heap_young"] < 1024
+    assert holds("heap that a full log takes", year["heap_full"] - year["heap_young"])
 
 
 def test_a_log_opens_by_its_names_and_not_by_its_records(year: dict[str, Any]) -> None:
     assert year["reads_to_open_full"] < year["records"] // 8
     assert year["reads_of_a_record"] < 100
+    assert holds("reads of the flash (≤ 256 bytes) to open", year["reads_to_open_full"])
+    assert holds("and to read any record", year["reads_of_a_record"])
 
 
 def test_a_meter_starts_and_signs_on_a_full_log(year: dict[str, Any], board: Board) -> None:
@@ -104,6 +109,7 @@ def test_a_meter_starts_and_signs_on_a_full_log(year: dict[str, Any], board: Boa
     for record in records:
         record.verify(public)
     assert found["heap_after"] - found["heap_young"] < 512
+    assert holds("heap of meter, log and signer", found["heap_after"])
 
 
 def filled(folder: Path, count: int, files: int = 4, per_file: int = 3) -> Log:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from hwsim.board import micropython
 from meter import state
+from tests.device.readme_figures import holds
 from wire.keys import ES256, PublicKey
 from wire.reading import SignedReading
 
@@ -50,7 +51,6 @@ def sweeps() -> list[dict[str, Any]]:
         output, _ = process.communicate()
         assert process.returncode == 0
         found.append(json.loads(output))
-        print(found[-1])
     return found
 
 
@@ -78,6 +78,22 @@ def test_an_element_that_counts_on_loses_no_energy(sweeps: list[dict[str, Any]])
 
 def test_an_element_that_forgets_loses_less_than_an_interval(sweeps: list[dict[str, Any]]) -> None:
     assert 0 < sweeps[FORGETS]["figures"]["under_mwh"] <= 600 * 3000
+
+
+@pytest.mark.skipif(DAYS != 3, reason="the page tells of three days")
+def test_the_page_on_the_device_tells_these_figures(
+    sweeps: list[dict[str, Any]], cuts: list[Cut]
+) -> None:
+    counts_on, forgets = (sweep["figures"] for sweep in sweeps)
+    assert holds("power cuts in a sweep of three days", counts_on["whole"] + counts_on["torn"])
+    assert holds("the same with an element that forgets", forgets["whole"] + forgets["torn"])
+    assert holds(
+        "records, boot counters or event numbers lost", counts_on["broken"] + forgets["broken"]
+    )
+    assert holds("energy lost by an element that counts on", counts_on["under_mwh"])
+    assert holds("most energy lost by one that forgets", forgets["under_mwh"] // 3000)
+    assert holds("writes that fail under a meter", len(cuts))
+    assert holds("blocks erased a day", counts_on["erases"] // 3)
 
 
 @given(st.integers(0, 3000))
