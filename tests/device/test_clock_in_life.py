@@ -62,7 +62,7 @@ DEEDS = st.one_of(
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(DEEDS, max_size=25))
+@given(st.lists(DEEDS, min_size=12, max_size=25))
 def test_intervals_are_whole_and_never_overlap_whatever_becomes_of_the_clock(
     tmp_path_factory: pytest.TempPathFactory, deeds: list[tuple[str, int]]
 ) -> None:

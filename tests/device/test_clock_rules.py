@@ -170,7 +170,9 @@ def test_a_clock_cannot_be_walked_away_in_small_steps(walk: list[tuple[int, int]
 @settings(deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(1, 1000), st.one_of(st.none(), st.integers(-4000, 4000))), max_size=80
+        st.tuples(st.integers(1, 600), st.one_of(st.none(), st.integers(-1000, 1000))),
+        min_size=30,
+        max_size=60,
     )
 )
 def test_where_a_record_ends_the_next_begins_with_the_same_latch(
