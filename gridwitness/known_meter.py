@@ -4,8 +4,6 @@ Decides where the key comes from (given, or the registry of a genesis file) and 
 must agree with: the registry, and the commissioning record that a file of records begins with.
 """
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -24,7 +22,7 @@ from validator.app import entries
 from validator.app.entries import Gateway, Meter
 from validator.app.parameters import Parameters
 from wire import cbor, fields
-from wire.cose import HEADER_CONTENT_TYPE, open_sign
+from wire.commissioning import CommissioningRecord
 from wire.errors import BadKey, Malformed, Refused
 from wire.faults import part_name
 from wire.genesis import Genesis
@@ -36,7 +34,7 @@ from wire.record_rules import Registered
 SITE_RADIUS_DM = 1_000
 """How far from its commissioned site a meter's receiver may say it is, decimetres."""
 
-COMMISSIONING_TYPE = "application/x-gridwitness-commissioning"
+USUAL_INTERVAL_S = 900
 _MOST_KEY_FILE = 4096
 _LOOKED_AT = 16  # Records in which a registered meter's name is looked for.
 
@@ -128,39 +126,41 @@ def _reader(genesis: Genesis, meter: Meter) -> Gateway:
     raise Malformed(f"genesis: meter {meter.id} is read by {meter.reader}, which is no gateway")
 
 
-def with_commissioning(registered: Registered, record: bytes | None) -> Registered:
+def with_commissioning(
+    registered: Registered, record: bytes | None, technician: PublicKey | None
+) -> Registered:
     """Add what the meter's commissioning record says, which its key must have signed.
 
+    The technician's signature is checked too when the key is given.
+
     Raises:
-        Refused: it is no commissioning record, or another key's.
+        Refused: it is no commissioning record, another key's, or the registry says otherwise.
     """
     if record is None:
         return registered
     try:
-        message = open_sign(record)
-        message.verify(registered.key)
-        content = cbor.decode(message.payload)
+        opened = CommissioningRecord.open(record)
+        if technician is None:
+            opened.sign.verify(registered.key)
+        else:
+            opened.verify(registered.key, technician)
     except Refused as reason:
         raise Refused(f"the commissioning record: {reason}") from None
-    if message.headers.get(HEADER_CONTENT_TYPE) != COMMISSIONING_TYPE or not isinstance(
-        content, dict
-    ):
-        raise Malformed("the commissioning record: tag 98, and not of its content type")
-    values: dict[int, Any] = {17: hashlib.sha256(message.payload).digest()[:8]}
-    for number, name in ((2, "meter"), (3, "node"), (5, "interval_s")):
-        if name in content:
-            values[number] = content[name]
+    content = opened.content
+    values: dict[int, Any] = {2: content["meter"], 3: content["node"]}
+    values |= {5: content.get("interval_s", USUAL_INTERVAL_S), 17: opened.configuration_id}
     for number, value in registered.fields.items():
         if values.get(number, value) != value:
             name = part_name("payload", number)
             raise Refused(f"the commissioning record and {registered.source} differ in {name}")
     values = registered.fields | values
-    site = registered.site or _site(content)
-    return replace(registered, fields=values, site=site, source="the commissioning record")
+    site = registered.site or _site(content.get("site"))
+    source = f"the commissioning record, which technician {opened.technician_kid.hex()} signed"
+    return replace(registered, fields=values, site=site, source=source)
 
 
-def _site(content: Mapping[Any, Any]) -> Position | None:
-    match content.get("site"):
-        case [int(lat_e7), int(lon_e7)]:
-            return Position(lat_e7, lon_e7, SITE_RADIUS_DM, 0)
-    return None
+def _site(value: list[int] | None) -> Position | None:
+    if not value:
+        return None
+    lat_e7, lon_e7 = value
+    return Position(lat_e7, lon_e7, SITE_RADIUS_DM, 0)

@@ -66,6 +66,9 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument(
         "--key", metavar="KEY", help="for records: the meter's public key, es256:… or a file"
     )
+    parser.add_argument(
+        "--technician", metavar="KEY", help="the key that must have signed the commissioning record"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object for scripts")
     parser.set_defaults(run=run)
 
@@ -104,8 +107,9 @@ def _outcome(args: argparse.Namespace, data: bytes, genesis: Genesis | None) -> 
     except Malformed as reason:
         return Outcome(*damaged_records(reason))
     registered = _known(args, history, genesis)
+    technician = None if args.technician is None else read_key(args.technician)
     try:
-        registered = with_commissioning(registered, history.commissioning)
+        registered = with_commissioning(registered, history.commissioning, technician)
     except Refused as reason:
         return Outcome(*damaged_records(reason))
     return Outcome(*examine_records(history, registered))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
+from wire.commissioning import MOST_BYTES
 from wire.errors import Malformed
 from wire.reading import MAX_ENCODED, SignedReading
 
@@ -20,9 +21,6 @@ MAX_FILE = 64 * 1024 * 1024
 
 MIN_RECORD = 128
 """Bytes that the hash, the signature and the other fields of a reading need at the least."""
-
-MAX_COMMISSIONING = 16 * 1024
-"""Bytes of a commissioning record."""
 
 _TAG_SIGN1 = b"\xd2"
 _TAG_SIGN = b"\xd8\x62"
@@ -88,7 +86,9 @@ class History:
                 raise Malformed(f"record {reading.sequence} after record {newest}")
             meter, newest = reading.meter, reading.sequence
             parts.append(encoded)
-        if commissioning is not None and item_end(commissioning, 0) != len(commissioning):
+        if commissioning is not None and item_end(commissioning, 0, MOST_BYTES) != len(
+            commissioning
+        ):
             raise Malformed("the commissioning record is not one CBOR item")
         return cls.decode((commissioning or b"") + b"".join(parts))
 
@@ -104,7 +104,7 @@ class History:
             raise Malformed("an empty file")
         end = 0
         if data.startswith(_TAG_SIGN):
-            end = item_end(data, 0, MAX_COMMISSIONING)
+            end = item_end(data, 0, MOST_BYTES)
         elif not data.startswith(_TAG_SIGN1):
             raise BrokenFile(0, "neither a signed record nor a commissioning record")
         return cls(data[:end] or None, data[end:])

@@ -159,5 +159,5 @@ def test_the_search_is_bounded_over_the_whole_file(monkeypatch: pytest.MonkeyPat
 def test_an_item_is_measured_before_it_is_read() -> None:
     with pytest.raises(BrokenFile, match="at byte 0: neither"):
         History.decode(b"hello")
-    with pytest.raises(BrokenFile, match="at byte 0: an item of more than 16384 bytes"):
+    with pytest.raises(BrokenFile, match="at byte 0: an item of more than 6144 bytes"):
         History.decode(b"\xd8\x62\x84\x5a\x00\x01\x00\x00" + bytes(70_000))

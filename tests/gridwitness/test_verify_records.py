@@ -1,6 +1,5 @@
 """`gridwitness verify` tells what a file of records proves, and what the verdict rests on."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,13 +16,14 @@ from tests.gridwitness.forger import (
     FORGED,
     METER,
     OTHER,
+    READER,
     chained,
     day,
     reader_day,
     tamper,
 )
 from wire import cbor
-from wire.cose import HEADER_CONTENT_TYPE, Sign
+from wire.commissioning import CommissioningRecord, sign_record
 from wire.reading import Position, Reading, sign_reading
 
 KEY = METER.public.text
@@ -163,14 +163,15 @@ def test_a_genesis_file_gives_key_and_registration(
     assert "registers no meter of these records (GW-000117)" in words
 
 
-TYPE = "application/x-gridwitness-commissioning"
-
-
-def commissioned(content: dict[str, Any], media: str = TYPE) -> tuple[bytes, bytes]:
-    """A commissioning record by the meter's key, and the configuration id that it gives."""
-    payload = cbor.encode(content)
-    sign = Sign(cbor.encode({HEADER_CONTENT_TYPE: media}), payload).signed_by(METER)
-    return sign.encoded, hashlib.sha256(payload).digest()[:8]
+COMMISSIONED = {
+    "meter": "GW-000117",
+    "node": "LV1.101.Bus-7",
+    "zone": "z1",
+    "unit": 1,
+    "element": {"kind": "simulated"},
+    "interval_s": 900,
+    "site": [137_563_000, 1_005_018_000],
+}
 
 
 def configured(configuration_id: bytes, **changes: Any) -> list[bytes]:
@@ -181,12 +182,12 @@ def configured(configuration_id: bytes, **changes: Any) -> list[bytes]:
 
 
 def test_the_commissioning_record_binds_what_follows(verify: Callable[..., Any]) -> None:
-    site = [137_563_000, 1_005_018_000]
-    content = {"meter": "GW-000117", "node": "LV1.101.Bus-7", "interval_s": 900, "site": site}
-    record, number = commissioned(content)
+    record = sign_record(COMMISSIONED, METER, OTHER)
+    number = CommissioningRecord.open(record).configuration_id
     status, _, words = verify([record, *configured(number)], "--key", KEY)
     assert status == 0, words
-    assert "and the commissioning record (GW-000117, LV1.101.Bus-7, 900" in words
+    told = f"the commissioning record, which technician {OTHER.public.kid.hex()} signed (GW-000117,"
+    assert told in words
     for records, field in (
         (RECORDS[:8], 17),
         (configured(number, node="LV1.101.Bus-9"), 3),
@@ -198,17 +199,23 @@ def test_the_commissioning_record_binds_what_follows(verify: Callable[..., Any])
         assert field in [fault["field"] for fault in outcome["faults"]]
 
 
-def test_a_commissioning_record_of_another_key_or_kind_is_refused(
+def test_a_commissioning_record_of_other_keys_or_none_is_refused(
     verify: Callable[..., Any],
 ) -> None:
-    record, number = commissioned({"meter": "GW-000117"})
-    status, _, words = verify([record, *configured(number)], "--key", OTHER.public.text)
+    record = sign_record(COMMISSIONED, METER, OTHER)
+    number = CommissioningRecord.open(record).configuration_id
+    records = [record, *configured(number)]
+    technician = OTHER.public.text
+    assert verify(records, "--key", KEY, "--technician", technician)[0] == 0
+    status, _, words = verify(records, "--key", KEY, "--technician", READER.public.text)
+    assert status == 1
+    assert "the commissioning record: the technician's key" in words
+    status, _, words = verify(records, "--key", READER.public.text)
     assert status == 1
     assert "the commissioning record: the key" in words
-    other, number = commissioned({"meter": "GW-000117"}, media="text/plain")
-    status, _, words = verify([other, *configured(number)], "--key", KEY)
+    status, _, words = verify([b"\xd8\x62\x80", *RECORDS], "--key", KEY)
     assert status == 1
-    assert "not of its content type" in words
+    assert "the commissioning record: not a COSE_Sign" in words
     status, _, words = verify([record], "--key", KEY)
     assert status == 1
     assert "no record follows the commissioning record" in words
