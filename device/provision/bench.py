@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpremote.transport import TransportExecError
-
 from device.provision import bench_process
 from device.provision.board import BoardRefused, session
 
 BENCH = bench_process.FIRMWARE / "bench"
 
 FEWER = 3.5
+BOARD_LIMIT_S = 120
+"""A board of yesteryear needs seconds for a plain multiplication; longer is a board that hangs."""
+
 MEMORY_TO_SIGN = 4096
 COMPILED = 45_000
 
@@ -188,14 +189,12 @@ def of_board(port: str) -> tuple[str, list[Figure]]:
     """Time on the board, which carries the firmware; raises Unavailable and BoardRefused."""
     _say(f"on {port}")
     with session(port) as transport:
-        try:
-            transport.exec("import meter.signing")
-        except TransportExecError as error:
-            raise BoardRefused(
-                f"the board on {port} has no working firmware: provision it first"
-            ) from error
         for name in ("plain.py", "timings.py"):
-            said = transport.exec((BENCH / name).read_bytes())
+            program = (BENCH / name).read_bytes()
+            said, trouble = transport.exec_raw(program, timeout=BOARD_LIMIT_S)
+            if trouble:
+                words = trouble.decode().strip().splitlines()[-1]
+                raise BoardRefused(f"no working firmware on {port}, provision it first: {words}")
         transport.exec_raw_no_follow("import machine\nmachine.reset()")
     found = ast.literal_eval(said.decode().strip())
     return f"{found['board']}, MicroPython {found['version']}", _timings(found)

@@ -4,15 +4,16 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from mpremote.transport_serial import SerialTransport
+from littlefs import LittleFS, UserContext
 
 from device.provision import bench, bench_process
 from device.provision.board import BoardRefused
-from hwsim.board import Board
+from hwsim.board import FLASH_BLOCKS, Board
 from wire.errors import Unavailable
+
+BLOCK = 4096
 
 
 def measure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -26,28 +27,34 @@ def measure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[Board]:
     made = Board(tmp_path / "board")
-    made.start()
     yield made
     made.close()
 
 
+def files_of(board: Board) -> list[str]:
+    """What is at the top of its flash, while it is switched off."""
+    context = UserContext(BLOCK * FLASH_BLOCKS)
+    context.buffer = bytearray((board.folder / "flash.img").read_bytes())
+    flash = LittleFS(context, mount=False, block_size=BLOCK, block_count=FLASH_BLOCKS)
+    flash.mount()
+    names: list[str] = flash.listdir("/")
+    return names
+
+
 def install(board: Board, compiled: Path) -> None:
     """Put the firmware's package on the board, and no main.py: it stays at its console."""
-    transport = SerialTransport(str(board.console.resolve()))
-    transport.enter_raw_repl()
-    for folder in ("/meter", "/meter/elements"):
-        transport.fs_mkdir(folder)
+    context = UserContext(BLOCK * FLASH_BLOCKS)
+    flash = LittleFS(
+        context, mount=False, block_size=BLOCK, block_count=FLASH_BLOCKS, disk_version=0x20000
+    )
+    flash.format()
+    flash.mount()
     for path in sorted((compiled / "meter").rglob("*.mpy")):
-        transport.fs_writefile("/" + str(path.relative_to(compiled)), path.read_bytes())
-    transport.close()
-
-
-def files_of(board: Board) -> Any:
-    transport = SerialTransport(str(board.console.resolve()))
-    transport.enter_raw_repl()
-    names = [entry.name for entry in transport.fs_listdir("/")]
-    transport.close()
-    return names
+        name = str(path.relative_to(compiled))
+        flash.makedirs("/" + str(Path(name).parent), exist_ok=True)
+        with flash.open("/" + name, "wb") as f:
+            f.write(path.read_bytes())
+    (board.folder / "flash.img").write_bytes(bytes(context.buffer))
 
 
 def test_a_board_is_timed_over_its_console_and_left_as_it_was(
@@ -55,15 +62,17 @@ def test_a_board_is_timed_over_its_console_and_left_as_it_was(
 ) -> None:
     bench_process.compile_files(bench_process.board_files(), tmp_path / "compiled")
     install(board, tmp_path / "compiled")
-    before = files_of(board)
+    board.start()
     found = json.loads(measure(capsys, "--port", str(board.console), "--json"))
     assert found["figures"]["sign_ms"] > found["figures"]["longest_pause_ms"] > 0
     assert found["figures"]["times_faster"] > 1
-    assert files_of(board) == before
+    board.kill()
+    assert files_of(board) == ["meter"]
 
 
 def test_a_board_without_firmware_is_told_so_in_one_line(board: Board) -> None:
-    with pytest.raises(BoardRefused, match="no working firmware: provision it first"):
+    board.start()
+    with pytest.raises(BoardRefused, match="provision it first: ImportError: no module"):
         bench.of_board(str(board.console))
 
 
