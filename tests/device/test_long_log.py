@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 FLASH_BYTES = 2816 * 4096
 PROGRAM = """
 import gc, sys
-gc.threshold(8192)  # As `main.py` does: what stays would lie scattered among what goes.
+gc.threshold(8192)  # Else what stays lies scattered among what goes, and no room is long enough.
 sys.argv[:] = ['', {flash!r}]
 import tests.device.{script}
 """
