@@ -2,14 +2,13 @@
 
 Decides what the meter must do in it: start from a full log of 35,040 records, take the time from
 its master, answer reads of 125 registers one after the other while it closes an interval and signs
-it, and hand out that record, which must verify. What stands for the board is the firmware's
-`bench.whole`; its share of the heap is told.
+it, and hand out that record, which must verify. What a board has in C, the drivers of flash and
+line, is Python here (`bench.whole` of the firmware): its share of the heap is not the meter's.
 """
 
 import re
 import shutil
 import struct
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +33,11 @@ _LEAST, _MOST = 32, 192
 class Heap:
     """What the meter needs."""
 
-    smallest_kb: int
-    """The smallest heap that does, in units of 1,024 bytes."""
+    needed: int
+    """Bytes of the smallest heap that does, without the bench's own share."""
 
     in_use: int
-    """Bytes in use when it idles, after a collection."""
-
-    harness: int
-    """Bytes of those that are the bench's own: interpreter, flash driver, line."""
+    """Bytes of those in use when the meter idles, after a collection."""
 
 
 def _frame(content: bytes) -> bytes:
@@ -113,6 +109,8 @@ class Desk:
         bench_process.compile_all(self._modules)
         self._frames.write_bytes(requests())
         self._image.write_bytes(b"\xff" * (4096 * 2816))
+        idle = "import gc\ngc.collect()\nprint(gc.mem_alloc())"
+        self._empty = int(bench_process.micropython(idle, self._modules))
         self._start("512k", "year", self._image, bench_process.FIRMWARE, self._modules)
 
     def _start(self, heap: str, name: str, *arguments: Path) -> str:
@@ -126,19 +124,21 @@ class Desk:
         said = self._start(
             f"{heap_kb}k", "whole", self._run, self._modules, self._frames, self._answers
         )
-        found = dict(re.findall(r"(harness|in use): (\d+)", said))
+        found = {name: int(size) for name, size in re.findall(r"(bench|in use): (\d+)", said)}
         if len(found) != 2:
             raise Unavailable(f"the meter stopped: {said.strip().splitlines()[-1:]}")
         check(self._answers.read_bytes())
-        return Heap(heap_kb, int(found["in use"]), int(found["harness"]))
+        own = found["bench"] - self._empty
+        return Heap(heap_kb * 1024 - own, found["in use"] - own)
 
     def smallest(self) -> Heap:
         """Halve the distance until it is found; raises Unavailable when none does."""
-        least, found = _LEAST, self.runs_in(_MOST)
-        while found.smallest_kb - least > 1:
-            middle = (least + found.smallest_kb) // 2
+        least, most = _LEAST, _MOST
+        found = self.runs_in(most)
+        while most - least > 1:
+            middle = (least + most) // 2
             try:
-                found = self.runs_in(middle)
-            except (Unavailable, subprocess.TimeoutExpired):
+                found, most = self.runs_in(middle), middle
+            except Unavailable:
                 least = middle
         return found

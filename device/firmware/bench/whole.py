@@ -2,8 +2,8 @@
 
 Decides what stands for the board: an RS-485 line whose requests are a file (a byte with the length
 before each), whose answers go to another, and which ends the program when there are no more; a
-clock that goes on by 250 ms whenever it is looked at. As little as can be, because it lives in the
-same heap. When the requests are used up, the most of the heap that was in use is printed.
+clock that goes on by 250 ms whenever it is looked at. All this lives in the same heap, so it tells
+its own share, and in the end what is in use.
 """
 # ruff: noqa: SIM115
 
@@ -92,9 +92,9 @@ class Board:
 
 frames = open(sys.argv[3], "rb")
 answers = open(sys.argv[4], "wb")
-insert(sys.argv[1], sys.argv[2])
 sys.modules["board"] = Board()
 sys.modules["time"] = Ticks()
 gc.collect()
-print("harness:", gc.mem_alloc())
+print("bench:", gc.mem_alloc())
+insert(sys.argv[1], sys.argv[2])
 import main  # noqa: E402, F401 - It runs the meter.
