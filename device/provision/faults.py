@@ -35,7 +35,7 @@ class Row:
 
     def fault(self, **values: Any) -> "Fault":
         """The exception to raise."""
-        return (BoardAway if self.away else BoardRefused)(self, values)
+        return (AwayFault if self.away else RefusedFault)(self, values)
 
 
 class Fault(Exception):
@@ -54,14 +54,18 @@ class Fault(Exception):
         return FIRST_STATUS + self.step
 
 
-class BoardRefused(Fault, Refused):
+class BoardRefused(Refused):
     """The board examined what it was given, or was examined, and something is wrong."""
 
     code = "board-refused"
 
 
-class BoardAway(Fault, Unavailable):
-    """The board could not be asked now."""
+class RefusedFault(Fault, BoardRefused):
+    """A row about what was examined and found wrong."""
+
+
+class AwayFault(Fault, Unavailable):
+    """A row about what could not be examined now."""
 
 
 # 1 Find
@@ -359,10 +363,10 @@ BAD_METER_SIGNATURE = Row(
     "What the meter signed does not verify: {why}.",
     "the same command again. Twice: take another board",
 )
-NO_SNAPSHOT = Row(
+DOES_NOT_RUN = Row(
     "P-74",
     7,
-    "The meter runs and makes no signed snapshot: {why}.",
+    "The meter was started and does not serve its line: {why}.",
     "gridwitness meter check; the same command again",
 )
 NOT_COMMISSIONED = Row(
