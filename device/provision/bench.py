@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from device.provision import bench_process
-from device.provision.board import BoardRefused, session
+from device.provision.console import Patience, session
+from device.provision.faults import BoardRefused
 
 BENCH = bench_process.FIRMWARE / "bench"
 
@@ -110,7 +111,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _say(words: str) -> None:
-    print(f"measuring {words}", file=sys.stderr, flush=True)
+    _tell(f"measuring {words}")
+
+
+def _tell(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def of_process() -> tuple[str, list[Figure]]:
@@ -188,14 +193,15 @@ def _estimates(instructions: int) -> list[Figure]:
 def of_board(port: str) -> tuple[str, list[Figure]]:
     """Time on the board, which carries the firmware; raises Unavailable and BoardRefused."""
     _say(f"on {port}")
-    with session(port) as transport:
+    by_hand = Patience() if sys.stderr.isatty() else Patience(by_hand_s=0)
+    with session(port, _tell, by_hand) as board:
         for name in ("plain.py", "timings.py"):
             program = (BENCH / name).read_bytes()
-            said, trouble = transport.exec_raw(program, timeout=BOARD_LIMIT_S)
+            said, trouble = board.exec_raw(program, timeout=BOARD_LIMIT_S)
             if trouble:
                 words = trouble.decode().strip().splitlines()[-1]
                 raise BoardRefused(f"no working firmware on {port}, provision it first: {words}")
-        transport.exec_raw_no_follow("import machine\nmachine.reset()")
+        board.leave("import machine\nmachine.reset()")
     found = ast.literal_eval(said.decode().strip())
     return f"{found['board']}, MicroPython {found['version']}", _timings(found)
 

@@ -9,7 +9,7 @@ import pytest
 from littlefs import LittleFS, UserContext
 
 from device.provision import bench, bench_process
-from device.provision.board import BoardRefused
+from device.provision.faults import BoardRefused, Fault
 from hwsim.board import FLASH_BLOCKS, Board
 from wire.errors import Unavailable
 
@@ -77,7 +77,7 @@ def test_a_board_without_firmware_is_told_so_in_one_line(board: Board) -> None:
 
 
 def test_a_port_where_nothing_answers_is_said(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="nothing-here"):
+    with pytest.raises(Fault, match="nothing-here"):
         bench.of_board(str(tmp_path / "nothing-here"))
 
 
