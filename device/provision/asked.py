@@ -62,7 +62,7 @@ def look(folder):
             if path == "/meter" or path.startswith("/meter/"):
                 look(path)
             continue
-        if folder == "/" and name not in ("main.py", "board.py", "main.mpy", "board.mpy", "boot.py"):
+        if folder == "/" and name.split(".")[0] not in ("main", "board", "boot"):
             continue
         whole = sha256()
         with open(path, "rb") as f:
@@ -75,34 +75,37 @@ def look(folder):
 look("/")
 print(found)
 """
+_MAKE_SOFT = """
+from meter import signing
+made = False
+try:
+    signing.make_key()
+    made = True
+except signing.KeyExists:
+    pass
+"""
 _KEY = """
 from meter import signing
-from meter.signing import finish
 signing.self_test()
-made = False
-kind = %r
-if kind == "atecc608":
+if %r == "atecc608":
     import board
     from meter import atecc608
     signer = atecc608.AteccSigner(board.i2c())
 else:
-    if %r:
-        try:
-            signing.make_key()
-            made = True
-        except signing.KeyExists:
-            pass
     signer = signing.SoftSigner(signing.load_key())
 """
-_PROOF = "print((made, signer.public, finish(signer.sign(%r))))"
+_PROOF = "print((signer.public, signing.finish(signer.sign(%r))))"
 _MAKE_SECURE = """
 import board
-from meter import atecc608
-bus = board.i2c()
+from meter import atecc608, signing
+made = False
 try:
-    atecc608.AteccSigner(bus).public
-except Exception:
-    atecc608.make_key(bus)
+    if %r:
+        atecc608.lock(board.i2c())
+    atecc608.make_key(board.i2c())
+    made = True
+except signing.KeyExists:
+    pass
 """
 _MEASURE = """
 import board
@@ -126,6 +129,15 @@ started = time.ticks_ms()
 while board.rtc_s() == before and time.ticks_diff(time.ticks_ms(), started) < 1500:
     pass
 print(board.rtc_s())
+"""
+_CHECK = """
+from meter import config
+import json
+try:
+    config.check(json.loads(%r))
+    print(repr(""))
+except config.NotConfigured as error:
+    print(repr(str(error)))
 """
 
 
@@ -193,19 +205,25 @@ def hashes(console: Console) -> dict[str, bytes]:
     return found
 
 
-def key_and_proof(
-    console: Console, kind: str, make: bool, challenge: bytes
-) -> tuple[bool, bytes, bytes]:
-    """(made now, public key, signature over the challenge); a key is made when there is none."""
-    if kind == "atecc608" and make:
-        console.run(_MAKE_SECURE)
-    made, public, signature = console.ask(_KEY % (kind, make) + _PROOF % (challenge,))
-    return made, public, signature
+def make_key(console: Console, kind: str, lock_chip: bool) -> bool:
+    """Make the meter's key when it has none; whether one was made.
+
+    `lock_chip` locks a secure element's configuration for ever, which it needs once.
+    """
+    code = _MAKE_SECURE % lock_chip if kind == "atecc608" else _MAKE_SOFT
+    try:
+        made: bool = console.ask(code + "print(made)")
+    except faults.RefusedFault as reason:
+        if kind == "atecc608":
+            raise faults.SECURE_ELEMENT_SILENT.fault(why=reason.values["words"]) from None
+        raise
+    return made
 
 
-def signature(console: Console, kind: str, message: bytes) -> bytes:
-    """The meter's signature over a message that this tool has composed."""
-    return key_and_proof(console, kind, False, message)[2]
+def proof(console: Console, kind: str, challenge: bytes) -> tuple[bytes, bytes]:
+    """(public key, signature over the challenge), after the curve's self-test."""
+    public, made = console.ask(_KEY % kind + _PROOF % (challenge,))
+    return public, made
 
 
 def set_clock(console: Console, unix_s: int, ms: int) -> None:
@@ -264,10 +282,6 @@ def configuration_id(console: Console) -> bytes:
 
 def check_configuration(console: Console, config: Mapping[str, Any]) -> None:
     """Have the board check a configuration before it is stored; raises a Fault."""
-    code = (
-        f"from meter import config\nimport json\ntry:\n    config.check(json.loads({json.dumps(dict(config))!r}))\n"
-        "    print('')\nexcept config.NotConfigured as error:\n    print(repr(str(error)))"
-    )
-    why = console.ask(code.replace("print('')", "print(repr(''))"))
+    why = console.ask(_CHECK % json.dumps(dict(config)))
     if why:
         raise faults.CONFIGURATION_REFUSED.fault(why=why)

@@ -44,6 +44,7 @@ class Fault(Exception):
     def __init__(self, row: Row, values: dict[str, Any]) -> None:
         """See `Row.fault`."""
         self.row = row
+        self.values = values
         self.step = row.step
         what, remedy = row.what.format(**values), row.remedy.format(**values)
         super().__init__(f"{row.code} {what} Try: {remedy}")
