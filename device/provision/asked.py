@@ -254,13 +254,23 @@ def write_file(console: Console, path: str, data: bytes) -> None:
         raise full(console, len(data)) from None
 
 
+def store(console: Console, content: Mapping[str, Any], record: bytes) -> None:
+    """Write configuration and commissioning record; what is there already is not written again."""
+    for path, data in (
+        ("/commissioning.cbor", record),
+        ("/config.json", json.dumps(dict(content)).encode()),
+    ):
+        if content_of_file(console, path) != data:
+            write_file(console, path, data)
+
+
 def full(console: Console, needed: int) -> faults.Fault:
     """The fault of a flash without room."""
     free = identity(console).free_bytes
     return faults.FLASH_FULL.fault(free=free // 1024, needed=-(-needed // 1024))
 
 
-def content(console: Console, path: str) -> bytes:
+def content_of_file(console: Console, path: str) -> bytes:
     """A file of the board; empty when it is not there."""
     code = f"try:\n    print(open({path!r}, 'rb').read())\nexcept OSError:\n    print(b'')"
     found: bytes = console.ask(code)

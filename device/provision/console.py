@@ -102,6 +102,13 @@ class Console(SerialTransport):  # type: ignore[misc]
             pause_s = min(_LONGEST_PAUSE_S, pause_s * 1.5)
         return heard
 
+    def hear_until(self, words: tuple[bytes, ...], limit_s: float) -> bytes:
+        """What the board says until it says one of these words, or for so long."""
+        heard, deadline = b"", time.monotonic() + limit_s
+        while time.monotonic() < deadline and not any(word in heard for word in words):
+            heard += self._heard()
+        return heard
+
     def _heard(self) -> bytes:
         """What came within a hundredth of a second."""
         with self._own_faults():
