@@ -1,0 +1,298 @@
+"""The enrolment: a file that asks a network to register a meter, signed by one party after another.
+
+It is a registry transaction (`wire.transaction`). On site the meter and the technician sign it,
+without a network; the grid operator adds the last signature and sends it (`submission`). Decides
+the meter's entry from the commissioning record and its placement, and what of an enrolment can be
+checked before anybody is asked; made again of the same facts it is the same transaction, byte for
+byte, so that a repeated provisioning never enrols twice. Whether it stands, the validators decide.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hsm.durable import sync_folder
+from validator.app import entries
+from wire import cbor
+from wire.commissioning import CommissioningRecord
+from wire.errors import BadSignature, Malformed, Refused
+from wire.event import time_words
+from wire.genesis import Genesis
+from wire.keys import PublicKey, Signer
+from wire.transaction import (
+    ENROL_METER,
+    MOST_BYTES,
+    NONCE_SIZE,
+    Transaction,
+    enrolment_payload,
+)
+
+SUFFIX = ".gwe"
+"""Of an enrolment's file."""
+
+NO_EXPIRY = 2**32
+"""Expiry height of an enrolment made offline: `from` ends it anyway."""
+
+AHEAD_S = 86_400
+"""How long the operator has by default, before the first interval that counts begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """What the registry must know of a meter beyond its commissioning record."""
+
+    role: str
+    """`boundary`, `customer` or `source`."""
+
+    reader: str
+    """Gateway that reads it."""
+
+    rating_w: int
+    """Service rating (fuse), watts."""
+
+    installed_w: int = 0
+    """Generation behind it, watts."""
+
+    phases: int = 1
+    """1 or 3."""
+
+    class_ppm: tuple[tuple[int, int], ...] = ((0, 15_000), (50, 10_000))
+    """Class limit from a load on: (permille of the rating, ppm); class 1 of IEC 62053-21."""
+
+    register_wh: int = 1
+    """Step of its registers, Wh."""
+
+    radius_m: int = 50
+    """How far from its site its own receiver may say it is, metres."""
+
+    dead_wh: int = 0
+    """Energy of an interval below which it may count nothing, Wh."""
+
+    ct_ppm: int = 0
+    """Limit of its transformers, ppm; 0 when directly connected."""
+
+
+def entry_of(
+    record: CommissioningRecord, meter: PublicKey, software_id: bytes, placement: Placement
+) -> dict[str, Any]:
+    """The meter as the genesis file would write it in `meters`.
+
+    Raises:
+        Refused: what was commissioned, or its placement, cannot be registered.
+    """
+    content = record.content
+    if not content.get("site"):
+        raise Malformed("the commissioning record has no site: the registry needs one")
+    entry: dict[str, Any] = {
+        "id": content["meter"],
+        "node": content["node"],
+        "zone": content["zone"],
+        "role": placement.role,
+        "key": meter.text,
+        "reader": placement.reader,
+        "configuration_id": record.configuration_id.hex(),
+        "class_ppm": [list(step) for step in placement.class_ppm],
+        "register_wh": placement.register_wh,
+        "rating_w": placement.rating_w,
+        "installed_w": placement.installed_w,
+        "phases": placement.phases,
+        "site": list(content["site"]),
+        "radius_m": placement.radius_m,
+        "dead_wh": placement.dead_wh,
+        "ct_ppm": placement.ct_ppm,
+        "software": software_id.hex(),
+    }
+    entries.meter(entry)
+    return entry
+
+
+def first_interval(now_s: int, interval_s: int, ahead_s: int = AHEAD_S) -> int:
+    """Start of the first interval that begins at least `ahead_s` after now, Unix seconds."""
+    return -(-(now_s + ahead_s) // interval_s) * interval_s
+
+
+def begin(
+    network: bytes, entry: Mapping[str, Any], from_s: int, record: CommissioningRecord
+) -> Transaction:
+    """An enrolment that nobody has signed yet; the same facts give the same bytes.
+
+    The board signs `begin(...).to_sign(meter_key)`; it builds these bytes itself from
+    `begin(...).sign.payload`.
+    """
+    facts = cbor.encode([network, dict(entry), from_s, record.encoded])
+    nonce = hashlib.sha256(b"gridwitness/enrolment/1" + facts).digest()[:NONCE_SIZE]
+    payload = enrolment_payload(network, nonce, NO_EXPIRY, entry, from_s, record.encoded)
+    return Transaction.of(payload)
+
+
+def on_site(
+    transaction: Transaction, meter: PublicKey, signature: bytes, technician: Signer
+) -> Transaction:
+    """Add the board's signature and the technician's.
+
+    Raises:
+        BadSignature: the board signed something else.
+        Unavailable: the technician's token is away.
+    """
+    return transaction.with_signature_of(meter, signature).with_signature(technician)
+
+
+def read(path: Path) -> Transaction:
+    """Read an enrolment's file; raises Malformed when it is none, OSError when it is not there."""
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    try:
+        transaction = Transaction.open(data)
+    except Malformed as reason:
+        raise Malformed(f"{path} is no enrolment: {reason}") from None
+    if transaction.kind != ENROL_METER:
+        raise Malformed(f"{path} enrols no meter: it is a transaction of kind {transaction.kind}")
+    return transaction
+
+
+def write(path: Path, transaction: Transaction) -> None:
+    """Write an enrolment's file, whole or not at all; what was there is replaced."""
+    new = path.with_name(path.name + ".new")
+    with new.open("wb") as file:
+        file.write(transaction.encoded)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    sync_folder(path.parent)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """An enrolment that was looked at before anybody else is asked."""
+
+    transaction: Transaction
+    """The enrolment."""
+
+    meter: entries.Meter
+    """The meter that it registers."""
+
+    record: CommissioningRecord
+    """The record that it carries; the meter's signature on it stands."""
+
+    technician: entries.Technician | None
+    """Who commissioned it; None when no genesis file says who that is."""
+
+    operator: entries.Authority | None
+    """Whose signature it needs; None when no genesis file says who that is."""
+
+    @property
+    def key(self) -> PublicKey:
+        """The meter's key."""
+        assert self.meter.key is not None
+        return self.meter.key
+
+    @property
+    def operator_signed(self) -> bool:
+        """True when nobody's signature is missing, as far as is known."""
+        if self.operator is not None:
+            return self.transaction.is_signed_by(self.operator.key)
+        return len(self.transaction.sign.signers) > 2
+
+
+def examine(transaction: Transaction, genesis: Genesis | None = None) -> Examined:
+    """Check what can be checked here: signatures, and that record, entry and network agree.
+
+    Args:
+        transaction: the enrolment.
+        genesis: the network's; without it nobody knows who technicians and operators are.
+
+    Raises:
+        Refused: why no validator would take it.
+    """
+    meter = entries.meter(dict(transaction.entry))
+    if meter.key is None:
+        raise Malformed(f"{meter.id}: an enrolled meter has a key of its own")
+    try:
+        transaction.sign.verify(meter.key)
+    except BadSignature as reason:
+        raise BadSignature(f"the meter's signature of the enrolment: {reason}") from None
+    record = CommissioningRecord.open(transaction.commissioning)
+    _check_same(meter, record)
+    signer = (meter.key.alg, meter.key.kid)
+    if record.sign.signers[0] != signer:
+        raise BadSignature("another key than the meter's signed the commissioning record first")
+    try:
+        record.sign.verify(meter.key)
+    except BadSignature as reason:
+        raise BadSignature(f"the commissioning record: {reason}") from None
+    if genesis is None:
+        return Examined(transaction, meter, record, None, None)
+    return _in_network(transaction, meter, record, genesis)
+
+
+def _check_same(meter: entries.Meter, record: CommissioningRecord) -> None:
+    content = record.content
+    said = {"meter": meter.id, "node": meter.node, "zone": meter.zone}
+    for name, value in said.items():
+        if content[name] != value:
+            raise Malformed(f"the commissioning record speaks of another {name} than the entry")
+    if record.configuration_id != meter.configuration_id:
+        raise Malformed("the commissioning record is not the one that the entry names")
+
+
+def _in_network(
+    transaction: Transaction, meter: entries.Meter, record: CommissioningRecord, genesis: Genesis
+) -> Examined:
+    if transaction.network != genesis.network:
+        raise Malformed(f"this enrolment is for another network than {genesis.topic_name}")
+    zones = {zone.id: zone for zone in map(entries.zone, genesis.registry["zones"])}
+    if meter.zone not in zones:
+        raise Malformed(f"the network {genesis.topic_name} has no zone {meter.zone}")
+    known = {each.id: each for each in map(entries.authority, genesis.registry["authorities"])}
+    operator = known.get(zones[meter.zone].operator)
+    if operator is None:
+        raise Malformed(f"genesis: zone {meter.zone} has no operator")
+    for each in map(entries.technician, genesis.registry["technicians"]):
+        if each.operator != operator.id or not transaction.is_signed_by(each.key):
+            continue
+        transaction.sign.verify(each.key)
+        record.verify(_key(meter), each.key)
+        return Examined(transaction, meter, record, each, operator)
+    raise BadSignature(f"no technician of {operator.id}, who runs zone {meter.zone}, signed it")
+
+
+def _key(meter: entries.Meter) -> PublicKey:
+    assert meter.key is not None
+    return meter.key
+
+
+def by_operator(examined: Examined, operator: Signer) -> Transaction:
+    """Add the operator's signature, once; raises Refused when it is not the operator's key."""
+    transaction, public = examined.transaction, operator.public
+    if transaction.is_signed_by(public):
+        transaction.sign.verify(public)
+        return transaction
+    if examined.operator is not None and public != examined.operator.key:
+        raise Refused(
+            f"the key {public.kid.hex()} is not that of {examined.operator.id}, who runs zone"
+            f" {examined.meter.zone}: give --operator-key of {examined.operator.id}"
+        )
+    return transaction.with_signature(operator)
+
+
+def described(examined: Examined) -> list[str]:
+    """An enrolment in lines for people."""
+    transaction, meter = examined.transaction, examined.meter
+    key = examined.key
+    technician = examined.technician
+    who = "unknown" if technician is None else f"{technician.id} {technician.name}".strip()
+    whose = "the zone's operator" if examined.operator is None else examined.operator.id
+    signed = "signed" if examined.operator_signed else "still to sign"
+    return [
+        f"meter          {meter.id} at {meter.node} in {meter.zone}, {meter.role.value}",
+        f"key            {key.kid.hex()}; it signed the enrolment and the record",
+        f"configuration  {meter.configuration_id.hex()}",
+        f"technician     {who}, key {examined.record.technician_kid.hex()}",
+        f"operator       {whose}: {signed}",
+        f"counts from    {time_words(transaction.from_s)}",
+        f"network        {transaction.network.hex()[:16]}",
+        f"transaction    {transaction.id.hex()}",
+    ]

@@ -1,0 +1,227 @@
+"""Takes an enrolment to running validators and waits until a block has it.
+
+Decides whom to ask next: a validator that is away or busy costs one look, one that refuses is
+believed only when no other one takes the enrolment, and one that has forgotten is told again.
+Sending it again is harmless: its id is the same. What a validator says is shown, never obeyed, and
+read only so far. Leaves signing to `enrolment`.
+"""
+
+import http.client
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from wire.errors import Malformed, Refused, Unavailable
+from wire.transaction import Transaction
+
+ROUTE = "/api/v1/transactions"
+MEDIA_TYPE = "application/cbor"
+ANSWER_TIMEOUT_S = 10.0
+LOOK_S = 1.0
+PATIENCE_S = 120.0
+_MOST_ANSWER = 64 * 1024
+_MOST_WORDS = 300
+
+REMEDIES = {
+    "transaction-of-other-network": "name a validator of the network that it was made for",
+    "transaction-expired": "make a new enrolment: gridwitness meter provision, at the meter",
+    "from-has-passed": "make a new enrolment: gridwitness meter provision, at the meter",
+    "unfit-from": "make a new enrolment: gridwitness meter provision, at the meter",
+    "unknown-zone": "correct --zone: gridwitness meter provision, at the meter",
+    "meter-id-taken": "if this meter was enrolled before, nothing; else it needs another id",
+    "key-taken": "if this meter was enrolled before, nothing; else its board is a copy",
+    "not-signed-by-technician": "let a technician of the zone's operator provision it",
+    "not-signed-by-operator": "give --operator-key of the zone's grid operator",
+    "stranger-signed": "begin again with the file that the technician gave",
+    "unfit-registry": "correct node, role or reader: gridwitness meter provision, at the meter",
+}
+
+
+class EnrolmentRefused(Refused):
+    """The validators examined the enrolment and no block will carry it."""
+
+    code = "enrolment-refused"
+
+    def __init__(self, reason: str, words: str) -> None:
+        remedy = REMEDIES.get(reason, "gridwitness meter enrol FILE --check")
+        super().__init__(f"{reason}: {words}. Try: {remedy}")
+        self.reason = reason
+        """Stable word of `wire.results.REASONS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The enrolment is in a block."""
+
+    height: int
+    """The block."""
+
+    validator: str
+    """Who said so."""
+
+
+class _Away(Exception):
+    """This validator cannot say anything now; another may."""
+
+
+class Validator:
+    """One validator's API."""
+
+    def __init__(self, url: str) -> None:
+        """Take its address; raises Malformed when it is none."""
+        parts = urlsplit(url)
+        try:
+            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good or parts.query or parts.fragment or "@" in parts.netloc:
+            raise Malformed(f"{url[:80]!r} is no validator's address: http://HOST:PORT is one")
+        self.url = url.rstrip("/")
+
+    def submit(self, transaction: Transaction) -> tuple[int, dict[str, Any]]:
+        """Send it; returns status and answer."""
+        return self._ask("", transaction.encoded)
+
+    def status(self, transaction: Transaction) -> tuple[int, dict[str, Any]]:
+        """Ask what became of it."""
+        return self._ask(f"/{transaction.id.hex()}", None)
+
+    def _ask(self, path: str, body: bytes | None) -> tuple[int, dict[str, Any]]:
+        request = urllib.request.Request(self.url + ROUTE + path, body)
+        if body is not None:
+            request.add_header("Content-Type", MEDIA_TYPE)
+        try:
+            with _OPENER.open(request, timeout=ANSWER_TIMEOUT_S) as response:
+                return response.status, _answer(response.read(_MOST_ANSWER))
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _answer(error.read(_MOST_ANSWER))
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+            raise _Away(_plain(getattr(error, "reason", error))) from None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A validator's API never redirects; who does is no validator."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Refuse."""
+        return
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
+
+
+def _answer(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        raise _Away("its answer is no validator's") from None
+    if not isinstance(found, dict):
+        raise _Away("its answer is no validator's")
+    return found
+
+
+def _plain(value: Any) -> str:
+    """A stranger's words: one line, printable, short."""
+    shown = "".join(char if char.isprintable() else " " for char in str(value))
+    return " ".join(shown.split())[:_MOST_WORDS]
+
+
+@dataclass
+class Submission:
+    """One enrolment on its way into a block."""
+
+    transaction: Transaction
+    """Signed by everybody."""
+
+    validators: Sequence[Validator]
+    """Whom to ask, in this order."""
+
+    tell: Callable[[str], None] = print
+    """Gets a line whenever something changes."""
+
+    patience_s: float = PATIENCE_S
+    """How long to wait for a block."""
+
+    now_s: Callable[[], float] = time.monotonic
+    """A clock that only goes forward."""
+
+    pause: Callable[[float], None] = time.sleep
+    """Waits."""
+
+    def run(self) -> Final:
+        """Submit and wait.
+
+        Raises:
+            EnrolmentRefused: every validator that answered refuses it.
+            Unavailable: no block had it in time; the same command goes on later.
+        """
+        end_s = self.now_s() + self.patience_s
+        said: dict[str, str] = {}
+        while True:
+            refusals: list[EnrolmentRefused] = []
+            for validator in self.validators:
+                found = self._look(validator, said)
+                if isinstance(found, Final):
+                    return found
+                if isinstance(found, EnrolmentRefused):
+                    refusals.append(found)
+            waiting = [words for words in said.values() if words.startswith("taken")]
+            if refusals and not waiting:
+                raise refusals[0]
+            if self.now_s() >= end_s:
+                raise Unavailable(self._late(said))
+            self.pause(LOOK_S)
+
+    def _look(self, validator: Validator, said: dict[str, str]) -> Final | EnrolmentRefused | None:
+        try:
+            found = self._ask(validator)
+        except _Away as reason:
+            found = f"away: {reason}"
+        if isinstance(found, Final):
+            return found
+        words = f"refuses: {found}" if isinstance(found, EnrolmentRefused) else found
+        if said.get(validator.url) != words:
+            self.tell(f"{validator.url}: {words}")
+        said[validator.url] = words
+        return found if isinstance(found, EnrolmentRefused) else None
+
+    def _ask(self, validator: Validator) -> Final | EnrolmentRefused | str:
+        """Ask what became of it, and send it when it is not known there."""
+        code, answer = validator.status(self.transaction)
+        if code == 404:
+            code, answer = validator.submit(self.transaction)
+        match code, answer:
+            case 200, {"status": "final", "height": int(height)}:
+                return Final(height, validator.url)
+            case ((200 | 202), {"status": "waiting"}):
+                return "taken; it waits for a block"
+            case 422, {"reason": "transaction-replayed"}:
+                return "taken; it is in a block already"
+            case 422, {"reason": str(reason), "words": str(words)}:
+                return EnrolmentRefused(_plain(reason), _plain(words))
+            case 200, {"status": "refused", "reason": str(reason), "words": str(words)}:
+                return self._once_more(validator, EnrolmentRefused(_plain(reason), _plain(words)))
+            case ((429 | 503), {"detail": detail}):
+                return f"busy: {_plain(detail)}"
+        raise _Away(f"it answers {code}: {_plain(answer.get('detail', 'no validator?'))}")
+
+    def _once_more(self, validator: Validator, refused: EnrolmentRefused) -> EnrolmentRefused | str:
+        """What was refused once may stand now: a validator was behind."""
+        code, _ = validator.submit(self.transaction)
+        return "taken; it waits for a block" if code == 202 else refused
+
+    def _late(self, said: dict[str, str]) -> str:
+        taken = [url for url, words in said.items() if words.startswith("taken")]
+        if taken:
+            return (
+                f"{taken[0]} has taken the enrolment and no block has it after"
+                f" {self.patience_s:.0f} s: is a quorum of validators up? The same command goes on"
+            )
+        words = "; ".join(f"{url} {text}" for url, text in said.items())
+        return f"no validator takes the enrolment ({words}): the same command again later"
