@@ -9,9 +9,15 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gridwitness.clock import clock_for
 from wire.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from gridwitness.meter_simulation import SimulatedMeter
 
 # Each module adds the command of its name; only what is asked for is imported.
 COMMANDS = {
@@ -21,6 +27,7 @@ COMMANDS = {
     "gateway": "gateway.cli",
     "validator": "validator.cli",
     "hsm": "hsm.cli",
+    "meter": "device.provision.cli",
     "verify": "gridwitness.verify",
     "sim": "gridwitness.sim_commands",
 }
@@ -35,13 +42,20 @@ def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gridwitness", description="Metered energy, witnessed and agreed."
     )
-    parser.set_defaults(clock_for=clock_for)
+    parser.set_defaults(clock_for=clock_for, simulated_meter=_simulated_meter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked = arguments[0] if arguments else ""
     modules = [COMMANDS[asked]] if asked in COMMANDS else COMMANDS.values()
     for module in modules:
         importlib.import_module(module).add_commands(commands)
     return parser
+
+
+def _simulated_meter(folder: Path | None) -> AbstractContextManager["SimulatedMeter"]:
+    """What stands in for a board when a tool is to simulate one."""
+    from gridwitness.meter_simulation import simulated_meter
+
+    return simulated_meter(folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -97,7 +97,7 @@ class Steps:
     def _find(self, console: Console) -> Done:
         found = self.found.identity = asked.identity(console)
         order = self.order
-        if found.meter and found.meter != order.place.meter:
+        if found.meter and order.place.meter not in ("", found.meter):
             raise faults.FOREIGN_METER.fault(found=found.meter, meter=order.place.meter)
         measuring.check_ratio(order.installation)
         if not found.has_key:
@@ -136,7 +136,7 @@ class Steps:
         return ("ok" if left else "already"), words
 
     def _key(self, console: Console) -> Done:
-        kind = str(self.order.config.get("key", "flash"))
+        kind = str(self._config.get("key", "flash"))
         self._check_lost(console, kind)
         made = not self.order.checking and asked.make_key(
             console, kind, self.order.lock_secure_element
@@ -186,7 +186,9 @@ class Steps:
     # 6: what it measures.
 
     def _element(self, console: Console) -> Done:
-        settings = self.order.config["element"]
+        settings = self._config.get("element", {})
+        if "kind" not in settings:
+            raise faults.NOT_COMMISSIONED.fault(differences="no configuration is on it")
         kind, *found = asked.measured(console, settings, time.time_ns() // 1_000_000)
         if kind == "refused":
             raise faults.CONFIGURATION_REFUSED.fault(why=found[0])
@@ -289,7 +291,7 @@ class Steps:
         return "already", f"configuration {record.configuration_id.hex()} as signed; meter serves"
 
     def _lock(self, console: Console) -> Done:
-        config = self._identity.config if self.order.checking else self.order.config
+        config = self._config
         if not config.get("locked", 0):
             return "skipped", "not locked: whoever has the cable can change this meter"
         if still_answers(console, int(config.get("service_window_ms", 3000))):
@@ -302,6 +304,11 @@ class Steps:
     def _identity(self) -> asked.Identity:
         assert self.found.identity is not None
         return self.found.identity
+
+    @property
+    def _config(self) -> Mapping[str, Any]:
+        """What the meter shall run with; in a check, what it does run with."""
+        return self._identity.config if self.order.checking else self.order.config
 
     @property
     def _bundle(self) -> bundle.Bundle:
