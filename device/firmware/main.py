@@ -6,37 +6,60 @@ says so and ends, which leaves the console to the provisioning tool.
 
 import gc
 import select
+import sys
 import time
 
 import machine
 
-from meter import config, signing, software
-from meter.app import Meter
-from meter.clock import BusClock, PacedClock
-from meter.elements.simulated import SimulatedElement
-from meter.log import Log
-from meter.modbus import Server
-
 LOOK_AGAIN_MS = 10  # How often time is looked at while the line is quiet.
 SILENCE_MS = 20  # After which part of a frame is no frame.
-ELEMENTS = {"simulated": lambda settings: SimulatedElement(settings["profile"])}
+SWEEP_BYTES = 1024  # While modules are loaded: what stays would lie scattered among what goes.
 
 
-def make_meter(settings):
+def look_around():
+    """The configuration and the software id, or None when this is no meter yet.
+
+    The modules that tell them, each as large as a signature's working memory, go again.
+    """
+    from meter import config, software
+
+    try:
+        return config.load(), software.software_id()
+    except config.NotConfigured as error:
+        print("not configured:", error)
+        return None
+    finally:
+        forget("config", "software")
+
+
+def forget(*modules):
+    """Give back the memory of modules that only a start needs."""
+    import meter
+
+    for name in modules:
+        del sys.modules["meter." + name]
+        delattr(meter, name)
+
+
+def make_meter(settings, software_id):
     """Bring this board's parts together."""
+    from meter import clock, signing
+    from meter.app import Meter
+    from meter.elements.simulated import SimulatedElement
+    from meter.log import Log
 
     def make_clock(times_set, set_at_s):
         if settings["paced_time_file"]:
-            return PacedClock(settings["paced_time_file"])
-        return BusClock(time.ticks_ms, time.ticks_diff, times_set, set_at_s)
+            return clock.PacedClock(settings["paced_time_file"])
+        return clock.BusClock(time.ticks_ms, time.ticks_diff, times_set, set_at_s)
 
-    element = settings["element"]
+    signing.self_test()
     return Meter(
         settings,
         signing.SoftSigner(signing.load_key()),
-        software.software_id(),
+        software_id,
         make_clock,
-        ELEMENTS[element["kind"]](element),
+        SimulatedElement(settings["element"]["profile"]),
         Log("/log"),
         "/state.json",
     )
@@ -61,18 +84,20 @@ def serve(meter, server, uart):
 
 def main():
     """Run the meter if this board is one."""
-    try:
-        settings = config.load()
-        signing.self_test()
-        meter = make_meter(settings)
-    except config.NotConfigured as error:
-        print("not configured:", error)
+    gc.threshold(SWEEP_BYTES)
+    found = look_around()
+    if found is None:
         return
+    settings, software_id = found
+    from meter.modbus import Server
+
+    meter = make_meter(settings, software_id)
     uart = machine.UART(0, settings["baudrate"])
     while meter.busy:  # The record that a power cut interrupted.
         meter.step()
     meter.step()  # Knows from here on which interval it is awake in.
     gc.collect()
+    gc.threshold(gc.mem_free() // 4)  # Never in a large heap, often in a small one.
     print("meter", settings["meter"], "serves unit", settings["unit"])
     serve(meter, Server(settings["unit"], meter.map), uart)
 
