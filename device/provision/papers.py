@@ -1,4 +1,4 @@
-"""What a commissioning leaves behind: a folder with the record, the report, the label, the key.
+"""What a commissioning leaves behind: a folder with record, report, label, key and enrolment.
 
 Decides the names of the files; what they say is decided by `report`, `label` and the record.
 """
@@ -8,12 +8,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from device.provision import faults
+from device.provision import enrolment, faults
 from device.provision.label import spki
 from device.provision.order import Found
 from device.provision.report import Report, Step, as_json
 from device.provision.report_page import as_html
+from wire.errors import Malformed
 from wire.keys import PublicKey
+from wire.transaction import Transaction
 
 
 def of_walk(found: Found, steps: Sequence[Step], technician: PublicKey, simulated: bool) -> Report:
@@ -37,7 +39,7 @@ def of_walk(found: Found, steps: Sequence[Step], technician: PublicKey, simulate
     )
 
 
-def write(report: Report, folder: Path) -> list[Path]:
+def write(report: Report, folder: Path, enrolled: Transaction | None = None) -> list[Path]:
     """Write all papers of a meter into its folder; raises a Fault when that cannot be."""
     node = str(report.record.content["node"])
     files = {
@@ -56,4 +58,19 @@ def write(report: Report, folder: Path) -> list[Path]:
         except OSError as reason:
             raise faults.NOT_WRITTEN.fault(path=path, why=reason.strerror) from None
         written.append(path)
+    if enrolled is not None:
+        written.append(_write_enrolment(folder / f"{report.label.meter}.gwe", enrolled))
     return written
+
+
+def _write_enrolment(path: Path, enrolled: Transaction) -> Path:
+    """An enrolment of the same record that is there already may be on its way: it stays."""
+    try:
+        if path.exists() and enrolment.read(path).commissioning == enrolled.commissioning:
+            return path
+        enrolment.write(path, enrolled)
+    except Malformed:
+        enrolment.write(path, enrolled)
+    except OSError as reason:
+        raise faults.NOT_WRITTEN.fault(path=path, why=reason.strerror) from None
+    return path

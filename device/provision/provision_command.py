@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from device.provision.keys import add_key_options
 
 if TYPE_CHECKING:
-    from device.provision.order import Order
+    from device.provision.order import Order, Registration
     from device.provision.report import Step
     from device.provision.steps import Steps
     from wire.keys import Signer
@@ -77,6 +77,11 @@ def _add_meter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-lock", action="store_true", help="leave the console open: on a bench")
     parser.add_argument("--genesis", type=Path, help="refuse what this network has already")
     parser.add_argument("--validator", metavar="URL", help="the same, asked of a validator's API")
+    parser.add_argument("--reader", metavar="GATEWAY", help="makes the enrolment, with --genesis")
+    parser.add_argument(
+        "--role", choices=("customer", "source", "boundary"), default="customer", help="in the zone"
+    )
+    parser.add_argument("--phases", type=int, choices=(1, 3), default=1, help="of the service")
     parser.add_argument("--shared-node", action="store_true", help="several meters at the node")
     parser.add_argument("--replaces", default="", metavar="METER", help="the meter taken down")
     parser.add_argument("--old-import-wh", type=int, default=0, help="what it showed last")
@@ -180,6 +185,7 @@ def _order(args: argparse.Namespace, port: str, technician: "Signer | None") -> 
         place=_place(args),
         known=_known(args),
         site=args.site,
+        registration=_registration(args),
         lock_secure_element=args.lock_secure_element,
         confirm=lambda question: _confirm(args, question),
         **common,
@@ -238,6 +244,30 @@ def _known(args: argparse.Namespace) -> tuple[Any, ...]:
     return tuple(found)
 
 
+def _registration(args: argparse.Namespace) -> "Registration | None":
+    """What the enrolment says, when a gateway and a network are named."""
+    from device.provision import faults
+    from device.provision.enrolment import Placement
+    from device.provision.order import Registration
+    from wire.genesis import Genesis
+
+    if not args.reader:
+        return None
+    if args.genesis is None or not args.service_a or args.site is None:
+        raise faults.BAD_ARGUMENT.fault(
+            what="an enrolment (--reader) needs --genesis, --service-a and --site too"
+        )
+    genesis = Genesis.load(args.genesis)
+    placement = Placement(
+        role=args.role,
+        reader=args.reader,
+        rating_w=args.service_a * args.voltage * args.phases,
+        installed_w=args.generation_w,
+        phases=args.phases,
+    )
+    return Registration(genesis.network, genesis.parameters.get("interval_s", 900), placement)
+
+
 def _confirm(args: argparse.Namespace, question: str) -> bool:
     """Ask at a terminal; elsewhere, and with --yes, nobody is asked."""
     if args.yes or args.json or not sys.stdin.isatty():
@@ -264,7 +294,7 @@ def _end(args: argparse.Namespace, walk: "Steps", done: "list[Step]", seconds: f
     written: list[Path] = []
     if not args.check and technician is not None:
         report = papers.of_walk(walk.found, done, technician.public, args.simulate)
-        written = papers.write(report, args.out / args.meter)
+        written = papers.write(report, args.out / args.meter, walk.found.enrolment)
         label = report.label.text
     if args.json:
         print(json.dumps({"papers": list(map(str, written)), "ms": round(seconds * 1000)}))

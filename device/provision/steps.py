@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from device.provision import asked, bundle, faults, install, measuring, registered
+from device.provision import asked, bundle, enrolment, faults, install, measuring, registered
 from device.provision.commissioning import Visit, complete, content_of, with_meter
 from device.provision.console import Console, Say, session
 from device.provision.order import Found, Order
@@ -226,6 +226,7 @@ class Steps:
         if found != expected:
             raise faults.CONFIGURATION_DIFFERS.fault(found=found.hex(), expected=expected.hex())
         self.found.record = record
+        self._enrol(console, record)
         restart(console)
         words = f"configuration {expected.hex()} signed by meter and technician; meter serves"
         return ("already" if kept else "ok"), words
@@ -270,6 +271,24 @@ class Steps:
             return complete(sign, self._public, self._technician)
         except (Refused, Unavailable) as reason:
             raise faults.NO_TECHNICIAN_KEY.fault(why=reason) from None
+
+    def _enrol(self, console: Console, record: CommissioningRecord) -> None:
+        """Both signatures of the site under an enrolment, while the board can sign one."""
+        wanted = self.order.registration
+        if wanted is None:
+            return
+        try:
+            entry = enrolment.entry_of(
+                record, self._public, self._bundle.software_id, wanted.placement
+            )
+            from_s = enrolment.first_interval(int(time.time()), wanted.interval_s)
+            begun = enrolment.begin(wanted.network, entry, from_s, record)
+            kind = str(record.content.get("key", "flash"))
+            _, signature = asked.proof(console, kind, begun.to_sign(self._public))
+            done = enrolment.on_site(begun, self._public, signature, self._technician)
+        except Refused as reason:
+            raise faults.NOT_ENROLLABLE.fault(why=reason) from None
+        self.found.enrolment = done
 
     def _check_record(self, console: Console, stored: bytes) -> Done:
         config = self._identity.config
