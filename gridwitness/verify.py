@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gridwitness.forged_receipt import changed_fields
-from gridwitness.known_meter import given, in_genesis, read_key, with_commissioning
+from gridwitness.known_meter import given, in_genesis, with_commissioning
 from gridwitness.verify_records import damaged_records, examine_records, fault_fields
+from hsm.publickey import read_key
 from wire.errors import Malformed, Refused
 from wire.faults import when
 from wire.genesis import Genesis

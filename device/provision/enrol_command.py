@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     final = Submission(transaction, validators, tell, args.wait).run()
     if not args.json:
         print(
-            f"enrolled       {examined.meter.id}, in block {final.height}; its readings count from"
+            f"enrolled       {transaction.meter}, in block {final.height}; its readings count from"
             f" {time_words(transaction.from_s)}"
         )
     _report(args, examined, transaction, final)
@@ -88,13 +88,12 @@ def _report(
 ) -> None:
     if not args.json:
         return
-    meter = examined.meter
     told = {
-        "meter": meter.id,
-        "node": meter.node,
-        "zone": meter.zone,
+        "meter": transaction.meter,
+        "node": examined.node,
+        "zone": examined.zone,
         "key": examined.key.text,
-        "configuration_id": meter.configuration_id.hex(),
+        "configuration_id": examined.record.configuration_id.hex(),
         "technician": None if examined.technician is None else examined.technician.id,
         "operator": None if examined.operator is None else examined.operator.id,
         "from_s": transaction.from_s,

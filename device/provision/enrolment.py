@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hsm.durable import sync_folder
-from validator.app import entries
-from wire import cbor
+from wire import cbor, fields
 from wire.commissioning import CommissioningRecord
 from wire.errors import BadSignature, Malformed, Refused
 from wire.event import time_words
@@ -30,6 +29,7 @@ from wire.transaction import (
     enrolment_payload,
 )
 
+ROLES = ("boundary", "customer", "source")
 SUFFIX = ".gwe"
 """Of an enrolment's file."""
 
@@ -74,6 +74,22 @@ class Placement:
     ct_ppm: int = 0
     """Limit of its transformers, ppm; 0 when directly connected."""
 
+    def __post_init__(self) -> None:
+        """Refuse on site what no registry would take; raises Malformed."""
+        fields.identifier(self.reader, "reader")
+        if self.role not in ROLES:
+            raise Malformed(f"role: one of {', '.join(ROLES)}")
+        if self.role == "source" and not self.installed_w:
+            raise Malformed("installed_w: a source has generation behind it")
+        if self.phases not in (1, 3):
+            raise Malformed("phases: 1 or 3")
+        loads = [load for load, _ in self.class_ppm]
+        if loads[:1] != [0] or loads != sorted(set(loads)):
+            raise Malformed("class_ppm: begins at load 0 and ascends")
+        for name in ("rating_w", "register_wh"):
+            if fields.uint(getattr(self, name), name) == 0:
+                raise Malformed(f"{name}: must not be 0")
+
 
 def entry_of(
     record: CommissioningRecord, meter: PublicKey, software_id: bytes, placement: Placement
@@ -81,12 +97,12 @@ def entry_of(
     """The meter as the genesis file would write it in `meters`.
 
     Raises:
-        Refused: what was commissioned, or its placement, cannot be registered.
+        Malformed: what was commissioned has no site.
     """
     content = record.content
     if not content.get("site"):
         raise Malformed("the commissioning record has no site: the registry needs one")
-    entry: dict[str, Any] = {
+    return {
         "id": content["meter"],
         "node": content["node"],
         "zone": content["zone"],
@@ -105,8 +121,6 @@ def entry_of(
         "ct_ppm": placement.ct_ppm,
         "software": software_id.hex(),
     }
-    entries.meter(entry)
-    return entry
 
 
 def first_interval(now_s: int, interval_s: int, ahead_s: int = AHEAD_S) -> int:
@@ -164,6 +178,20 @@ def write(path: Path, transaction: Transaction) -> None:
     sync_folder(path.parent)
 
 
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Somebody whom the genesis file knows."""
+
+    id: str
+    """Authority or technician id."""
+
+    name: str
+    """Name for people."""
+
+    key: PublicKey
+    """Signs."""
+
+
 @dataclass(frozen=True)
 class Examined:
     """An enrolment that was looked at before anybody else is asked."""
@@ -171,23 +199,27 @@ class Examined:
     transaction: Transaction
     """The enrolment."""
 
-    meter: entries.Meter
-    """The meter that it registers."""
+    key: PublicKey
+    """The meter's key, which signed the enrolment and the record."""
 
     record: CommissioningRecord
-    """The record that it carries; the meter's signature on it stands."""
+    """The record that it carries; it agrees with the entry."""
 
-    technician: entries.Technician | None
+    technician: Party | None
     """Who commissioned it; None when no genesis file says who that is."""
 
-    operator: entries.Authority | None
+    operator: Party | None
     """Whose signature it needs; None when no genesis file says who that is."""
 
     @property
-    def key(self) -> PublicKey:
-        """The meter's key."""
-        assert self.meter.key is not None
-        return self.meter.key
+    def zone(self) -> str:
+        """The meter's zone."""
+        return str(self.record.content["zone"])
+
+    @property
+    def node(self) -> str:
+        """The meter's node."""
+        return str(self.record.content["node"])
 
     @property
     def operator_signed(self) -> bool:
@@ -207,61 +239,76 @@ def examine(transaction: Transaction, genesis: Genesis | None = None) -> Examine
     Raises:
         Refused: why no validator would take it.
     """
-    meter = entries.meter(dict(transaction.entry))
-    if meter.key is None:
-        raise Malformed(f"{meter.id}: an enrolled meter has a key of its own")
+    key = _key_of(transaction.entry)
     try:
-        transaction.sign.verify(meter.key)
+        transaction.sign.verify(key)
     except BadSignature as reason:
         raise BadSignature(f"the meter's signature of the enrolment: {reason}") from None
     record = CommissioningRecord.open(transaction.commissioning)
-    _check_same(meter, record)
-    signer = (meter.key.alg, meter.key.kid)
-    if record.sign.signers[0] != signer:
+    _check_same(transaction.entry, record)
+    if record.sign.signers[0] != (key.alg, key.kid):
         raise BadSignature("another key than the meter's signed the commissioning record first")
     try:
-        record.sign.verify(meter.key)
+        record.sign.verify(key)
     except BadSignature as reason:
         raise BadSignature(f"the commissioning record: {reason}") from None
     if genesis is None:
-        return Examined(transaction, meter, record, None, None)
-    return _in_network(transaction, meter, record, genesis)
-
-
-def _check_same(meter: entries.Meter, record: CommissioningRecord) -> None:
-    content = record.content
-    said = {"meter": meter.id, "node": meter.node, "zone": meter.zone}
-    for name, value in said.items():
-        if content[name] != value:
-            raise Malformed(f"the commissioning record speaks of another {name} than the entry")
-    if record.configuration_id != meter.configuration_id:
-        raise Malformed("the commissioning record is not the one that the entry names")
-
-
-def _in_network(
-    transaction: Transaction, meter: entries.Meter, record: CommissioningRecord, genesis: Genesis
-) -> Examined:
+        return Examined(transaction, key, record, None, None)
     if transaction.network != genesis.network:
         raise Malformed(f"this enrolment is for another network than {genesis.topic_name}")
-    zones = {zone.id: zone for zone in map(entries.zone, genesis.registry["zones"])}
-    if meter.zone not in zones:
-        raise Malformed(f"the network {genesis.topic_name} has no zone {meter.zone}")
-    known = {each.id: each for each in map(entries.authority, genesis.registry["authorities"])}
-    operator = known.get(zones[meter.zone].operator)
-    if operator is None:
-        raise Malformed(f"genesis: zone {meter.zone} has no operator")
-    for each in map(entries.technician, genesis.registry["technicians"]):
-        if each.operator != operator.id or not transaction.is_signed_by(each.key):
-            continue
-        transaction.sign.verify(each.key)
-        record.verify(_key(meter), each.key)
-        return Examined(transaction, meter, record, each, operator)
-    raise BadSignature(f"no technician of {operator.id}, who runs zone {meter.zone}, signed it")
+    operator = _operator(genesis, str(record.content["zone"]))
+    technician = _technician(genesis, operator, transaction)
+    transaction.sign.verify(technician.key)
+    record.verify(key, technician.key)
+    return Examined(transaction, key, record, technician, operator)
 
 
-def _key(meter: entries.Meter) -> PublicKey:
-    assert meter.key is not None
-    return meter.key
+def _key_of(entry: Mapping[str, Any]) -> PublicKey:
+    key = entry.get("key")
+    if not isinstance(key, str) or not key:
+        raise Malformed(f"{entry.get('id')}: an enrolled meter has a key of its own")
+    return PublicKey.from_text(key)
+
+
+def _check_same(entry: Mapping[str, Any], record: CommissioningRecord) -> None:
+    for name, field in (("meter", "id"), ("node", "node"), ("zone", "zone")):
+        if record.content[name] != entry.get(field):
+            raise Malformed(f"the commissioning record speaks of another {name} than the entry")
+    if record.configuration_id.hex() != entry.get("configuration_id"):
+        raise Malformed("the commissioning record is not the one that the entry names")
+    if entry.get("role") not in ROLES:
+        raise Malformed(f"role: one of {', '.join(ROLES)}")
+
+
+def _operator(genesis: Genesis, zone: str) -> Party:
+    """Who runs a zone; raises Malformed when the genesis file does not say."""
+    for found in _entries(genesis, "zones"):
+        if found.get("id") == zone:
+            for each in _entries(genesis, "authorities"):
+                if each.get("id") == found.get("operator"):
+                    return _party(each)
+            raise Malformed(f"genesis: zone {zone} has no operator")
+    raise Malformed(f"the network {genesis.topic_name} has no zone {zone}")
+
+
+def _technician(genesis: Genesis, operator: Party, transaction: Transaction) -> Party:
+    """Which of the operator's technicians signed; raises BadSignature when none did."""
+    for each in _entries(genesis, "technicians"):
+        if each.get("operator") == operator.id:
+            technician = _party(each)
+            if transaction.is_signed_by(technician.key):
+                return technician
+    raise BadSignature(f"no technician of {operator.id} signed it")
+
+
+def _entries(genesis: Genesis, kind: str) -> list[dict[str, Any]]:
+    entries = fields.items(genesis.registry[kind], f"genesis {kind}")
+    return [each for each in entries if isinstance(each, dict)]
+
+
+def _party(entry: Mapping[str, Any]) -> Party:
+    known = fields.identifier(entry.get("id"), "genesis id")
+    return Party(known, str(entry.get("name", "")), PublicKey.from_text(str(entry.get("key"))))
 
 
 def by_operator(examined: Examined, operator: Signer) -> Transaction:
@@ -273,23 +320,22 @@ def by_operator(examined: Examined, operator: Signer) -> Transaction:
     if examined.operator is not None and public != examined.operator.key:
         raise Refused(
             f"the key {public.kid.hex()} is not that of {examined.operator.id}, who runs zone"
-            f" {examined.meter.zone}: give --operator-key of {examined.operator.id}"
+            f" {examined.zone}: give --operator-key of {examined.operator.id}"
         )
     return transaction.with_signature(operator)
 
 
 def described(examined: Examined) -> list[str]:
     """An enrolment in lines for people."""
-    transaction, meter = examined.transaction, examined.meter
-    key = examined.key
-    technician = examined.technician
+    transaction, technician = examined.transaction, examined.technician
     who = "unknown" if technician is None else f"{technician.id} {technician.name}".strip()
     whose = "the zone's operator" if examined.operator is None else examined.operator.id
     signed = "signed" if examined.operator_signed else "still to sign"
     return [
-        f"meter          {meter.id} at {meter.node} in {meter.zone}, {meter.role.value}",
-        f"key            {key.kid.hex()}; it signed the enrolment and the record",
-        f"configuration  {meter.configuration_id.hex()}",
+        f"meter          {transaction.meter} at {examined.node} in {examined.zone},"
+        f" {transaction.entry['role']}",
+        f"key            {examined.key.kid.hex()}; it signed the enrolment and the record",
+        f"configuration  {examined.record.configuration_id.hex()}",
         f"technician     {who}, key {examined.record.technician_kid.hex()}",
         f"operator       {whose}: {signed}",
         f"counts from    {time_words(transaction.from_s)}",
