@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from device.provision import bench_process
+from device.provision.bench_heap import Desk
 from device.provision.console import Patience, session
 from device.provision.faults import BoardRefused
 
@@ -27,6 +28,7 @@ BOARD_LIMIT_S = 120
 
 MEMORY_TO_SIGN = 4096
 COMPILED = 45_000
+WHOLE = 65_536
 
 M3_PER_UNIX_PORT = 17.1 / 20.1
 """Instructions of a Cortex-M3 (qemu -icount) over those of the unix port (callgrind) for the same
@@ -129,12 +131,19 @@ def of_process() -> tuple[str, list[Figure]]:
             raise BoardRefused(DIFFER)
         _say("memory")
         memory = bench_process.memory_to_sign(folder)
+        _say("the heap that the whole meter needs")
+        heap = Desk(folder).smallest()
         _say("instructions (valgrind, some 15 seconds)")
         work = ("sign", "sign-plain", "public-key", "nonce", "record", "self-test")
         counted = bench_process.instructions(folder, work)
     figures = [*_instructions(counted), *_estimates(counted["sign"])]
     limit = f"at most {MEMORY_TO_SIGN:,}"
     figures.append(Figure("memory_to_sign", "free memory for a signature", memory, "bytes", limit))
+    limit = f"at most {WHOLE:,}"
+    figures.append(
+        Figure("heap", "heap of the whole meter, after a year", heap.needed, "bytes", limit)
+    )
+    figures.append(Figure("heap_in_use", "of it in use when it idles", heap.in_use, "bytes"))
     for arch, size in sizes.items():
         figures.append(
             Figure(f"compiled_{arch}", f".mpy for {arch}", size, "bytes", f"at most {COMPILED:,}")

@@ -51,15 +51,17 @@ def main(image, sources, modules):
     vfs.VfsLfs2.mkfs(Flash(image), progsize=256, readsize=256)
     insert(image, modules)
     copy(sources + "/main.py", "/main.py")
+    copy(sources + "/boards/rp2040.py", "/board.py")  # For its bytes: `whole` stands for it.
     copy_folder(modules + "/meter", "/meter")
     fill_log()
+    from meter import config, signing, state
+
+    known = config.REQUIRED + tuple(config.OPTIONAL)
     with open("/config.json", "w") as f:
-        json.dump(CONFIG, f)
+        json.dump({key: CONFIG[key] for key in CONFIG if key in known}, f)
     with open("/profile.csv", "w") as f:
         for i in range(8):
             f.write("%d,%d,%d\n" % (START_S + 900 * i, i * 250400, i * 7000))
-    from meter import signing, state
-
     signing.make_key()
     saved = dict(state.FRESH)
     saved.update({"boots": 3, "sequence": RECORDS, "pending": "00" * 160})
@@ -71,6 +73,7 @@ CONFIG = {
     "node": "LV1.101.Bus-7",
     "zone": "LV1.101",
     "unit": 5,
+    "configuration_id": "0102030405060708",
     "element": {"kind": "simulated", "profile": "/profile.csv"},
     "log_days": 366,
     "service_window_ms": 0,
