@@ -1,6 +1,5 @@
 """The whole meter in 64 kB, on words of 64 bits: from compiled files, with the log of a year."""
 
-from pathlib import Path
 
 import pytest
 
