@@ -47,6 +47,7 @@ def write(report: Report, folder: Path, enrolled: Transaction | None = None) -> 
         "report.html": as_html(report).encode(),
         "report.json": (json.dumps(as_json(report), indent=2) + "\n").encode(),
         "label.svg": report.label.svg(node).encode(),
+        "label.png": report.label.png(),
         "key.der": spki(report.meter_key),
     }
     written = []
