@@ -43,15 +43,18 @@ def forget(*modules):
 
 def make_meter(settings, software_id):
     """Bring this board's parts together."""
-    from meter import clock, signing
+    from meter import signing
     from meter.app import Meter
+    from meter.clock import BusClock
     from meter.elements.simulated import SimulatedElement
     from meter.log import Log
 
     def make_clock(times_set, set_at_s):
         if settings["paced_time_file"]:
-            return clock.PacedClock(settings["paced_time_file"])
-        return clock.BusClock(time.ticks_ms, time.ticks_diff, times_set, set_at_s)
+            from meter.paced_clock import PacedClock
+
+            return PacedClock(settings["paced_time_file"])
+        return BusClock(time.ticks_ms, time.ticks_diff, times_set, set_at_s)
 
     signing.self_test()
     return Meter(

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter import config, modbus, registers_map, state, sunspec
-from meter.clock import BusClock, PacedClock
+from meter.clock import BusClock
 from meter.elements.simulated import SimulatedElement
 from meter.intervals import Intervals
 from meter.log import SLOT, Log
+from meter.paced_clock import PacedClock
 from meter.registers import Registers
 
 T = 1_751_328_000

@@ -5,13 +5,12 @@ returns None and the meter closes no interval. Operating time is the clock's oth
 grows, and never stands for a date. The epoch of a board's `time` is known here and nowhere else.
 
 `BusClock` is a meter in life: time is given by a master or a receiver and kept by the board's
-ticks. `PacedClock` reads the file of a simulation whose network time runs faster than life.
+ticks. A simulation whose network time runs faster than life has `paced_clock` instead.
 
 The bus carries seconds in 32 bits: 2106-02-07 06:28:15 UTC is the last moment that is believed,
 and from the next one on this clock tells no time. 2038 means nothing to it.
 """
 
-import struct
 import time
 
 UNKNOWN, SET, SYNCHRONISED = 0, 1, 2
@@ -150,55 +149,3 @@ class BusClock:
 
     def _error_ms(self):
         return self._anchor[2] + (self.up_ms() - self._anchor[1]) * DRIFT_PPM // 1000000 + 1
-
-
-class PacedClock:
-    """The time of a simulation: 48 bytes that its pacer rewrites, the same for every process.
-
-    u64 little-endian: generation, network ms, the wall clock's µs at which that held, rate (network
-    ms per real ms, in millionths), the ms beyond which time does not run, the generation again.
-    The one clock in which operating time passes at the network's pace.
-    """
-
-    adjusted = False
-    known_since_ms = 0
-    times_set, set_at_s = 1, 0
-
-    def __init__(self, path):
-        """Read the file, which must exist: a meter of a paced world has no other clock."""
-        self._path = path
-        self._buffer = bytearray(48)
-        self._latest = 0
-        while not self.now_ms():
-            pass  # Caught in the middle of a write, or made and not yet filled.
-        self._booted = self._latest
-
-    def now_ms(self):
-        """Network time; never runs backwards, and stands while the file is being rewritten."""
-        with open(self._path, "rb") as f:
-            size = f.readinto(self._buffer)
-        first, network_ms, anchor_us, rate_ppm, limit_ms, last = struct.unpack("<6Q", self._buffer)
-        if size == 48 and first == last:
-            passed_us = time.time_ns() // 1000 - anchor_us
-            now = min(limit_ms, network_ms + passed_us * rate_ppm // 1000000000)
-            self._latest = max(self._latest, now)
-        return self._latest
-
-    def up_ms(self):
-        """Network milliseconds since this boot."""
-        return self.now_ms() - self._booted
-
-    def give(self, network_ms, error_s, operating_s):
-        """Time over the bus means nothing here."""
-        return "kept"
-
-    def start_from(self, kept_s, not_before_s):
-        """Nor does the board's own clock."""
-        return True
-
-    def told(self, end_s):
-        """Nothing is ever adjusted."""
-
-    def evidence(self):
-        """Synchronised, set once, at manufacture, to the second."""
-        return [SYNCHRONISED, 1, 0, 1]
