@@ -37,11 +37,17 @@ th { text-align: left; font-weight: normal; color: var(--soft); vertical-align: 
 td { padding: .4mm 3mm .4mm 0; vertical-align: top; overflow-wrap: anywhere; }
 tr + tr > * { border-top: 0.1mm solid var(--line); }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.ok, .already { color: var(--good); } .failed { color: var(--bad); font-weight: bold; }
+.outcome { white-space: nowrap; } .ok, .already { color: var(--good); }
+.failed { color: var(--bad); font-weight: bold; }
 code { font: 8.5pt/1.35 "DejaVu Sans Mono", ui-monospace, Consolas, monospace; }
 .key { display: block; background: var(--field); padding: 1.5mm 2mm; overflow-wrap: anywhere; }
 .signatures { display: flex; gap: 8mm; margin-top: 11mm; }
 .signatures div { flex: 1; border-top: 0.2mm solid var(--ink); padding-top: 1mm; }
+.wide { overflow-x: auto; }
+@media screen and (max-width: 600px) { body { padding: 4mm; } header, .columns { display: block; }
+  .label { display: inline-block; margin-top: 3mm; }
+  .steps tr { display: block; padding: 1mm 0; border-top: 0.1mm solid var(--line); }
+  .steps tr > * { display: inline; border: 0; padding: 0 2mm 0 0; } }
 @page { size: A4; margin: 10mm; }
 @media print { :root { --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --field: #f4f4f4;
   --good: #000; --bad: #000; } body { padding: 0; max-width: none; font-size: 9pt; }
@@ -163,7 +169,7 @@ def _measured(measured: Measured | None) -> str:
         )
         cells = "".join(f'<td class="number">{value}</td>' for value in values)
         rows.append(f'<tr><th scope="row">L{number}</th>{cells}</tr>')
-    return f"<table><tr><td></td>{head}</tr>{''.join(rows)}</table>"
+    return f'<div class="wide"><table><tr><td></td>{head}</tr>{"".join(rows)}</table></div>'
 
 
 def _steps(report: Report) -> str:
@@ -172,13 +178,13 @@ def _steps(report: Report) -> str:
         '<tr><td></td><td></td><td></td><th scope="row">Together</th>'
         f'<td class="number">{report.seconds:.1f} s</td></tr>'
     )
-    return f"<table>{rows}{total}</table>"
+    return f'<table class="steps">{rows}{total}</table>'
 
 
 def _step(step: Step) -> str:
     return (
         f'<tr><td class="number">{step.number}</td><th scope="row">{text(step.title)}</th>'
-        f'<td class="{step.outcome}">{step.outcome}</td><td>{text(step.words)}</td>'
+        f'<td class="outcome {step.outcome}">{step.outcome}</td><td>{text(step.words)}</td>'
         f'<td class="number">{step.seconds:.1f} s</td></tr>'
     )
 
