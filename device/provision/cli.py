@@ -25,6 +25,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     from device.provision.bench import add_bench_command
     from device.provision.enrol_command import add_enrol_command
     from device.provision.export_command import add_export_command
+    from device.provision.label_command import add_label_command
     from device.provision.provision_command import add_provision_commands
 
     meter = subparsers.add_parser("meter", help="provision meters, look at them, enrol them")
@@ -36,6 +37,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     add_bench_command(verbs)
     add_enrol_command(verbs)
     add_export_command(verbs)
+    add_label_command(verbs)
 
 
 def told(run: Run) -> Run:

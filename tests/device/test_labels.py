@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.provision.label import BadLabel, Label, check_digits, groups, spki
+from gridwitness.cli import main
 from tests.device.paper_meter import METER, TECHNICIAN
 from wire.errors import Malformed
 from wire.keys import SoftSigner
@@ -170,3 +171,16 @@ def test_a_meter_without_a_name_gets_no_label() -> None:
     for name in ("", "x" * 21, '"><script>'):
         with pytest.raises(Malformed):
             Label.of(name, METER.public)
+
+
+def test_the_command_reads_a_label_and_holds_a_key_against_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["meter", "label", LABEL.text]) == 0
+    assert "GW-000117" in capsys.readouterr().out
+    assert main(["meter", "label", LABEL.text, "--key", METER.public.text]) == 0
+    assert "the key is the one on the label" in capsys.readouterr().out
+    assert main(["meter", "label", LABEL.text, "--key", TECHNICIAN.public.text]) == 1
+    assert "is not the one on the label of GW-000117" in capsys.readouterr().err
+    assert main(["meter", "label", LABEL.text[:-1] + "x"]) == 1
+    assert "a character is wrong" in capsys.readouterr().err
