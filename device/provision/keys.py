@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hsm import filekey
-from hsm.signer import open_signer
-from hsm.uri import KeyUri
 from wire.errors import Unavailable
 from wire.keys import Signer
 
@@ -53,6 +51,9 @@ def signer_of(
         path = Path(key)
         yield filekey.load(path, _passphrase(path, passphrase_file))
         return
+    from hsm.signer import open_signer  # Brings PKCS#11, which no other command needs.
+    from hsm.uri import KeyUri
+
     token = open_signer(KeyUri.parse(key, Path.cwd()), softhsm2_conf)
     try:
         yield token
