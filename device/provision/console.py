@@ -154,9 +154,12 @@ class Console(SerialTransport):  # type: ignore[misc]
 
     # Asking it.
 
-    def exec_raw(
-        self, command: Any, timeout: Any = _ANSWER_LIMIT_S, data_consumer: Any = None
-    ) -> Any:
+    def read_until(self, *arguments: Any, timeout: Any = None, **options: Any) -> Any:
+        """As mpremote's, with our limit for a board that is silent."""
+        limit_s = _ANSWER_LIMIT_S if timeout is None else timeout
+        return super().read_until(*arguments, timeout=limit_s, **options)
+
+    def exec_raw(self, command: Any, timeout: Any = None, data_consumer: Any = None) -> Any:
         """As mpremote's, with our faults."""
         # mpremote prints what it heard when it gives up.
         with self._own_faults(), contextlib.redirect_stdout(io.StringIO()):
@@ -187,8 +190,10 @@ class Console(SerialTransport):  # type: ignore[misc]
         except TransportExecError:
             raise
         except OSError:  # Of which pyserial's is one.
+            self.in_raw_repl = False
             raise faults.UNPLUGGED.fault(port=self.port) from None
         except (TransportError, struct.error, IndexError):
+            self.in_raw_repl = False
             raise faults.WENT_SILENT.fault(port=self.port) from None
 
     def close(self) -> None:

@@ -1,0 +1,257 @@
+"""From a blank board to a meter, whatever is unplugged on the way: real MicroPython on a pty."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.provision import asked, bundle, install, papers, steps
+from device.provision.console import Console
+from device.provision.faults import AwayFault, Fault, RefusedFault
+from hwsim.board import Board
+from tests.device.provisioned import METER, TECHNICIAN, Desk, outcomes
+from wire.commissioning import CommissioningRecord
+from wire.errors import Unavailable
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setattr("device.provision.console._ANSWER_LIMIT_S", 2.5)
+    monkeypatch.setattr("device.provision.running.START_LIMIT_S", 5.0)
+    made = Desk(tmp_path / "desk")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    made = Desk(tmp_path_factory.mktemp("finished") / "desk")
+    made.walk()
+    yield made
+    made.close()
+
+
+def test_a_blank_board_becomes_a_meter_in_eight_steps(desk: Desk) -> None:
+    walk, done = desk.walk()
+    assert [step.number for step in done] == list(range(1, 9))
+    assert [step.title for step in done] == list(steps.TITLES)
+    assert outcomes(done) == ["ok"] * 7 + ["skipped"]
+    record = walk.found.record
+    assert record is not None
+    assert walk.found.public is not None
+    record.verify(walk.found.public, TECHNICIAN.public)
+    assert record.content["meter"] == METER
+    assert record.content["commissioning"]["seals"] == ["A 1"]
+    assert desk.files()["/commissioning.cbor"] == record.encoded
+    desk.board.kill()
+    desk.again()
+    desk.board.wait_serving()
+
+
+def test_the_same_again_changes_nothing_and_keeps_key_and_record(desk: Desk) -> None:
+    first, _ = desk.walk()
+    again, done = desk.walk()
+    assert again.found.public == first.found.public
+    assert again.found.record == first.found.record
+    assert [done[i].outcome for i in (2, 3, 6)] == ["already"] * 3
+
+
+def test_other_facts_make_another_record_with_the_same_key(desk: Desk) -> None:
+    first, _ = desk.walk()
+    again, _ = desk.walk(visit={"technician": "t-1", "seals": ("A 2",)})
+    assert again.found.public == first.found.public
+    assert again.found.record is not None
+    assert again.found.record != first.found.record
+    stored = CommissioningRecord.open(desk.files()["/commissioning.cbor"])
+    assert stored == again.found.record
+
+
+def unplug(desk: Desk, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, after: bool) -> None:
+    """Cut the board's power before, or just after, a deed."""
+    deed = getattr(where, name)
+
+    def cut(*arguments: Any, **options: Any) -> Any:
+        if not after:
+            desk.board.kill()
+        done = deed(*arguments, **options)
+        desk.board.kill()
+        return done
+
+    monkeypatch.setattr(where, name, cut)
+
+
+DEEDS = [
+    (1, asked, "identity"),
+    (3, install, "_remove"),
+    (3, install, "_write"),
+    (3, install, "software_id"),
+    (4, asked, "make_key"),
+    (4, asked, "proof"),
+    (5, asked, "set_clock"),
+    (5, asked, "next_tick"),
+    (6, asked, "measured"),
+    (7, asked, "check_configuration"),
+    (7, asked, "store"),
+    (7, steps, "restart"),
+]
+
+
+CUTS = [
+    pytest.param(*deed, after, id=f"{deed[0]} {'after' if after else 'before'} {deed[2]}")
+    for deed in DEEDS
+    for after in (False, True)
+    if not (after and deed[2] == "restart")  # By then the meter is complete.
+]
+
+
+@pytest.mark.parametrize(("number", "where", "name", "after"), CUTS)
+def test_unplugged_at_any_step_the_same_command_completes(
+    desk: Desk, number: int, where: Any, name: str, after: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        unplug(desk, patch, where, name, after)
+        with pytest.raises((AwayFault, RefusedFault)) as caught:
+            desk.walk()
+    assert caught.value.row.code in ("P-09", "P-10", "P-74")
+    assert number <= caught.value.status - 10 <= number + 2, "where the board is asked next"
+    desk.again()
+    key = desk.files().get("/key.bin")
+    walk, done = desk.walk()
+    assert len(done) == 8
+    assert walk.found.record is not None
+    files = desk.files()
+    assert key in (None, files["/key.bin"]), "a second key would orphan the first"
+    assert files["/commissioning.cbor"] == walk.found.record.encoded
+    assert not [path for path in files if path.endswith(".new")]
+
+
+def test_half_an_application_never_starts(desk: Desk) -> None:
+    desk.walk()
+    with pytest.MonkeyPatch.context() as patch:
+        unplug(desk, patch, install, "_write", after=False)
+        desk.ask("open('/meter/log.mpy', 'wb').write(b'other')")
+        with pytest.raises(Fault):
+            desk.walk()
+    desk.again()
+    assert "/main.py" not in desk.files()
+
+
+def test_files_under_meter_that_nobody_here_put_there_go_and_are_named(desk: Desk) -> None:
+    desk.walk()
+    desk.ask("print(open('/meter/log.py', 'w').write('print(1)'))")
+    _, done = desk.walk()
+    assert "removed meter/log.py" in done[2].words
+    assert "/meter/log.py" not in desk.files()
+
+
+def test_sources_replace_compiled_files_and_are_another_software(desk: Desk) -> None:
+    compiled, _ = desk.walk()
+    plain, _ = desk.walk(sources=True)
+    assert compiled.found.bundle is not None
+    assert plain.found.bundle is not None
+    assert plain.found.bundle.software_id != compiled.found.bundle.software_id
+    assert not [path for path in desk.files() if path.endswith(".mpy")]
+
+
+def test_a_check_of_a_meter_that_is_right_changes_nothing_and_finds_nothing(finished: Desk) -> None:
+    before = dict(finished.files())
+    _, done = finished.walk(checking=True, technician=None, config={})
+    failed = [step.number for step in done if step.outcome == "failed"]
+    assert failed in ([], [5]), "a simulated clock does not outlive a reset on every host"
+    after = finished.files()
+    assert {path: after[path] for path in before if not path.startswith(("/state", "/ev"))} == {
+        path: before[path] for path in before if not path.startswith(("/state", "/ev"))
+    }
+
+
+def test_a_check_tells_all_that_differs(desk: Desk) -> None:
+    desk.walk()
+    desk.ask(
+        "import json\nc = json.load(open('/config.json'))\nc['unit'] = 9\n"
+        "json.dump(c, open('/config.json', 'w'))\nopen('/meter/x.py', 'w').close()\nprint(0)"
+    )
+    _, done = desk.walk(checking=True, technician=None, config={})
+    words = {step.number: step.words for step in done if step.outcome == "failed"}
+    assert "P-33" in words[3]
+    assert "meter/x.py" in words[3]
+    assert "P-75" in words[7]
+    assert "/meter/x.py" in desk.files()
+
+
+def test_a_check_of_a_blank_board_says_what_it_lacks_and_leaves_it_blank(desk: Desk) -> None:
+    with pytest.raises(Fault):
+        desk.walk(checking=True, technician=None, config={})
+    assert desk.files() == {}
+
+
+def test_the_papers_are_of_the_meter_that_was_made(desk: Desk, tmp_path: Path) -> None:
+    walk, done = desk.walk()
+    report = papers.of_walk(walk.found, done, TECHNICIAN.public, simulated=True)
+    written = papers.write(report, tmp_path / "out")
+    assert [path.name for path in written] == [
+        "commissioning.cbor",
+        "report.html",
+        "report.json",
+        "label.svg",
+        "key.der",
+    ]
+    assert walk.found.record is not None
+    assert (tmp_path / "out" / "commissioning.cbor").read_bytes() == walk.found.record.encoded
+
+
+def test_the_private_key_never_crosses_the_line_either_way(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = bytearray()
+    opened = Console.__init__
+
+    def overheard(self: Console, *arguments: Any) -> None:
+        opened(self, *arguments)
+        read, write = self.serial.read, self.serial.write
+
+        def reads(size: int = 1) -> bytes:
+            data: bytes = read(size)
+            heard.extend(data)
+            return data
+
+        def writes(data: bytes) -> Any:
+            heard.extend(data)
+            return write(data)
+
+        monkeypatch.setattr(self.serial, "read", reads)
+        monkeypatch.setattr(self.serial, "write", writes)
+
+    monkeypatch.setattr(Console, "__init__", overheard)
+    walk, _ = desk.walk()
+    said = bytes(heard)
+    monkeypatch.setattr(Console, "__init__", opened)
+    key = desk.files()["/key.bin"]
+    assert walk.found.public is not None
+    assert repr(walk.found.public.raw).encode() in said
+    number = str(int.from_bytes(key[:32], "big"))
+    for form in (key[:32], repr(key[:32])[2:-1].encode(), key[:32].hex().encode(), number.encode()):
+        assert form not in said
+
+
+def test_the_application_is_the_same_bytes_each_time_it_is_compiled() -> None:
+    for board in bundle.known_boards():
+        assert bundle.make(board) == bundle.make(board)
+
+
+def test_a_meter_that_is_asked_goes_back_to_work(desk: Desk) -> None:
+    desk.walk()
+    desk.board.kill()
+    desk.again()
+    desk.board.wait_serving()
+    with pytest.raises(RefusedFault):
+        desk.walk(place=steps.registered.Place("another", "n"))
+    desk.board.wait_serving()
+
+
+def test_no_board_at_all_is_said(tmp_path: Path) -> None:
+    board = Board(tmp_path / "board")
+    board.start()
+    board.close()
+    with pytest.raises(Unavailable):
+        Console(str(board.console))
