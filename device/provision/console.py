@@ -149,7 +149,7 @@ class Console(SerialTransport):  # type: ignore[misc]
             words = words.replace(echoed, b"")
         if not words.strip() and len(heard) < 8:
             return faults.NO_ANSWER.fault(port=self.port, seconds=round(seconds))
-        shown = words.decode().split("\n")[-1].strip()[-40:] or heard[-12:].hex(" ")
+        shown = words.decode().strip().split("\n")[-1].strip()[-40:] or heard[-12:].hex(" ")
         return faults.NOT_MICROPYTHON.fault(port=self.port, heard=repr(shown))
 
     # Asking it.

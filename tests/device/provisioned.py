@@ -5,8 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from device.provision import bundle, console, registered
 from device.provision.console import Patience
+from device.provision.faults import Fault, Row
 from device.provision.order import Order
 from device.provision.report import Step
 from device.provision.steps import Steps
@@ -103,3 +106,17 @@ def sources() -> bundle.Bundle:
 
 def outcomes(steps: Sequence[Step]) -> list[str]:
     return [step.outcome for step in steps]
+
+
+def fault_of(desk: Desk, **changes: Any) -> Fault:
+    with pytest.raises(Fault) as caught:
+        desk.walk(**changes)
+    return caught.value
+
+
+def check(fault: Fault, row: Row, step: int) -> None:
+    assert fault.row is row
+    assert fault.status == 10 + step
+    assert str(fault).startswith(f"{row.code} ")
+    assert " Try: " in str(fault)
+    assert "\n" not in str(fault)
