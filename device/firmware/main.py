@@ -1,7 +1,9 @@
-"""The board: lines, files and clocks of this one, and the loop. The only file with `machine`.
+"""The meter's program: starts the parts that the configuration names, and the loop.
 
-Everything that decides is in the package `meter`. On a board without a configuration or a key this
-says so and ends, which leaves the console to the provisioning tool.
+Everything that decides is in the package `meter`, everything about pins in `board`. On a board
+without a configuration or a key this says so and ends, which leaves the console to the provisioning
+tool; so do the service jumper, and Ctrl-C within the service window or, on a board that is not
+locked, at any time. Anything else that ends the meter is noted and ends in a reset.
 """
 
 import gc
@@ -9,11 +11,20 @@ import select
 import sys
 import time
 
-import machine
+import board
 
 LOOK_AGAIN_MS = 10  # How often time is looked at while the line is quiet.
 SILENCE_MS = 20  # After which part of a frame is no frame.
+SILENT_MS = {"line": 5000, "meter": 60000}  # How long a task may make no progress.
+CRASH_PAUSE_MS = 1000
 SWEEP_BYTES = 1024  # While modules are loaded: what stays would lie scattered among what goes.
+
+
+class NoWatchdog:
+    """A board that anybody may stop has none: it would reset under the technician's hands."""
+
+    def feed(self):
+        """Nothing to feed."""
 
 
 def look_around():
@@ -43,11 +54,10 @@ def forget(*modules):
 
 def make_meter(settings, software_id):
     """Bring this board's parts together."""
-    from meter import signing
+    from meter import signing, wiring
     from meter.app import Meter
     from meter.clock import BusClock
-    from meter.elements.simulated import SimulatedElement
-    from meter.log import Log
+    from meter.storage import Storage
 
     def make_clock(times_set, set_at_s):
         if settings["paced_time_file"]:
@@ -57,18 +67,38 @@ def make_meter(settings, software_id):
         return BusClock(time.ticks_ms, time.ticks_diff, times_set, set_at_s)
 
     signing.self_test()
-    return Meter(
+    meter = Meter(
         settings,
-        signing.SoftSigner(signing.load_key()),
+        wiring.signer(settings, board),
         software_id,
         make_clock,
-        SimulatedElement(settings["element"]["profile"]),
-        Log("/log"),
-        "/state.json",
+        wiring.element(settings, board),
+        Storage("", settings["log_days"], settings["interval_s"]),
+        board.rtc_s(),
     )
+    meter.receiver = wiring.receiver(settings, board)
+    meter.inputs = board.inputs
+    meter.set_rtc = board.set_rtc
+    forget("wiring")
+    return meter
 
 
-def serve(meter, server, uart):
+def hand_over_notes(meter):
+    """What was noted before this start becomes events."""
+    from meter import notes
+
+    notes.hand_over(meter)
+    forget("notes")
+
+
+def note(kind, *details):
+    """Keep a note for the next start."""
+    from meter import notes
+
+    getattr(notes, kind)(*details)
+
+
+def serve(meter, server, uart, supervisor):
     """Answer the line and let the meter work, for ever."""
     poller = select.poll()
     poller.register(uart, select.POLLIN)
@@ -82,27 +112,63 @@ def serve(meter, server, uart):
             answer = server.silence()
         if answer:
             uart.write(answer)
-        meter.step()
+        supervisor.progress("line")
+        if meter.step():
+            supervisor.progress("meter")
+        supervisor.check()
 
 
-def main():
-    """Run the meter if this board is one."""
-    gc.threshold(SWEEP_BYTES)
-    found = look_around()
-    if found is None:
-        return
-    settings, software_id = found
+def run(settings, software_id):
+    """Be the meter; ends only by an exception."""
     from meter.modbus import Server
+    from meter.supervisor import Supervisor
 
     meter = make_meter(settings, software_id)
-    uart = machine.UART(0, settings["baudrate"])
-    while meter.busy:  # The record that a power cut interrupted.
-        meter.step()
+    hand_over_notes(meter)
+    uart = board.rs485(settings["baudrate"])
+    watchdog = NoWatchdog()
+    if settings["locked"]:
+        board.lock()
+        watchdog = board.watchdog(settings["watchdog_ms"])
+    supervisor = Supervisor(time.ticks_ms, time.ticks_diff, watchdog, SILENT_MS)
     meter.step()  # Knows from here on which interval it is awake in.
     gc.collect()
     gc.threshold(gc.mem_free() // 4)  # Never in a large heap, often in a small one.
     print("meter", settings["meter"], "serves unit", settings["unit"])
-    serve(meter, Server(settings["unit"], meter.map), uart)
+    serve(meter, Server(settings["unit"], meter.map), uart, supervisor)
+
+
+def live():
+    """Run the meter if this board is one; returns when a technician is to have the console."""
+    found = look_around()
+    if found is None:
+        return
+    settings, software_id = found
+    window_ms = settings["service_window_ms"]
+    if window_ms:
+        print("service window: Ctrl-C within", window_ms, "ms stops the meter")
+        time.sleep_ms(window_ms)
+    run(settings, software_id)
+
+
+def main():
+    """Leave a board in one of three ways: at its prompt, at work, or in a reset."""
+    gc.threshold(SWEEP_BYTES)
+    if board.jumper():
+        print("service: the jumper is set")
+        return
+    try:
+        live()
+    except KeyboardInterrupt:
+        note("session")
+        print("service: the meter has stopped")
+    except Exception as error:
+        kind = type(error).__name__
+        print("not running:", kind, error)
+        if kind not in ("StateLost", "SelfTestFailed", "NotConfigured"):
+            note("crash", error)
+            time.sleep_ms(CRASH_PAUSE_MS)
+            board.reset()
 
 
 main()

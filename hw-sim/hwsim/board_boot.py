@@ -21,6 +21,7 @@ BLOCK_SIZE = 4096
 IOCTL_SYNC, IOCTL_COUNT, IOCTL_SIZE, IOCTL_ERASE = 3, 4, 5, 6
 STREAM_POLL, STREAM_GET_FD = 3, 10
 HARD_RESET = 77
+LOCKED = "\x0e"  # Tells the harness that Ctrl-C is a byte like any other from now on.
 UP = "\x16"  # Tells the harness that a program runs, which Ctrl-C may interrupt from now on.
 
 
@@ -70,10 +71,40 @@ class Uart(io.IOBase):
         return argument & select.POLLOUT if request == STREAM_POLL else 0
 
 
+class Watchdog:
+    """machine.WDT: the harness resets the board when it hears nothing for too long."""
+
+    def __init__(self, timeout):
+        self._pipe = open(int(os.getenv("BOARD_WATCHDOG_FD")), "wb")
+        self._timeout_ms = timeout
+        self.feed()
+
+    def feed(self):
+        self._pipe.write(str(self._timeout_ms) + "\n")
+        self._pipe.flush()
+
+
+class Rtc:
+    """A clock that runs on over a reset: how far it is off the host's is kept by the harness."""
+
+    def offset_s(self):
+        try:
+            with open("/host" + os.getenv("BOARD_RTC")) as f:
+                return float(f.read())
+        except (OSError, ValueError):
+            return None
+
+    def set_offset_s(self, offset_s):
+        with open("/host" + os.getenv("BOARD_RTC"), "w") as f:
+            f.write(str(offset_s))
+
+
 class Machine:
     """What the unix port's own `machine` lacks."""
 
     UART = Uart
+    WDT = Watchdog
+    RTC = Rtc
 
     def __getattr__(self, name):
         return getattr(machine, name)
@@ -83,6 +114,17 @@ class Machine:
 
     def soft_reset(self):
         sys.exit(0)
+
+    def lock(self):
+        print(LOCKED, end="")
+
+    def pins_on(self):
+        """Names in a file of the harness: cover, terminal_cover, magnet, jumper."""
+        try:
+            with open("/host" + os.getenv("BOARD_PINS")) as f:
+                return f.read().split()
+        except OSError:
+            return ()
 
     def unique_id(self):
         return os.getenv("BOARD_ID").encode()

@@ -15,6 +15,7 @@ import select
 import signal
 import subprocess
 import termios
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ SERVING = "serving"
 """The firmware answers its line."""
 
 _UP_MARK = b"\x16"
+_LOCKED_MARK = b"\x0e"
 _SERVING_MARK = b" serves unit "
 _CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D = 1, 2, 3, 4
 _PROMPT = b">>> "
@@ -62,7 +64,7 @@ class Equipment:
     lock_fd: int
     """The flash, locked: held by whoever may write on it, see `insert_flash`."""
 
-    def environment(self, raw: bool) -> dict[str, str]:
+    def environment(self, raw: bool, watchdog_fd: int) -> dict[str, str]:
         """Settings that board_boot reads."""
         return os.environ | {
             "BOARD_ID": self.name,
@@ -70,6 +72,9 @@ class Equipment:
             "BOARD_BLOCKS": str(self.blocks),
             "BOARD_LINE_FD": str(self.line_fd),
             "BOARD_RAW": "1" if raw else "0",
+            "BOARD_RTC": str(self.flash.resolve().with_name("rtc")),
+            "BOARD_PINS": str(self.flash.resolve().with_name("pins")),
+            "BOARD_WATCHDOG_FD": str(watchdog_fd),
         }
 
 
@@ -103,17 +108,20 @@ class Interpreter:
         termios.tcsetattr(far, termios.TCSANOW, mode)
         boot = str(Path(__file__).with_name("board_boot.py"))
         self.terminal = near
+        self.watchdog, fed = os.pipe()
         self._process = subprocess.Popen(
             [equipment.interpreter, "-X", f"heapsize={equipment.heap}", "-i", boot],
             stdin=far,
             stdout=far,
             stderr=far,
-            env=equipment.environment(raw),
-            pass_fds=[equipment.line_fd, equipment.lock_fd],
+            env=equipment.environment(raw, fed),
+            pass_fds=[equipment.line_fd, equipment.lock_fd, fed],
             start_new_session=True,
             preexec_fn=_take_terminal,
         )
         os.close(far)
+        os.close(fed)
+        self._bites_at = 0.0
         self._wanted_raw = raw
         self.up = False
         self._seen = b""
@@ -146,6 +154,9 @@ class Interpreter:
             data = b""
         if not data:
             return None
+        if _LOCKED_MARK in data:
+            data = data.replace(_LOCKED_MARK, b"")
+            self._lock()
         self._seen = (self._seen + data)[-512:]
         if not self.up:
             return self._first_output()
@@ -169,9 +180,32 @@ class Interpreter:
             return b""
         return self._seen
 
+    def _lock(self) -> None:
+        """Ctrl-C interrupts nothing any more."""
+        mode = termios.tcgetattr(self.terminal)
+        mode[3] &= ~termios.ISIG
+        termios.tcsetattr(self.terminal, termios.TCSANOW, mode)
+
+    def feed(self) -> bool:
+        """Its watchdog was fed; False when the other end is closed."""
+        fed = os.read(self.watchdog, 4096).split()
+        if fed:
+            self._bites_at = time.monotonic() + int(fed[-1]) / 1000
+        return bool(fed)
+
+    def patience_s(self) -> float | None:
+        """Seconds until its watchdog resets it; None when it has none."""
+        return max(0.0, self._bites_at - time.monotonic()) if self._bites_at else None
+
+    def bite(self) -> None:
+        """The watchdog resets it."""
+        self._bites_at = 0.0
+        self._process.kill()
+
     def status(self) -> int:
         """Exit status, once it has ended."""
         os.close(self.terminal)
+        os.close(self.watchdog)
         return self._process.wait()
 
 
@@ -187,16 +221,15 @@ class BoardProcess:
         self._typed = b""
         self._since_interrupt = b""
         fcntl.fcntl(equipment.line_fd, fcntl.F_SETFL, os.O_NONBLOCK)
+        equipment.flash.with_name("rtc").unlink(missing_ok=True)  # Power had been cut.
         self._interpreter = Interpreter(equipment, raw=False)
+        self._fed_by = True  # The watchdog's pipe is open at its other end.
         self._told: set[str] = set()
 
     def run(self) -> str:
         """Pump until the process is killed or let go of; returns what went wrong, or ""."""
         while True:
-            ends = [self._interpreter.terminal, *self._tether]
-            if len(self._typed) < _BLOCK_SIZE:
-                ends.append(self._console)
-            ready, _, _ = select.select(ends, [], [])
+            ready = self._wait()
             if any(end in ready for end in self._tether):
                 return ""
             if self._console in ready:
@@ -205,6 +238,20 @@ class BoardProcess:
                 return f"{self._equipment.interpreter} does not start: {self._interpreter.words}"
             while self._typed and self._interpreter.up:
                 self._pass_input()
+
+    def _wait(self) -> list[int]:
+        """Sleep until something comes; see to the watchdog."""
+        ends = [self._interpreter.terminal, *self._tether]
+        if len(self._typed) < _BLOCK_SIZE:
+            ends.append(self._console)
+        if self._fed_by:
+            ends.append(self._interpreter.watchdog)
+        ready, _, _ = select.select(ends, [], [], self._interpreter.patience_s())
+        if not ready:
+            self._interpreter.bite()
+        if self._interpreter.watchdog in ready:
+            self._fed_by = self._interpreter.feed()
+        return ready
 
     def _pass_input(self) -> None:
         """Type what came, one Ctrl-C at a time: what stands before it may start a program."""
@@ -255,4 +302,5 @@ class BoardProcess:
         else:
             self._show(b"MPY: soft reboot\r\n")
         self._told.clear()
+        self._fed_by = True
         self._interpreter = Interpreter(self._equipment, self._raw)

@@ -16,7 +16,9 @@ CONFIG = {
     "meter": "GW-000001",
     "node": "n",
     "interval_s": 900,
-    "configuration_id": "0102030405060708",
+    "unit": 5,
+    "configuration_id": bytes(range(8)),
+    "commissioned": True,
 }
 
 
@@ -58,8 +60,14 @@ class FakeSigner:
         return half + half
 
 
+class Kept:
+    """Storage whose logs are already open."""
+
+    def __init__(self, folder, records, events):
+        self.records, self.events = records, events
+        self.state_path = folder + "/state.json"
+
+
 def make_meter(folder, signer, make_clock, element, log, events, kept_s=None):
-    meter = Meter(CONFIG, signer, b"code", make_clock, element, log, folder + "/state.json")
-    if kept_s:
-        meter._clock.start_from(kept_s, meter._state["closed_until_s"])
-    return meter
+    storage = Kept(folder, log, events)
+    return Meter(CONFIG, signer, b"code", make_clock, element, storage, kept_s)

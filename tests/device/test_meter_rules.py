@@ -1,5 +1,6 @@
 """The meter's rules one by one, without a board: intervals, registers, log, time, framing."""
 
+import hashlib
 import json
 import struct
 from pathlib import Path
@@ -16,6 +17,7 @@ from meter.intervals import Intervals
 from meter.log import SLOT, Log
 from meter.paced_clock import PacedClock
 from meter.registers import Registers
+from wire import cbor
 
 T = 1_751_328_000
 MINUTE_MS = 60_000
@@ -268,25 +270,51 @@ def test_refusals_carry_their_exception(pdu: bytes, code: int) -> None:
     assert answer == modbus.with_crc(bytes((5, pdu[0] | 0x80, code)))
 
 
-def test_time_counts_when_all_four_registers_have_come(tmp_path: Path) -> None:
-    given_times: list[tuple[int, int]] = []
-    window = registers_map.RegistersMap(
-        "M-1", bytes(64), Log(str(tmp_path / "log")), lambda *time: given_times.append(time)
-    )
+class TimeTaker:
+    """A meter's application, as far as time and snapshots go."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[int, int]] = []
+        self.answer: bool | None = True
+
+    def give_time(self, network_ms: int, error_s: int) -> bool | None:
+        self.given.append((network_ms, error_s))
+        return self.answer
+
+    def snapshot(self) -> bool | None:
+        return self.answer
+
+
+def test_time_counts_when_all_four_registers_have_come() -> None:
+    meter = TimeTaker()
+    window = registers_map.RegistersMap(meter, "M-1", bytes(64))
     base = registers_map.WINDOW + registers_map.TIME
-    assert window.write(base, (T >> 16, T & 0xFFFF, 250))
-    assert given_times == []
-    assert window.write(base + 3, (2,))
-    assert given_times == [(T * 1000 + 250, 2)]
-    assert not window.write(base + 3, (2, 2))
-    assert not window.write(sunspec.START, (0,))
+    assert window.write(base, (T >> 16, T & 0xFFFF, 250)) is True
+    assert meter.given == []
+    assert window.write(base + 3, (2,)) is True
+    assert meter.given == [(T * 1000 + 250, 2)]
+    assert window.write(base + 3, (2, 2)) is False
+    assert window.write(sunspec.START, (0,)) is False
+
+
+def test_nonsense_is_an_illegal_value_and_a_full_event_log_a_busy_device() -> None:
+    meter = TimeTaker()
+    window = registers_map.RegistersMap(meter, "M-1", bytes(64))
+    time, snapshot = (registers_map.WINDOW + at for at in (registers_map.TIME, 11))
+    for answer, code in ((False, 3), (None, 6)):
+        meter.answer = answer
+        assert window.write(time, (T >> 16, T & 0xFFFF, 0, 1)) == code
+    assert window.write(snapshot, (1,)) == 6
+    meter.answer = True
+    assert window.write(snapshot, (1,)) is True
+    assert window.write(snapshot, (2,)) == 3
 
 
 SOUND: dict[str, Any] = {
     "meter": "GW-000001",
     "node": "LV1.101.Bus-7",
+    "zone": "z1",
     "unit": 5,
-    "configuration_id": "00" * 8,
     "element": {"kind": "simulated", "profile": "/profile.csv"},
 }
 
@@ -297,8 +325,13 @@ SOUND: dict[str, Any] = {
         ({"unit": 0}, "unit"),
         ({"color": "red"}, "color"),
         ({"unit": "5"}, "unit"),
-        ({"configuration_id": "00"}, "configuration_id"),
-        ({"configuration_id": "gg" * 8}, "configuration_id"),
+        ({"configuration_id": "00"}, "unknown: configuration_id"),
+        ({"locked": True}, "only integers"),
+        ({"site": [13.7, 100]}, "only integers"),
+        ({"log_days": 401}, "log_days: not from 2 to 400"),
+        ({"element": "s0"}, "element: an object"),
+        ({"key": "paper"}, "key: flash or atecc608"),
+        ({"zone": "z 1"}, "zone"),
         ({"node": "bus 7"}, "node"),
         ({"node": "-7"}, "node"),
         ({"meter": ""}, "meter"),
@@ -310,7 +343,13 @@ def test_a_wrong_configuration_is_refused_by_its_key(
 ) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(SOUND))
-    assert config.load(str(path))["interval_s"] == 900
+    sound = config.load(str(path), str(tmp_path / "none"))
+    assert (sound["interval_s"], sound["commissioned"]) == (900, False)
+    payload = cbor.encode(SOUND)
+    assert sound["configuration_id"] == hashlib.sha256(payload).digest()[:8]
+    signed = tmp_path / "commissioning.cbor"
+    signed.write_bytes(b"head" + payload + b"signatures")
+    assert config.load(str(path), str(signed))["commissioned"] is True
     path.write_text(json.dumps(SOUND | change))
     with pytest.raises(config.NotConfigured, match=word):
         config.load(str(path))

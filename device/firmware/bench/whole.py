@@ -66,10 +66,6 @@ class Board:
         """The line."""
         return Line()
 
-    def UART(self, number, baudrate):  # noqa: N802 - As `machine` has it.
-        """The line, for a firmware that knows of no board file."""
-        return Line()
-
     def inputs(self):
         """Covers closed, no magnet."""
         return False, False, False
@@ -96,7 +92,7 @@ class Board:
 
 frames = open(sys.argv[3], "rb")
 answers = open(sys.argv[4], "wb")
-sys.modules["board"] = sys.modules["machine"] = Board()
+sys.modules["board"] = Board()
 sys.modules["time"] = Ticks()
 gc.collect()
 print("bench:", gc.mem_alloc())

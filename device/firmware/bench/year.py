@@ -54,11 +54,10 @@ def main(image, sources, modules):
     copy(sources + "/boards/rp2040.py", "/board.py")  # For its bytes: `whole` stands for it.
     copy_folder(modules + "/meter", "/meter")
     fill_log()
-    from meter import config, signing, state
+    from meter import signing, state
 
-    known = config.REQUIRED + tuple(config.OPTIONAL)
     with open("/config.json", "w") as f:
-        json.dump({key: CONFIG[key] for key in CONFIG if key in known}, f)
+        json.dump(CONFIG, f)
     with open("/profile.csv", "w") as f:
         for i in range(8):
             f.write("%d,%d,%d\n" % (START_S + 900 * i, i * 250400, i * 7000))
@@ -73,7 +72,6 @@ CONFIG = {
     "node": "LV1.101.Bus-7",
     "zone": "LV1.101",
     "unit": 5,
-    "configuration_id": "0102030405060708",
     "element": {"kind": "simulated", "profile": "/profile.csv"},
     "log_days": 366,
     "service_window_ms": 0,

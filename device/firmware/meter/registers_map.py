@@ -1,10 +1,9 @@
-"""What a Modbus master sees: SunSpec models 1 and 203, and the window to the signed records.
+"""What a Modbus master sees: SunSpec's models, and the window to the signed records and events.
 
-Decides the addresses. From 40000 the map is SunSpec's ("SunS", common model, three-phase wye meter,
-end), so that its tools read this meter; points that the meter does not measure carry SunSpec's "not
-implemented". From 0xF000 it is ours: identity, key, time, and one record at a time, chosen by its
-sequence. A master checks the sequence that came with the bytes, as another may have chosen
-meanwhile; the record itself carries it too.
+Decides the addresses. From 40000 the map is SunSpec's (`meter.sunspec`). From 0xF000 it is ours:
+identity, key, state, time, and one record or event at a time, chosen by its number; numbers from
+2^31 on are events. A master checks the number that came with the bytes, as another may have chosen
+meanwhile; the signed bytes carry it too.
 """
 
 import struct
@@ -14,8 +13,12 @@ from meter import sunspec
 WINDOW = 0xF000
 WINDOW_SIZE = 256
 LAYOUT = 1
-WANTED, IN_WINDOW, METER_ID, PUBLIC_KEY, TIME, RECORD = 6, 8, 16, 56, 100, 128
+WANTED, IN_WINDOW, SNAPSHOT, METER_ID, PUBLIC_KEY, STATUS = 6, 8, 11, 16, 56, 88
+TIME, RECORD = 100, 128
+EVENTS = 1 << 31
 NONE = 0xFFFFFFFF
+ILLEGAL_VALUE, BUSY = 3, 6
+_U32 = 0xFFFFFFFF
 
 
 def _text(value, size):
@@ -24,36 +27,44 @@ def _text(value, size):
 
 
 class RegistersMap:
-    """The registers of one meter, over its log."""
+    """The registers of one meter, which is asked when they are read."""
 
-    def __init__(self, meter, public, log, on_time):
-        """`on_time(network_ms, error_s)` is called when a master has given the time."""
-        self._log = log
-        self._on_time = on_time
+    def __init__(self, meter, name, public):
+        """`meter` is the application, `name` its id."""
+        self._meter = meter
         self._loaded = NONE
         self._record = b""
         self._wanted = [0, 0]
         self._time = [0] * 4
         self._time_written = 0
-        self._identity = _text(meter, 80) + public
-        self.sunspec = b""
+        self._identity = _text(name, 80) + public
 
     def _window(self):
         """The window as bytes, made when it is read."""
-        head = struct.pack(
-            ">2sHLLHHLH",
+        meter = self._meter
+        data = bytearray(2 * WINDOW_SIZE)
+        struct.pack_into(
+            ">2sHLLHHLHHLL",
+            data,
+            0,
             b"EW",
             LAYOUT,
-            self._log.head,
-            self._log.tail,
+            meter.records.head,
+            meter.records.tail,
             self._wanted[0],
             self._wanted[1],
             self._loaded,
             len(self._record),
+            meter.snapshot_waits,
+            meter.events.head,
+            meter.events.tail,
         )
-        data = bytearray(2 * WINDOW_SIZE)
-        data[: len(head)] = head
         data[2 * METER_ID : 2 * METER_ID + len(self._identity)] = self._identity
+        status, evidence, boots, operating_s, now_s = meter.moments()
+        quality, times_set, _, error_s = evidence
+        error_s = min(error_s, 0xFFFF)
+        numbers = (times_set & _U32, boots & _U32, operating_s & _U32, now_s & _U32)
+        struct.pack_into(">LHHLLLL", data, 2 * STATUS, status, quality, error_s, *numbers)
         struct.pack_into(">4H", data, 2 * TIME, *self._time)
         data[2 * RECORD : 2 * RECORD + len(self._record)] = self._record
         return data
@@ -62,32 +73,41 @@ class RegistersMap:
         """The registers' bytes, or None when one of them does not exist."""
         if address >= WINDOW:
             base, data = WINDOW, self._window()
+        elif address >= sunspec.START:
+            base, data = sunspec.START, self._meter.sunspec()
         else:
-            base, data = sunspec.START, self.sunspec
+            return None
         start = 2 * (address - base)
-        if start < 0 or start + 2 * count > len(data):
+        if start + 2 * count > len(data):
             return None
         return bytes(data[start : start + 2 * count])
 
     def write(self, address, words):
-        """Write registers; False, with nothing changed, when one of them cannot be written."""
+        """Write registers: True, or with nothing changed False (no such) or an exception code."""
         first = address - WINDOW
         after = first + len(words)
         if first >= WANTED and after <= WANTED + 2:
             self._want(first - WANTED, words)
+        elif first == SNAPSHOT and after == SNAPSHOT + 1:
+            if words[0] != 1:
+                return ILLEGAL_VALUE
+            return self._meter.snapshot() or BUSY
         elif first >= TIME and after <= TIME + 4:
-            self._take_time(first - TIME, words)
+            return self._take_time(first - TIME, words)
         else:
             return False
         return True
 
     def _want(self, at, words):
-        """Load the record when the sequence's low word is written."""
+        """Load the record or event when the number's low word is written."""
         self._wanted[at : at + len(words)] = words
         if at + len(words) == 2:
-            sequence = self._wanted[0] << 16 | self._wanted[1]
-            record = self._log.read(sequence)
-            self._loaded = NONE if record is None else sequence
+            number = self._wanted[0] << 16 | self._wanted[1]
+            if number >= EVENTS:
+                record = self._meter.events.read(number - EVENTS)
+            else:
+                record = self._meter.records.read(number)
+            self._loaded = NONE if record is None else number
             self._record = record or b""
 
     def _take_time(self, at, words):
@@ -95,7 +115,9 @@ class RegistersMap:
         for i, word in enumerate(words):
             self._time[at + i] = word
             self._time_written |= 1 << (at + i)
-        if self._time_written == 15:
-            self._time_written = 0
-            high, low, milliseconds, error_s = self._time
-            self._on_time((high << 16 | low) * 1000 + milliseconds, error_s)
+        if self._time_written != 15:
+            return True
+        self._time_written = 0
+        high, low, milliseconds, error_s = self._time
+        taken = self._meter.give_time((high << 16 | low) * 1000 + milliseconds, error_s)
+        return BUSY if taken is None else taken or ILLEGAL_VALUE

@@ -7,7 +7,7 @@ order of its path, path, NUL and the file's own SHA-256.
 import hashlib
 import os
 
-MAIN = "main.py"
+PROGRAMS = ("board.py", "main.py")
 PACKAGE = "meter"
 
 
@@ -26,7 +26,7 @@ def file_hash(path):
 
 def files(root="/"):
     """The paths under `root`, in order."""
-    found = [MAIN]
+    found = list(PROGRAMS)
     folders = [PACKAGE]
     while folders:
         folder = folders.pop()
