@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.provision.board import FIRMWARE, commission
+from device.provision.board import FIRMWARE, Commissioned, commission
 from gridwitness import status_pages
 from gridwitness.addresses import free_ports
 from gridwitness.broker import Broker
@@ -34,6 +34,7 @@ from hwsim.board import Board, inside
 from hwsim.feeder import FeederDay, registry_entries, write_profile
 from hwsim.scaled_clock import Pacer
 from wire.errors import Unavailable
+from wire.keys import ES256, SoftSigner
 
 ZONE = "z1"
 OPERATOR = "PEA"
@@ -92,6 +93,7 @@ class World:
         self.boards: dict[str, Board] = {}
         self.programs: dict[str, Program] = {}
         self._say = say
+        self._technician = SoftSigner.generate(ES256)
         self._network: Network | None = None
         self._broker: Broker | None = None
         self._ports = iter(free_ports(32))
@@ -132,13 +134,13 @@ class World:
         arguments = ["-m", "gridwitness.cli", kind, "run", str(config)]
         self.programs[name] = Program(name, arguments, self.folder / "logs" / f"{name}.log")
 
-    def _make_boards(self) -> dict[str, str]:
-        """Switch the signing meters on and have them make keys; their public keys by id."""
+    def _make_boards(self) -> dict[str, Commissioned]:
+        """Switch the signing meters on and make them meters; what each has become, by id."""
         with ThreadPoolExecutor(max_workers=2) as pool:
-            keys = list(pool.map(self._make_board, self.choice.signing))
-        return dict(zip(self.choice.signing, keys, strict=True))
+            made = list(pool.map(self._make_board, self.choice.signing))
+        return dict(zip(self.choice.signing, made, strict=True))
 
-    def _make_board(self, meter: str) -> str:
+    def _make_board(self, meter: str) -> Commissioned:
         folder = self.folder / "boards" / meter
         board = self.boards[meter] = Board(folder, meter)
         board.start()
@@ -147,14 +149,15 @@ class World:
         config = {
             "meter": meter,
             "node": self._node(meter),
+            "zone": ZONE,
             "unit": 1,
-            "configuration_id": configuration_id(meter),
             "element": {"kind": "simulated", "profile": inside(profile)},
             "paced_time_file": inside(self.pacer.path),
+            "service_window_ms": 0,
         }
-        made = commission(str(board.console), FIRMWARE, config)
+        made = commission(str(board.console), FIRMWARE, config, self._technician)
         board.wait_serving()
-        return made.public.text
+        return made
 
     def _node(self, meter: str) -> str:
         return next(each.node for each in self.choice.day.meters if each.id == meter)
@@ -164,13 +167,14 @@ class World:
         ids = [each.id for each in self.choice.day.meters]
         return GATEWAYS[ids.index(meter) * len(GATEWAYS) // len(ids)]
 
-    def _plan(self, keys: Mapping[str, str]) -> NetworkPlan:
+    def _plan(self, made: Mapping[str, Commissioned]) -> NetworkPlan:
         day = self.choice.day
         readers = {each.id: self.reader_of(each.id) for each in day.meters}
+        keys = {meter: each.public.text for meter, each in made.items()}
         meters, zone = registry_entries(day, ZONE, OPERATOR, readers, keys)
         for entry in meters:
-            if entry["key"]:
-                entry["configuration_id"] = configuration_id(entry["id"])
+            if entry["id"] in made:
+                entry["configuration_id"] = made[entry["id"]].configuration_id.hex()
         return NetworkPlan(
             name="demo",
             time_ms=day.start_s * 1000 - LEAD_MS,
@@ -335,11 +339,6 @@ class World:
 
 def _units(meters: Sequence[str]) -> dict[str, str]:
     return {str(unit): meter for unit, meter in enumerate(meters, start=1)}
-
-
-def configuration_id(meter: str) -> str:
-    """The commissioning record's id of a simulated meter, 16 hex digits."""
-    return meter.encode().hex()[:16].ljust(16, "0")
 
 
 def open_readings(page: Mapping[str, Any]) -> int:

@@ -2,6 +2,8 @@
 
 import contextlib
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import serial
 
@@ -11,29 +13,35 @@ from device.provision.console import Console
 STARTED = b" serves unit "
 """What the firmware says when it answers its line."""
 
-NOT_CONFIGURED = b"not configured: "
-TRACEBACK = b"Traceback (most recent call last)"
+ENDED = (b"not running: ", b"crash: ", b"service: ", b"Traceback (most recent call last)")
+"""What it says, or MicroPython for it, when it does not."""
+
 START_LIMIT_S = 20.0
 PROMPT = b">>> "
-_AFTER_WINDOW_S = 1.0
+_GREETING = (">>>", "MicroPython ", 'Type "help()"')
 _ANSWER_S = 1.0
 
 
-def restart(console: Console) -> None:
+def restart(console: Console, service_window_ms: int) -> None:
     """Reset the board and wait until its meter serves; raises a Fault with what it says instead."""
     console.leave("import machine\nmachine.reset()")
     console.in_raw_repl = False
-    heard = console.hear_until((STARTED, NOT_CONFIGURED, TRACEBACK), START_LIMIT_S)
+    heard = console.hear_until((STARTED, *ENDED), START_LIMIT_S + service_window_ms / 1000)
     if STARTED in heard:
         return
     heard += console.hear_until((b"\n\x00",), _ANSWER_S)
-    lines = heard.decode(errors="replace").replace("\r", "").strip().split("\n")
-    raise faults.DOES_NOT_RUN.fault(why=repr(lines[-1][-80:]) if heard else "it says nothing")
+    raise faults.DOES_NOT_RUN.fault(why=_last_words(heard))
 
 
-def still_answers(console: Console, service_window_ms: int) -> bool:
-    """Whether Ctrl-C brings a prompt after the service window of a meter that has just started."""
-    console.hear_until((PROMPT,), service_window_ms / 1000 + _AFTER_WINDOW_S)
+def _last_words(heard: bytes) -> str:
+    """The last line that is not MicroPython's greeting."""
+    lines = heard.decode(errors="replace").replace("\r", "").split("\n")
+    said = [line for line in lines if line.strip() and not line.startswith(_GREETING)]
+    return repr(said[-1][-80:]) if said else "it says nothing"
+
+
+def still_answers(console: Console) -> bool:
+    """Whether Ctrl-C brings a prompt although the meter serves, behind its service window."""
     deadline = time.monotonic() + _ANSWER_S
     heard = b""
     while PROMPT not in heard and time.monotonic() < deadline:
@@ -41,6 +49,11 @@ def still_answers(console: Console, service_window_ms: int) -> bool:
             console.serial.write(b"\x03")
         heard += console.hear_until((PROMPT,), _ANSWER_S / 4)
     return PROMPT in heard
+
+
+def window_ms(config: Mapping[str, Any]) -> int:
+    """How long a meter of this configuration listens after a start."""
+    return int(config.get("service_window_ms", 3000))
 
 
 def back_to_work(console: Console) -> None:

@@ -16,7 +16,7 @@ from device.provision.commissioning import Visit, complete, content_of, with_met
 from device.provision.console import Console, Say, session
 from device.provision.order import Found, Order
 from device.provision.report import Measured, Step
-from device.provision.running import back_to_work, restart, still_answers
+from device.provision.running import back_to_work, restart, still_answers, window_ms
 from wire import cbor
 from wire.commissioning import CommissioningRecord, configuration_id, unsigned
 from wire.errors import BadKey, BadSignature, Refused, Unavailable
@@ -227,7 +227,7 @@ class Steps:
             raise faults.CONFIGURATION_DIFFERS.fault(found=found.hex(), expected=expected.hex())
         self.found.record = record
         self._enrol(console, record)
-        restart(console)
+        restart(console, window_ms(self._config))
         words = f"configuration {expected.hex()} signed by meter and technician; meter serves"
         return ("already" if kept else "ok"), words
 
@@ -306,14 +306,14 @@ class Steps:
                 differences="the configuration on the board is not the one that was signed"
             )
         self.found.record = record
-        restart(console)
+        restart(console, window_ms(self._config))
         return "already", f"configuration {record.configuration_id.hex()} as signed; meter serves"
 
     def _lock(self, console: Console) -> Done:
         config = self._config
         if not config.get("locked", 0):
             return "skipped", "not locked: whoever has the cable can change this meter"
-        if still_answers(console, int(config.get("service_window_ms", 3000))):
+        if still_answers(console):
             raise faults.NOT_LOCKED.fault()
         return "ok", "Ctrl-C stops nothing after the service window"
 

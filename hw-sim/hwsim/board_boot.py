@@ -81,7 +81,6 @@ class Watchdog:
 
     def feed(self):
         self._pipe.write(str(self._timeout_ms) + "\n")
-        self._pipe.flush()
 
 
 class Rtc:

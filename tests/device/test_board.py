@@ -12,21 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mpremote.transport_serial import SerialTransport
 from pymodbus.client import ModbusSerialClient
 
-from device.provision import board as provision
-from device.provision.board import (
-    FIRMWARE,
-    BoardRefused,
-    Commissioned,
-    commission,
-    firmware_files,
-    software_id,
-)
+from device.provision.board import FIRMWARE, BoardRefused, Commissioned, commission, session
+from device.provision.bundle import make
 from hwsim.board import Board, BoardDied, inside
 from meter.modbus import with_crc
 from wire.errors import Unavailable
+from wire.keys import ES256, SoftSigner
 from wire.reading import SignedReading
 
 T = 1_751_328_000
@@ -34,6 +27,7 @@ UNIT = 5
 WINDOW = 0xF000
 NONE = 0xFFFFFFFF
 PATIENCE_S = 20.0
+TECHNICIAN = SoftSigner.from_private(ES256, bytes(31) + b"\x07")
 
 
 class Pace:
@@ -67,7 +61,9 @@ class Meter:
         self.config: dict[str, Any] = {
             "meter": "GW-000001",
             "node": "LV1.101.Bus-7",
+            "zone": "z1",
             "unit": UNIT,
+            "service_window_ms": 0,
             "element": {"kind": "simulated", "profile": inside(profile)},
         }
         if in_life:  # With intervals of a second, as nobody waits for a quarter of an hour.
@@ -82,7 +78,7 @@ class Meter:
         assert self.master.connect()
 
     def commission(self) -> Commissioned:
-        return commission(str(self.board.console), FIRMWARE, self.config)
+        return commission(str(self.board.console), FIRMWARE, self.config, TECHNICIAN)
 
     def words(self, address: int, count: int) -> list[int]:
         answer = self.master.read_holding_registers(address, count=count, device_id=UNIT)
@@ -247,37 +243,7 @@ def test_provisioning_again_keeps_the_key_and_the_records(fresh: Meter) -> None:
     assert fresh.commission() == fresh.made
     fresh.board.wait_serving()
     assert fresh.reading(0).reading.boots == 1
-    assert fresh.made.software_id == software_id(firmware_files(FIRMWARE))
-
-
-def test_the_private_key_never_crosses_the_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard = bytearray()
-
-    class Overheard(SerialTransport):  # type: ignore[misc]
-        def __init__(self, *arguments: Any, **settings: Any) -> None:
-            super().__init__(*arguments, **settings)
-            self.read_unheard = self.serial.read
-            self.serial.read = self.overhear
-
-        def overhear(self, size: int = 1) -> bytes:
-            data: bytes = self.read_unheard(size)
-            heard.extend(data)
-            return data
-
-    monkeypatch.setattr(provision, "SerialTransport", Overheard)
-    meter = Meter(tmp_path / "desk")
-    known = len(heard)
-    monkeypatch.undo()
-    with provision.session(str(meter.board.console)) as transport:
-        key = transport.eval("open('/key.bin', 'rb').read()")
-    meter.close()
-    assert len(key) == 32
-    assert repr(meter.made.public.raw).encode() in heard[:known]
-    number = str(int.from_bytes(key, "big"))
-    for form in (key, repr(key)[2:-1].encode(), key.hex().encode(), number.encode()):
-        assert form not in heard[:known]
+    assert fresh.made.software_id == make("simulated").software_id
 
 
 @pytest.mark.parametrize("program", ["while True: pass", "import time\ntime.sleep(1000)"])
@@ -285,10 +251,10 @@ def test_a_board_can_always_be_interrupted(tmp_path: Path, program: str) -> None
     board = Board(tmp_path / "board")
     board.start()
     for _ in range(3):
-        with provision.session(str(board.console)) as transport:
-            transport.exec_raw_no_follow(program)
-    with provision.session(str(board.console)) as transport:
-        assert transport.eval("6 * 7") == 42
+        with session(str(board.console)) as console:
+            console.leave(program)
+    with session(str(board.console)) as console:
+        assert console.ask("print(6 * 7)") == 42
     board.close()
 
 
@@ -296,10 +262,10 @@ def test_a_board_refuses_a_configuration_that_it_cannot_run_with(tmp_path: Path)
     board = Board(tmp_path / "board")
     board.start()
     with pytest.raises(BoardRefused, match="missing: node"):
-        commission(str(board.console), FIRMWARE, {"meter": "M-1"})
+        commission(str(board.console), FIRMWARE, {"meter": "M-1"}, TECHNICIAN)
     board.close()
     with pytest.raises(Unavailable):
-        commission(str(board.console), FIRMWARE, {"meter": "M-1"})
+        commission(str(board.console), FIRMWARE, {"meter": "M-1"}, TECHNICIAN)
 
 
 def test_a_broken_interpreter_is_told_apart_from_a_slow_one(

@@ -188,6 +188,7 @@ def test_the_papers_are_of_the_meter_that_was_made(desk: Desk, tmp_path: Path) -
         "report.html",
         "report.json",
         "label.svg",
+        "label.png",
         "key.der",
     ]
     assert walk.found.record is not None

@@ -1,0 +1,122 @@
+"""`gridwitness meter`: what the commands print and how they end, against a simulated board."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from device.provision import asked, looking, ports
+from gridwitness.cli import main
+from hsm import filekey
+from tests.device.provisioned import METER, NODE, ZONE
+from wire import cbor
+from wire.commissioning import CommissioningRecord
+from wire.keys import PublicKey
+
+PROVISION = ["--meter", METER, "--node", NODE, "--zone", ZONE, "--no-lock"]
+
+
+def meter(verb: str, folder: Path, *arguments: str) -> int:
+    return main(["meter", verb, "--simulate", "--folder", str(folder), *arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a simulated board that is a meter."""
+    made = tmp_path_factory.mktemp("simulated")
+    assert meter("provision", made / "board", *PROVISION, "--out", str(made)) == 0
+    return made
+
+
+def key_of(folder: Path) -> PublicKey:
+    report = json.loads((folder / METER / "report.json").read_text())
+    return PublicKey.from_text(report["key"]["text"])
+
+
+def test_a_simulated_meter_is_made_with_all_its_papers(folder: Path) -> None:
+    record = CommissioningRecord.open((folder / METER / "commissioning.cbor").read_bytes())
+    technician = filekey.load(folder / "board" / "technician.pem", b"simulated")
+    record.verify(key_of(folder), technician.public)
+    assert json.loads((folder / METER / "report.json").read_text())["simulated"] is True
+
+
+def test_json_is_one_object_a_step_and_a_last_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert meter("provision", tmp_path / "board", *PROVISION, "--json", "--out", str(out)) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("step") for line in lines] == [*range(1, 9), None]
+    assert all(Path(path).exists() for path in lines[-1]["papers"])
+
+
+@pytest.mark.parametrize("form", ["text", "kid", "pem", "der", "cose"])
+def test_the_key_comes_in_every_usual_form(folder: Path, tmp_path: Path, form: str) -> None:
+    path = tmp_path / "key"
+    assert meter("key", folder / "board", "--form", form, "--out", str(path)) == 0
+    data, key = path.read_bytes(), key_of(folder)
+    spki = (folder / METER / "key.der").read_bytes()
+    if form == "pem":
+        load_pem_public_key(data)
+        assert base64.b64decode(b"".join(data.splitlines()[1:-1])) == spki
+    else:
+        expected = {
+            "text": key.text.encode() + b"\n",
+            "kid": key.kid.hex().encode() + b"\n",
+            "der": spki,
+            "cose": cbor.encode(key.to_cose()),
+        }
+        assert data == expected[form]
+
+
+def test_a_check_of_another_meter_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert meter("check", folder / "board", "--meter", "another") == 11
+    assert capsys.readouterr().err.startswith("P-12 ")
+
+
+def test_reading_shows_the_key_and_only_records_that_verify(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert meter("read", folder / "board") == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"key kid {key_of(folder).kid.hex()}"
+
+
+def test_a_record_of_nobody_is_not_believed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Log:
+        """A board whose log holds something else."""
+
+        def ask(self, code: str) -> object:
+            return (0, 2) if "tail" in code else b"no record"
+
+    found = list(looking.records(Log(), key_of(folder), 5))  # type: ignore[arg-type]
+    assert [each.signed for each in found] == [None, None]
+
+
+def test_a_probe_says_who_is_there_and_who_is_not(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from gridwitness.meter_simulation import simulated_meter
+
+    with simulated_meter(folder / "board") as simulated:
+        assert main(["meter", "probe", "--port", simulated.port]) == 0
+        assert f"meter {METER}" in capsys.readouterr().out
+    assert main(["meter", "probe", "--port", str(tmp_path / "none")]) == 11
+    assert "P-02" in capsys.readouterr().out
+
+
+def test_without_a_port_a_probe_looks_at_all_usb_ports(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ports, "there", list)
+    assert main(["meter", "probe"]) == 11
+    assert capsys.readouterr().err.startswith("P-01 ")
+
+
+def test_the_questions_never_ask_for_the_secret() -> None:
+    asked_for = "".join(value for value in vars(asked).values() if isinstance(value, str))
+    assert "print(signing.load_key" not in asked_for
+    assert "_secret" not in asked_for
