@@ -105,9 +105,9 @@ def _probe(args: argparse.Namespace) -> int:
 
 
 def _add_read(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    read = verbs.add_parser("read", help="show a meter's last records, verified")
+    read = verbs.add_parser("read", help="show a meter's last records and events, verified")
     add_port(read)
-    read.add_argument("--count", type=int, default=4, help="how many records, 4 when not given")
+    read.add_argument("--count", type=int, default=4, help="how many of each, 4 when not given")
     read.set_defaults(run=told(_read))
 
 
@@ -134,6 +134,8 @@ def _read(args: argparse.Namespace) -> int:
                     f"  in {reading.import_wh} Wh  out {reading.export_wh} Wh"
                     f"  status: {status_words(reading.status)}"
                 )
+            for event in looking.events(console, public, args.count):
+                print(f"event {event.number:5}  {time_words(event.time_s)}  {event.words}")
         finally:
             back_to_work(console)
     return 1 if wrong else 0

@@ -282,7 +282,7 @@ BAD_COMPUTER_CLOCK = Row(
 CLOCK_NOT_KEPT = Row(
     "P-51",
     5,
-    "The board's clock is {error} s off.",
+    "The board's clock is {error}.",
     "gridwitness meter provision sets it. If it was set just now, the crystal or the backup supply"
     " is bad: take another board",
 )

@@ -13,13 +13,18 @@ from device.provision.console import Console
 from device.provision.steps import PROOF
 from wire import cbor
 from wire.errors import BadKey, BadSignature, Refused
+from wire.event import Event, SignedEvent, verify_chain
 from wire.keys import ES256, PublicKey
 from wire.reading import SignedReading
 
 _HEADS = """
-from meter.log import Log
-log = Log("/log")
-print((log.tail, log.head))
+from meter.storage import Storage
+kept = Storage("")
+print((kept.records.tail, kept.records.head, kept.events.tail, kept.events.head))
+"""
+_READ = """
+from meter.storage import Storage
+print(Storage("").%s.read(%d))
 """
 
 
@@ -55,9 +60,9 @@ def key(console: Console) -> PublicKey:
 
 def records(console: Console, public: PublicKey, count: int) -> Iterator[Looked]:
     """The newest records, oldest first, each verified."""
-    tail, head = console.ask(_HEADS)
+    tail, head, _, _ = console.ask(_HEADS)
     for sequence in range(max(tail, head - count), head):
-        data = console.ask(f"from meter.log import Log\nprint(Log('/log').read({sequence}))")
+        data = console.ask(_READ % ("records", sequence))
         try:
             if data is None:
                 raise BadSignature("damaged in the flash")
@@ -67,3 +72,13 @@ def records(console: Console, public: PublicKey, count: int) -> Iterator[Looked]
             yield Looked(sequence, None, str(reason))
             continue
         yield Looked(sequence, signed, "")
+
+
+def events(console: Console, public: PublicKey, count: int) -> list[Event]:
+    """The newest signed events in order, verified as a chain; raises Refused."""
+    _, _, tail, head = console.ask(_HEADS)
+    numbers = range(max(tail, head - count), head)
+    found = [console.ask(_READ % ("events", number)) for number in numbers]
+    signed = [SignedEvent.open(data) for data in found if data is not None]
+    verify_chain(signed, public)
+    return [each.event for each in signed]

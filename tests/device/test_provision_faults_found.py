@@ -122,7 +122,8 @@ def test_a_check_of_a_blank_board_says_what_it_lacks_and_leaves_it_blank(desk: D
     codes = {step.number: step.words[:4] for step in done if step.outcome == "failed"}
     assert codes[3] == faults.NOT_INSTALLED.code
     assert codes[4] == faults.NO_KEY.code
-    assert codes[6] == faults.NOT_COMMISSIONED.code
+    assert codes[7] == faults.NOT_COMMISSIONED.code
+    assert codes.keys() == {3, 4, 7}
     assert desk.files() == {}
 
 
