@@ -22,6 +22,7 @@ IOCTL_SYNC, IOCTL_COUNT, IOCTL_SIZE, IOCTL_ERASE = 3, 4, 5, 6
 STREAM_POLL, STREAM_GET_FD = 3, 10
 HARD_RESET = 77
 LOCKED = "\x0e"  # Tells the harness that Ctrl-C is a byte like any other from now on.
+RESET = "\x0f"  # Tells the harness to end this life.
 UP = "\x16"  # Tells the harness that a program runs, which Ctrl-C may interrupt from now on.
 
 
@@ -109,6 +110,7 @@ class Machine:
         return getattr(machine, name)
 
     def reset(self):
+        print(RESET, end="")  # Leaving would end at the prompt when main.py asks for it.
         sys.exit(HARD_RESET)
 
     def soft_reset(self):

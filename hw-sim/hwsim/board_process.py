@@ -27,6 +27,7 @@ SERVING = "serving"
 
 _UP_MARK = b"\x16"
 _LOCKED_MARK = b"\x0e"
+_RESET_MARK = b"\x0f"
 _SERVING_MARK = b" serves unit "
 _CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D = 1, 2, 3, 4
 _PROMPT = b">>> "
@@ -157,6 +158,9 @@ class Interpreter:
         if _LOCKED_MARK in data:
             data = data.replace(_LOCKED_MARK, b"")
             self._lock()
+        if _RESET_MARK in data:
+            data = data.partition(_RESET_MARK)[0]
+            self._process.kill()
         self._seen = (self._seen + data)[-512:]
         if not self.up:
             return self._first_output()

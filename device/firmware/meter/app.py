@@ -369,7 +369,7 @@ class Meter:
             self._works(events.SIGNER_FAILED, None)
             return True
         except signing.SignerFailed as error:
-            self._put_off([str(error)[:40]])
+            self._put_off([str(error)[:24]])
         except OSError as error:  # The flash is full or worn: the log says so in its status bit.
             self._log.degraded = True
             self._put_off(["flash %s" % error.args[0]])

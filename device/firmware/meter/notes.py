@@ -11,6 +11,7 @@ from meter import events
 
 PATH = "/notes.json"
 MOST = 4
+MOST_TEXT = 24  # Of an event, so that the longest fits a slot of the log.
 
 
 def _read():
@@ -36,12 +37,12 @@ def session():
 
 def crash(error):
     """The meter ended by itself."""
-    _add(events.CRASH, [(type(error).__name__ + ": " + str(error))[:60]])
+    _add(events.CRASH, [(type(error).__name__ + ": " + str(error))[:MOST_TEXT]])
 
 
 def acknowledge(technician):
     """A technician has seen to what the sticky status bits tell."""
-    _add(events.ACKNOWLEDGED, [technician])
+    _add(events.ACKNOWLEDGED, [technician[:MOST_TEXT]])
 
 
 def hand_over(meter):
