@@ -1,5 +1,6 @@
 """A board on a pseudo-terminal, what a technician orders for it, and ways to disturb them."""
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ METER, NODE, ZONE = "TH-BKK-0117", "LV1.101.Bus-7", "z1"
 TECHNICIAN = SoftSigner.from_private(ES256, bytes(31) + b"\x07")
 QUICK = Patience(alone_s=0.6, by_hand_s=0)
 BOARD = "simulated"
+MAKE = functools.cache(bundle.make)
+"""Compiling takes a second; the sources are the same all the time."""
 
 
 class Desk:
@@ -97,11 +100,6 @@ def look(folder):
 look("")
 print(found)
 """
-
-
-def sources() -> bundle.Bundle:
-    """The application for the simulated board."""
-    return bundle.make(BOARD)
 
 
 def outcomes(steps: Sequence[Step]) -> list[str]:

@@ -22,7 +22,7 @@ from device.provision.enrolment import Placement
 from device.provision.faults import RefusedFault, Row
 from device.provision.measuring import Installation
 from device.provision.order import Registration
-from tests.device.provisioned import TECHNICIAN, Desk, check, fault_of
+from tests.device.provisioned import MAKE, TECHNICIAN, Desk, check, fault_of
 from wire.errors import Unavailable
 from wire.keys import EDDSA, SoftSigner
 
@@ -32,7 +32,8 @@ NORMAL = (230_000, 1_000, 229_000)
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setattr("device.provision.console._ANSWER_LIMIT_S", 2.5)
+    monkeypatch.setattr("device.provision.console._ANSWER_LIMIT_S", 1.8)
+    monkeypatch.setattr(bundle, "make", MAKE)
     monkeypatch.setattr("device.provision.running.START_LIMIT_S", 3.0)
     made = Desk(tmp_path / "desk")
     yield made
@@ -70,6 +71,7 @@ def test_a_micropython_that_does_not_fit_is_left_alone(
 
 
 def test_p24_no_compiler_here(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "make", MAKE.__wrapped__)
     monkeypatch.setattr("shutil.which", lambda name: None)
     check(fault_of(desk), faults.NO_COMPILER, 2)
     assert desk.files() == {}

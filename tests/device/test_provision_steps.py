@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 
 from device.provision import asked, bundle, install, papers, registered, steps
-from device.provision.console import Console
+from device.provision.console import PRESS_RESET, Console, Patience
 from device.provision.faults import AwayFault, Fault, RefusedFault
 from hwsim.board import Board
-from tests.device.provisioned import METER, TECHNICIAN, Desk, outcomes
+from tests.device.provisioned import MAKE, METER, TECHNICIAN, Desk, outcomes
 from wire.commissioning import CommissioningRecord
 from wire.errors import Unavailable
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setattr("device.provision.console._ANSWER_LIMIT_S", 2.5)
+    monkeypatch.setattr("device.provision.console._ANSWER_LIMIT_S", 1.8)
+    monkeypatch.setattr(bundle, "make", MAKE)
     monkeypatch.setattr("device.provision.running.START_LIMIT_S", 5.0)
     made = Desk(tmp_path / "desk")
     yield made
@@ -130,7 +131,7 @@ def test_half_an_application_never_starts(desk: Desk) -> None:
     desk.walk()
     with pytest.MonkeyPatch.context() as patch:
         unplug(desk, patch, install, "_write", after=False)
-        desk.ask("print(open('/meter/log.mpy', 'wb').write(b'other'))")
+        desk.ask("with open('/meter/log.mpy', 'wb') as f:\n    print(f.write(b'other'))")
         with pytest.raises(Fault):
             desk.walk()
     desk.again()
@@ -139,7 +140,7 @@ def test_half_an_application_never_starts(desk: Desk) -> None:
 
 def test_files_under_meter_that_nobody_here_put_there_go_and_are_named(desk: Desk) -> None:
     desk.walk()
-    desk.ask("print(open('/meter/log.py', 'w').write('print(1)'))")
+    desk.ask("with open('/meter/log.py', 'w') as f:\n    print(f.write('print(1)'))")
     _, done = desk.walk()
     assert "removed meter/log.py" in done[2].words
     assert "/meter/log.py" not in desk.files()
@@ -169,7 +170,8 @@ def test_a_check_tells_all_that_differs(desk: Desk) -> None:
     desk.walk()
     desk.ask(
         "import json\nc = json.load(open('/config.json'))\nc['unit'] = 9\n"
-        "json.dump(c, open('/config.json', 'w'))\nopen('/meter/x.py', 'w').close()\nprint(0)"
+        "with open('/config.json', 'w') as f:\n    json.dump(c, f)\n"
+        "open('/meter/x.py', 'w').close()\nprint(0)"
     )
     _, done = desk.walk(checking=True, technician=None, config={})
     words = {step.number: step.words for step in done if step.outcome == "failed"}
@@ -177,6 +179,25 @@ def test_a_check_tells_all_that_differs(desk: Desk) -> None:
     assert "meter/x.py" in words[3]
     assert "P-75" in words[7]
     assert "/meter/x.py" in desk.files()
+
+
+def test_a_locked_meter_is_reached_again_by_its_reset_button_only(desk: Desk) -> None:
+    config = {**desk.order().config, "locked": 1}
+    first, done = desk.walk(config=config)
+    assert done[7].outcome == "ok"
+    with pytest.raises(AwayFault) as caught:
+        desk.walk(config=config, patience=Patience(alone_s=0.6, by_hand_s=0))
+    assert caught.value.row.code == "P-05"
+
+    def press(words: str) -> None:
+        assert words == PRESS_RESET
+        desk.board.kill()
+        desk.again()
+
+    order = desk.order(config=config, patience=Patience(alone_s=0.6, by_hand_s=20.0))
+    again = steps.Steps(order, press)
+    assert [step.outcome for step in again.walk()][7] == "ok"
+    assert again.found.public == first.found.public
 
 
 def test_the_papers_are_of_the_meter_that_was_made(desk: Desk, tmp_path: Path) -> None:
