@@ -1,4 +1,4 @@
-"""Which parts a configuration names: element, signer, receiver.
+"""Which parts a configuration names: clock, element, signer, receiver.
 
 Decides which module a kind is in; only what this meter has is loaded. Pins are the board's.
 """
@@ -7,6 +7,19 @@ from meter import signing
 from meter.config import NotConfigured
 
 ELEMENTS = ("simulated", "pzem004t", "atm90e32", "s0")
+
+
+def clock(settings):
+    """What makes the clock of what is remembered of it: (times set, operating s when last set)."""
+    if settings["paced_time_file"]:
+        from meter.paced_clock import PacedClock
+
+        return lambda times_set, set_at_s: PacedClock(settings["paced_time_file"])
+    from time import ticks_diff, ticks_ms
+
+    from meter.clock import BusClock
+
+    return lambda times_set, set_at_s: BusClock(ticks_ms, ticks_diff, times_set, set_at_s)
 
 
 def element(settings, board):
