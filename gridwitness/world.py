@@ -9,7 +9,6 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,9 +135,7 @@ class World:
 
     def _make_boards(self) -> dict[str, Commissioned]:
         """Switch the signing meters on and make them meters; what each has become, by id."""
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            made = list(pool.map(self._make_board, self.choice.signing))
-        return dict(zip(self.choice.signing, made, strict=True))
+        return {meter: self._make_board(meter) for meter in self.choice.signing}
 
     def _make_board(self, meter: str) -> Commissioned:
         folder = self.folder / "boards" / meter

@@ -23,7 +23,7 @@ RECORDS = 3
 
 def settle():
     meter.step()
-    while meter.busy:
+    while meter.busy or meter.wants:
         meter.step()
 
 

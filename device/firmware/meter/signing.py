@@ -119,7 +119,10 @@ def kid(public):
 def self_test():
     """Sign the "sample" message of RFC 6979 A.2.5; raises SelfTestFailed on a wrong answer."""
     secret = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
-    made = finish(sign(secret, b"sample"))
+    try:
+        made = finish(sign(secret, b"sample"))
+    except ValueError:  # An inverse that there is not.
+        made = b""
     # The RFC prints s = N - 0x08345...: this is the low one of the pair.
     if sha256(made)[:8].hex() != "4e6ca14f581cbd56":
         raise SelfTestFailed("P-256 known answer")
