@@ -8,24 +8,17 @@ its operator signed, never from here.
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from wire.errors import Refused
+from gateway.config_table import BadConfiguration, Table
 from wire.witness import MAX_READINGS
-
-T = TypeVar("T")
 
 SIGNING = "gridwitness"
 """The template name of a meter that signs its readings itself."""
 
+PARITIES = ("none", "even", "odd")
+
 MOST_UNIT = 247
 """Largest address of a Modbus device on a serial line."""
-
-
-class BadConfiguration(Refused):
-    """The configuration file says something that the gateway cannot do."""
-
-    code = "bad-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +130,17 @@ class BusConfig:
     meters: tuple[BusMeter, ...]
     """Who is on it."""
 
+    parity: str = "none"
+    """Parity of a serial line, of PARITIES."""
+
+    stopbits: int = 1
+    """Stop bits of a serial line, 1 or 2."""
+
+    @property
+    def character_bits(self) -> int:
+        """Bits of one character on the line: start, 8 data, parity, stop."""
+        return 9 + (self.parity != "none") + self.stopbits
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
@@ -173,69 +177,6 @@ class GatewayConfig:
     """What is polled."""
 
 
-class _Table:
-    """One TOML table whose keys are taken one by one, so that what is left over is unknown."""
-
-    def __init__(self, content: Any, name: str, folder: Path) -> None:
-        if not isinstance(content, dict):
-            raise BadConfiguration(f"{name}: not a table")
-        self._left = dict(content)
-        self._name = name
-        self._folder = folder
-
-    def take(self, key: str, kind: type[T], default: T | None = None) -> T:
-        """A value of exactly that type; required unless a default is given."""
-        if key not in self._left and default is not None:
-            return default
-        value = self._left.pop(key, None)
-        if type(value) is not kind:
-            raise self.wrong(key, f"needs a value of type {kind.__name__}")
-        return value
-
-    def number(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        """An integer from `low` to `high`."""
-        value = self.take(key, int, default)
-        if not low <= value <= high:
-            raise self.wrong(key, f"is {value}; it can be {low} to {high}")
-        return value
-
-    def path(self, key: str) -> Path:
-        """A path, relative to the file's folder."""
-        return self._folder / self.take(key, str)
-
-    def optional_path(self, key: str) -> Path | None:
-        """A path, or None when the key is absent or empty."""
-        text = self.take(key, str, "")
-        return self._folder / text if text else None
-
-    def folder_path(self) -> Path:
-        """The file's folder."""
-        return self._folder
-
-    def table(self, key: str) -> "_Table":
-        """A sub-table."""
-        return _Table(self._left.pop(key, None), f"{self._name}[{key}]", self._folder)
-
-    def tables(self, key: str) -> "list[_Table]":
-        """An array of tables."""
-        found = self._left.pop(key, [])
-        if not isinstance(found, list):
-            raise self.wrong(key, "needs to be an array of tables, [[…]]")
-        return [
-            _Table(each, f"{self._name}[[{key}]] {number}", self._folder)
-            for number, each in enumerate(found, 1)
-        ]
-
-    def end(self) -> None:
-        """Refuse what nobody asked for."""
-        if self._left:
-            raise BadConfiguration(f"{self._name}: unknown keys: {', '.join(sorted(self._left))}")
-
-    def wrong(self, key: str, words: str) -> BadConfiguration:
-        """The error for one key."""
-        return BadConfiguration(f"{self._name}: {key} {words}")
-
-
 def load(path: Path) -> GatewayConfig:
     """Read and check a configuration file.
 
@@ -247,7 +188,7 @@ def load(path: Path) -> GatewayConfig:
         content = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
         raise BadConfiguration(f"{path}: not TOML: {reason}") from None
-    top = _Table(content, path.name, path.resolve().parent)
+    top = Table(content, path.name, path.resolve().parent)
     config = GatewayConfig(
         id=top.take("id", str),
         genesis=top.path("genesis"),
@@ -265,14 +206,14 @@ def load(path: Path) -> GatewayConfig:
     return config
 
 
-def _address(table: _Table, key: str) -> Address:
+def _address(table: Table, key: str) -> Address:
     host, _, port = table.take(key, str).rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise table.wrong(key, "needs the form host:port")
     return Address(host, int(port))
 
 
-def _token(table: _Table) -> TokenConfig:
+def _token(table: Table) -> TokenConfig:
     token = TokenConfig(
         table.take("witness", str),
         table.take("reader", str),
@@ -283,7 +224,7 @@ def _token(table: _Table) -> TokenConfig:
     return token
 
 
-def _mqtt(table: _Table) -> MqttConfig:
+def _mqtt(table: Table) -> MqttConfig:
     mqtt = MqttConfig(
         table.take("host", str),
         table.number("port", 1, 65_535),
@@ -295,7 +236,7 @@ def _mqtt(table: _Table) -> MqttConfig:
     return mqtt
 
 
-def _place(table: _Table) -> PlaceConfig:
+def _place(table: Table) -> PlaceConfig:
     place = PlaceConfig(
         table.number("lat_e7", -900_000_000, 900_000_000),
         table.number("lon_e7", -1_800_000_000, 1_800_000_000),
@@ -305,7 +246,7 @@ def _place(table: _Table) -> PlaceConfig:
     return place
 
 
-def _batches(table: _Table) -> BatchConfig:
+def _batches(table: Table) -> BatchConfig:
     batches = BatchConfig(
         table.number("max_readings", 1, MAX_READINGS), table.number("max_wait_s", 0, 86_400)
     )
@@ -313,14 +254,16 @@ def _batches(table: _Table) -> BatchConfig:
     return batches
 
 
-def _bus(table: _Table) -> BusConfig:
+def _bus(table: Table) -> BusConfig:
     name = table.take("name", str)
     kind = table.take("kind", str)
-    baudrate = 9_600
+    baudrate, parity, stopbits = 9_600, PARITIES[0], 1
     port: str | Address
     if kind == "rtu":
         port = table.take("port", str)
-        baudrate = table.number("baudrate", 300, 1_000_000, 9_600)
+        baudrate = table.number("baudrate", 300, 1_000_000, baudrate)
+        parity = table.one_of("parity", PARITIES)
+        stopbits = table.number("stopbits", 1, 2, stopbits)
     elif kind == "tcp":
         port = Address(table.take("host", str), table.number("tcp_port", 1, 65_535))
     else:
@@ -331,12 +274,14 @@ def _bus(table: _Table) -> BusConfig:
         baudrate,
         table.number("timeout_ms", 10, 60_000, 500),
         tuple(_meter(each) for each in table.tables("meter")),
+        parity,
+        stopbits,
     )
     table.end()
     return bus
 
 
-def _meter(table: _Table) -> BusMeter:
+def _meter(table: Table) -> BusMeter:
     meter = BusMeter(
         table.take("id", str),
         table.number("unit", 1, MOST_UNIT),

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway import templates
-from gateway.config import SIGNING, BadConfiguration, BusConfig, BusMeter, GatewayConfig
+from gateway.config import SIGNING, BusConfig, BusMeter, GatewayConfig
+from gateway.config_table import BadConfiguration
 from gateway.decode import Limits
 from gateway.intervals import Subject
 from gateway.templates import Template

@@ -13,6 +13,11 @@ import serial
 from gateway.config import Address, BusConfig
 from wire.errors import Unavailable
 
+_PARITY = {
+    "none": serial.PARITY_NONE,
+    "even": serial.PARITY_EVEN,
+    "odd": serial.PARITY_ODD,
+}
 _CHUNK = 4_096
 _MOST_BUFFERED = 65_536
 """A line that babbles more than this between two looks is cut short; its CRCs fail anyway."""
@@ -117,19 +122,26 @@ class TcpTransport:
 
 
 class SerialTransport:
-    """A serial port or a pty: 8 data bits, no parity, 1 stop bit."""
+    """A serial port or a pty, 8 data bits."""
 
-    def __init__(self, port: str, baudrate: int) -> None:
+    def __init__(self, bus: BusConfig) -> None:
         self.inbox = Inbox()
-        self._path = port
-        self._baudrate = baudrate
+        self._path = str(bus.port)
+        self._bus = bus
         self._port: serial.Serial | None = None
 
     async def open(self) -> None:
         """Open the port; raises Unavailable."""
         self.inbox = Inbox()
         try:
-            self._port = serial.Serial(self._path, self._baudrate, timeout=0, write_timeout=0)
+            self._port = serial.Serial(
+                self._path,
+                self._bus.baudrate,
+                parity=_PARITY[self._bus.parity],
+                stopbits=self._bus.stopbits,
+                timeout=0,
+                write_timeout=0,
+            )
         except (OSError, ValueError) as reason:
             raise Unavailable(f"cannot open {self._path}: {reason}") from None
         os.set_blocking(self._port.fileno(), False)
@@ -162,8 +174,8 @@ class SerialTransport:
 
     @property
     def character_s(self) -> float:
-        """Time of one character on the line: start, 8 data and stop bit."""
-        return 10 / self._baudrate
+        """Time of one character on the line."""
+        return self._bus.character_bits / self._bus.baudrate
 
     def _readable(self) -> None:
         if self._port is None:
@@ -190,4 +202,4 @@ def transport_for(bus: BusConfig) -> TcpTransport | SerialTransport:
     """The transport that a bus's configuration names."""
     if isinstance(bus.port, Address):
         return TcpTransport(bus.port, bus.timeout_ms / 1000)
-    return SerialTransport(bus.port, bus.baudrate)
+    return SerialTransport(bus)

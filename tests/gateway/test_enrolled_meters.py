@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway import config
-from gateway.config import BadConfiguration
+from gateway.config_table import BadConfiguration
 from gateway.registered import Registration, SigningMeter, registration
 from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, enrolling_village, retire
 from tests.app.village import signer

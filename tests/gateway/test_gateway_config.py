@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from gateway import config
-from gateway.config import BadConfiguration
+from gateway.config_table import BadConfiguration
 from gateway.registered import registration
 from tests.gateway.world import GOOD, make_genesis
+
+TCP = 'kind = "tcp"\nhost = "127.0.0.1"\ntcp_port = 502'
+RTU = 'kind = "rtu"\nport = "/dev/ttyUSB0"\n'
 
 
 def load(tmp_path: Path, text: str) -> config.GatewayConfig:
@@ -25,6 +28,22 @@ def test_paths_are_relative_to_the_files_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("keys", "bits"),
+    [
+        ("", 10),
+        ('parity = "even"', 11),
+        ('parity = "even"\nstopbits = 2', 12),
+        ("stopbits = 2", 11),
+    ],
+)
+def test_a_serial_line_has_the_parity_and_stop_bits_of_its_meters(
+    tmp_path: Path, keys: str, bits: int
+) -> None:
+    [bus] = load(tmp_path, GOOD.replace(TCP, RTU + keys, 1)).buses
+    assert bus.character_bits == bits
+
+
+@pytest.mark.parametrize(
     ("before", "after", "words"),
     [
         ('id = "gw-1"', 'id = "gw-1"\ncolour = "red"', "unknown keys: colour"),
@@ -33,6 +52,8 @@ def test_paths_are_relative_to_the_files_folder(tmp_path: Path) -> None:
         ("max_readings = 500", "max_readings = 5000", "max_readings is 5000; it can be 1 to 1000"),
         ('status = "127.0.0.1:1"', 'status = "1"', "host:port"),
         ('kind = "tcp"', 'kind = "usb"', "it can be rtu or tcp"),
+        (TCP, f'{RTU}parity = "mark"', "parity is 'mark'; it can be none, even, odd"),
+        (TCP, f"{RTU}stopbits = 3", "stopbits is 3; it can be 1 to 2"),
         ("unit = 2", "unit = 1", "unit 1 stands twice"),
         ("unit = 2", "unit = 300", "it can be 1 to 247"),
         ('id = "m2"', 'id = "m1"', "meter m1 stands twice"),

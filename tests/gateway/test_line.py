@@ -48,7 +48,7 @@ async def serial_line(*replies: bytes) -> AsyncIterator[tuple[Line, list[bytes]]
     loop = asyncio.get_running_loop()
     loop.add_reader(master, on_request)
     bus = BusConfig("pty", os.ttyname(slave), 115_200, TIMEOUT_MS, ())
-    line = Line(bus, SerialTransport(os.ttyname(slave), 115_200))
+    line = Line(bus, SerialTransport(bus))
     try:
         yield line, heard
     finally:
@@ -121,7 +121,7 @@ def test_a_stray_frame_before_the_reply_is_thrown_away() -> None:
 def test_a_port_that_is_not_there_can_be_tried_again() -> None:
     async def scene() -> None:
         bus = BusConfig("gone", "/dev/not-there", 9_600, TIMEOUT_MS, ())
-        line = Line(bus, SerialTransport("/dev/not-there", 9_600))
+        line = Line(bus, SerialTransport(bus))
         for _ in range(2):
             with pytest.raises(Unavailable, match="cannot open"):
                 await ask(line)

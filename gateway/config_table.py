@@ -1,0 +1,89 @@
+"""One table of a TOML file, taken key by key.
+
+Decides that a key has exactly the type and range that its taker names, and that a key nobody took
+is refused by name. Which keys there are is for `gateway.config`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wire.errors import Refused
+
+T = TypeVar("T")
+
+
+class BadConfiguration(Refused):
+    """The configuration file says something that the gateway cannot do."""
+
+    code = "bad-configuration"
+
+
+class Table:
+    """One TOML table whose keys are taken one by one, so that what is left over is unknown."""
+
+    def __init__(self, content: Any, name: str, folder: Path) -> None:
+        if not isinstance(content, dict):
+            raise BadConfiguration(f"{name}: not a table")
+        self._left = dict(content)
+        self._name = name
+        self._folder = folder
+
+    def take(self, key: str, kind: type[T], default: T | None = None) -> T:
+        """A value of exactly that type; required unless a default is given."""
+        if key not in self._left and default is not None:
+            return default
+        value = self._left.pop(key, None)
+        if type(value) is not kind:
+            raise self.wrong(key, f"needs a value of type {kind.__name__}")
+        return value
+
+    def number(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        """An integer from `low` to `high`."""
+        value = self.take(key, int, default)
+        if not low <= value <= high:
+            raise self.wrong(key, f"is {value}; it can be {low} to {high}")
+        return value
+
+    def one_of(self, key: str, words: Sequence[str]) -> str:
+        """One of a few words; the first is the default."""
+        value = self.take(key, str, words[0])
+        if value not in words:
+            raise self.wrong(key, f"is {value!r}; it can be {', '.join(words)}")
+        return value
+
+    def path(self, key: str) -> Path:
+        """A path, relative to the file's folder."""
+        return self._folder / self.take(key, str)
+
+    def optional_path(self, key: str) -> Path | None:
+        """A path, or None when the key is absent or empty."""
+        text = self.take(key, str, "")
+        return self._folder / text if text else None
+
+    def folder_path(self) -> Path:
+        """The file's folder."""
+        return self._folder
+
+    def table(self, key: str) -> "Table":
+        """A sub-table."""
+        return Table(self._left.pop(key, None), f"{self._name}[{key}]", self._folder)
+
+    def tables(self, key: str) -> "list[Table]":
+        """An array of tables."""
+        found = self._left.pop(key, [])
+        if not isinstance(found, list):
+            raise self.wrong(key, "needs to be an array of tables, [[…]]")
+        return [
+            Table(each, f"{self._name}[[{key}]] {number}", self._folder)
+            for number, each in enumerate(found, 1)
+        ]
+
+    def end(self) -> None:
+        """Refuse what nobody asked for."""
+        if self._left:
+            raise BadConfiguration(f"{self._name}: unknown keys: {', '.join(sorted(self._left))}")
+
+    def wrong(self, key: str, words: str) -> BadConfiguration:
+        """The error for one key."""
+        return BadConfiguration(f"{self._name}: {key} {words}")
