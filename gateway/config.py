@@ -82,6 +82,15 @@ class PlaceConfig:
     accuracy_dm: int
     """How well that is known, decimetres."""
 
+    gpsd: Address | None = None
+    """A gpsd that has a receiver."""
+
+    nmea: str = ""
+    """Device path of a receiver that speaks NMEA 0183; empty for none."""
+
+    nmea_baudrate: int = 9_600
+    """Its bits per second."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchConfig:
@@ -161,6 +170,9 @@ class GatewayConfig:
     paced_time_file: Path | None
     """Set in demos and tests whose genesis allows it."""
 
+    wait_for_time: bool
+    """Whether boundaries wait until something disciplined this machine's clock."""
+
     token: TokenConfig
     """Keys."""
 
@@ -195,6 +207,7 @@ def load(path: Path) -> GatewayConfig:
         spool=top.path("spool"),
         status=_address(top, "status"),
         paced_time_file=top.optional_path("paced_time_file"),
+        wait_for_time=top.take("wait_for_time", bool, default=True),
         token=_token(top.table("token")),
         mqtt=_mqtt(top.table("mqtt")),
         place=_place(top.table("place")),
@@ -237,11 +250,17 @@ def _mqtt(table: Table) -> MqttConfig:
 
 
 def _place(table: Table) -> PlaceConfig:
+    gpsd = _address(table, "gpsd") if table.has("gpsd") else None
     place = PlaceConfig(
         table.number("lat_e7", -900_000_000, 900_000_000),
         table.number("lon_e7", -1_800_000_000, 1_800_000_000),
         table.number("accuracy_dm", 0, 1_000_000),
+        gpsd,
+        table.take("nmea", str, ""),
+        table.number("nmea_baudrate", 300, 1_000_000, 9_600),
     )
+    if place.gpsd and place.nmea:
+        raise table.wrong("nmea", "and gpsd are both set: name the one that has the receiver")
     table.end()
     return place
 

@@ -38,6 +38,10 @@ class Table:
             raise self.wrong(key, f"needs a value of type {kind.__name__}")
         return value
 
+    def has(self, key: str) -> bool:
+        """Whether an optional key was given."""
+        return key in self._left
+
     def number(self, key: str, low: int, high: int, default: int | None = None) -> int:
         """An integer from `low` to `high`."""
         value = self.take(key, int, default)

@@ -17,9 +17,10 @@ from gateway.bus import BusActor
 from gateway.config import GatewayConfig
 from gateway.line import Line
 from gateway.outbox import Outbox
-from gateway.place import fixed_site
+from gateway.place import Place
 from gateway.reader import Reader
 from gateway.receipts import Receipts
+from gateway.receiver import receiver_for
 from gateway.registered import Registration, SigningMeter, registration
 from gateway.relay import Relay
 from gateway.schedule import INTERVAL_S
@@ -71,6 +72,7 @@ class Gateway:
         ]
         self._witness: Witness | None = None
         self._counted = _Counted()
+        self._place = Place(config.place, receiver_for(config.place))
 
     async def run(self) -> None:
         """Run every part until one of them ends or the task is cancelled."""
@@ -95,6 +97,7 @@ class Gateway:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(StatusPage(self._config.status, self.report).run())
+                    tasks.create_task(self._place.run())
                     tasks.create_task(self._reader.run(reader_key))
                     tasks.create_task(witness.run(self._reader.queued))
                     tasks.create_task(self._relay.run(witness.witnessed))
@@ -116,7 +119,7 @@ class Gateway:
         return Statements(
             self._config.id,
             self._genesis.topic_name,
-            fixed_site(self._config.place),
+            lambda: self._place.position(asyncio.get_running_loop().time()),
             self._genesis.paced_time,
         )
 
@@ -137,6 +140,7 @@ class Gateway:
                 name: self._meter(actor, name) for actor in self._actors for name in actor.meters
             },
             "broker": self._relay.broker,
+            "place": self._place.report(asyncio.get_running_loop().time()),
             "token": "ready" if ready else "away",
             "answers": dict(self._receipts.counts),
             "buses": {actor.name: dict(actor.line.errors) for actor in self._actors},

@@ -1,12 +1,16 @@
 """Network time, and how well the gateway knows it.
 
 Decides what the gateway may claim of its clock: the kernel says whether something disciplines it
-and how far off it can be. Which clock a program runs by is chosen in `gridwitness`.
+and how far off it can be; and when after a start of the machine boundaries can be trusted. Which
+clock a program runs by is chosen in `gridwitness`.
 """
 
+import contextlib
 import ctypes
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 UNKNOWN, SET, SYNCHRONISED, DISCIPLINED = range(4)
@@ -15,6 +19,8 @@ _TIME_ERROR = 5
 """Return value of adjtimex(2): the clock is not synchronised."""
 
 _PACED_ERROR_MS = 20
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Another text each time the machine starts (random(4))."""
 
 
 class NetworkClock(Protocol):
@@ -83,3 +89,48 @@ def quality_of(paced: bool) -> ClockQuality:
         paced: a simulator paces it, and every part of the network reads the same clock.
     """
     return ClockQuality(DISCIPLINED, _PACED_ERROR_MS) if paced else kernel_quality()
+
+
+class FirstSync:
+    """Whether anything ever disciplined this machine's clock since the machine started.
+
+    A machine without a battery starts with the time at which it stopped. Until it is synchronised
+    no boundary is where it seems to be, so nothing is read for one. A later loss of synchronisation
+    is another matter: the clock drifts, and every statement says by how much.
+    """
+
+    def __init__(
+        self, mark: Path, wait: bool, ask: Callable[[], ClockQuality] = kernel_quality
+    ) -> None:
+        """Take what is known.
+
+        Args:
+            mark: file that remembers the start of the machine in which the clock was synchronised.
+            wait: False when the operator says that this clock is good although nothing says so.
+            ask: tells the clock's quality.
+        """
+        self._mark = mark
+        self._ask = ask
+        self._boot = _boot_id()
+        self._ready = not wait or self._is_marked()
+
+    def ready(self) -> bool:
+        """Whether boundaries can be trusted."""
+        if not self._ready and self._ask().quality >= SYNCHRONISED:
+            self._ready = True
+            with contextlib.suppress(OSError):  # Without the mark the next start waits once more.
+                self._mark.write_text(self._boot)
+        return self._ready
+
+    def _is_marked(self) -> bool:
+        try:
+            return bool(self._boot) and self._mark.read_text() == self._boot
+        except (OSError, UnicodeDecodeError):
+            return False
+
+
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

@@ -48,8 +48,8 @@ class Statements:
     network: str
     """Network name with the first 8 hex digits of its id."""
 
-    position: WitnessPosition
-    """Where it stands."""
+    position: Callable[[], WitnessPosition]
+    """Tells where it stands."""
 
     paced: bool
     """Whether network time is paced by a simulator."""
@@ -157,7 +157,7 @@ class Witness:
             sequence=0 if last is None else last[0] + self._leap,
             tree_size=len(readings),
             previous=_NO_BATCH if last is None else last[1],
-            position=self._statements.position,
+            position=self._statements.position(),
             clock_quality=quality.quality,
             clock_error_ms=quality.error_ms,
             root=readings_root([each.encoded for each in readings]),

@@ -77,7 +77,9 @@ async def work(folder: Path) -> None:
     spool = await Spool.open(folder / "spool.sqlite")
     outbox = Outbox(spool)
     reader = Reader(spool, clock, READER.public, True)
-    statements = Statements("gw-1", world.genesis.topic_name, WitnessPosition(0, 0, 0, 0, 0), True)
+    statements = Statements(
+        "gw-1", world.genesis.topic_name, lambda: WitnessPosition(0, 0, 0, 0, 0), True
+    )
     state = SignState(folder / "spool.signstate")
     witness = Witness(
         outbox, WitnessSigner(WITNESS, state), statements, BatchConfig(4, 0), clock, lambda: START_S

@@ -64,7 +64,9 @@ async def publish(folder: Path, world: World, spool: Spool) -> list[Batch]:
     await spool.keep_records("m2", records, COUNT, 0)
     outbox = Outbox(spool)
     state = SignState(folder / "signstate")
-    statements = Statements("gw-1", world.genesis.topic_name, WitnessPosition(0, 0, 0, 0, 0), True)
+    statements = Statements(
+        "gw-1", world.genesis.topic_name, lambda: WitnessPosition(0, 0, 0, 0, 0), True
+    )
     clock = StepClock(START_S + 900 * COUNT)
     signer = WitnessSigner(WITNESS, state)
     await Witness(outbox, signer, statements, BatchConfig(1, 0), clock, lambda: 0).step()

@@ -52,7 +52,7 @@ class Bench:
         self.witness = Witness(
             self.outbox,
             WitnessSigner(self.token, self.state),
-            Statements("gw-1", GENESIS.topic_name, WitnessPosition(1, 2, 3, 0, 0), True),
+            Statements("gw-1", GENESIS.topic_name, lambda: WitnessPosition(1, 2, 3, 0, 0), True),
             limits,
             self.clock,
             lambda: self.finished_s,
