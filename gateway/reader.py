@@ -23,6 +23,7 @@ from gateway.registered import PolledMeter
 from gateway.schedule import INTERVAL_S
 from gateway.spool import Spool
 from gateway.timing import NetworkClock, quality_of
+from gateway.watchdog import Heart, woken
 from wire.cose import Sign1
 from wire.errors import Refused, Unavailable
 from wire.keys import PublicKey, Signer
@@ -62,6 +63,7 @@ class Reader:
         """Intervals without a reading since the start."""
         self.token = "ready"
         """`ready` or `away`."""
+        self.heart = Heart("reader")
 
     async def begin(self, genesis_s: int) -> None:
         """Count this start; the reader's own time counts from the last boundary on.
@@ -99,10 +101,11 @@ class Reader:
     async def run(self, signer: Signer) -> None:
         """Sign what was closed, for ever."""
         while True:
+            self.heart.beat()
             self.closed.clear()
             waiting = await self._spool.unsigned(_AT_ONCE)
             if not waiting:
-                await self.closed.wait()
+                await woken(self.closed)
                 continue
             try:
                 signed = await asyncio.to_thread(_sign, waiting, signer)

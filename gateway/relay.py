@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 from gateway.config import MqttConfig
 from gateway.outbox import Outbox
 from gateway.receipts import Receipts
+from gateway.watchdog import Heart, woken
 
 _log = structlog.get_logger()
 
@@ -65,6 +66,7 @@ class Relay:
         self._client = self._new_client(gateway)
         self.broker = "away"
         """`connected` or `away`."""
+        self.heart = Heart("relay")
 
     async def run(self, witnessed: asyncio.Event) -> None:
         """Relay for ever; `witnessed` is set when a batch can be published."""
@@ -153,15 +155,12 @@ class Relay:
 
     async def _send(self, witnessed: asyncio.Event) -> None:
         while True:
+            self.heart.beat()
             witnessed.clear()
             if self.broker == "connected":
                 for sequence in await self._next():
                     await self._publish(sequence)
-            try:
-                async with asyncio.timeout(_LOOK_S):
-                    await witnessed.wait()
-            except TimeoutError:
-                continue
+            await woken(witnessed, _LOOK_S)
 
     async def _next(self) -> list[int]:
         """Which batches to send now: live, then backlog, then those without an answer."""

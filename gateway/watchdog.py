@@ -7,6 +7,7 @@ protocol is that of sd_notify(3) and sd_watchdog_enabled(3).
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +16,19 @@ import structlog
 
 _log = structlog.get_logger()
 
+IDLE_S = 20.0
+"""A part that has nothing to do looks again after this."""
+
+STUCK_S = 90.0
+"""A part that has not done a round for so long is stuck: the longest pause, and a slow token."""
+
 _LOOK_S = 5.0
 
 
 class Heart:
     """Beats when its part has done a round of its work."""
 
-    def __init__(self, name: str, at_most_s: float) -> None:
+    def __init__(self, name: str, at_most_s: float = STUCK_S) -> None:
         """Take the part's name, and the longest that one of its rounds can take, seconds."""
         self.name = name
         self.at_most_s = at_most_s
@@ -34,6 +41,13 @@ class Heart:
     def is_stuck(self, now_s: float) -> bool:
         """Whether the last round was done too long ago; never before the first one."""
         return self._last_s is not None and now_s - self._last_s > self.at_most_s
+
+
+async def woken(event: asyncio.Event, at_most_s: float | None = None) -> None:
+    """Wait until an event is set, or long enough for a heart to beat meanwhile."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(IDLE_S if at_most_s is None else at_most_s):
+            await event.wait()
 
 
 class ServiceManager:

@@ -7,7 +7,6 @@ anywhere leads to the same statement again.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from gateway.config import BatchConfig
 from gateway.outbox import OpenBatch, Outbox, Waiting
 from gateway.schedule import INTERVAL_S
 from gateway.timing import NetworkClock, quality_of
+from gateway.watchdog import Heart, woken
 from hsm.signstate import DoubleSign, WitnessSigner
 from wire.errors import Refused, Unavailable
 from wire.witness import (
@@ -88,10 +88,12 @@ class Witness:
         """Set when a batch can be published."""
         self.token = "ready"
         """`ready` or `away`."""
+        self.heart = Heart("witness")
 
     async def run(self, queued: asyncio.Event) -> None:
         """Witness for ever; `queued` is set by those who queue readings."""
         while True:
+            self.heart.beat()
             queued.clear()
             try:
                 due_ms = await self.step()
@@ -196,6 +198,4 @@ class Witness:
         pause_s = None
         if due_ms is not None:
             pause_s = min(_LOOK_S, self._clock.real_s_until(due_ms))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause_s):
-                await queued.wait()
+        await woken(queued, pause_s)
