@@ -1,12 +1,11 @@
 """Simulated Eastron meters on a Modbus TCP port or a serial line: what cannot sign, as it behaves.
 
-Decides the input registers (float32) of an SDM630, and of an SDM120 where a meter has one phase,
-and how faults look on the wire: a dead unit, a late reply, a reply with a wrong check sum. Faults
-are switched while it runs by a JSON file: `{"3": "dead", "4": "late", "5": "crc"}`, unit to fault.
+Decides which meter of a feeder's day is which unit, and how faults look on the wire: a dead unit, a
+late reply, a reply with a wrong check sum. Faults are switched while it runs by a JSON file:
+`{"3": "dead", "4": "late", "5": "crc"}`, unit to fault. What registers hold is `hwsim.vendors`';
+a line with the timing and the troubles of a real one is `hwsim.rs485`.
 
 Which meters are served where is read by `hwsim.meters_config`.
-
-Register addresses: Eastron SDM630 Modbus Protocol V2.0, section 1.2.1; SDM120 V2.5.
 """
 
 import argparse
@@ -25,16 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwsim.feeder import FeederDay
-from hwsim.meters_config import RESOLUTION_WH, MetersConfig, load
+from hwsim.meters_config import MetersConfig, load
+from hwsim.modbus_device import check_sum
+from hwsim.registers import Flow, RegisterMap
 from hwsim.scaled_clock import PacedClock
+from hwsim.vendors.eastron import Sdm120, Sdm630
 from wire.errors import Malformed, Refused
 
-READ_INPUT = 4
-ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
-MOST_WORDS = 80
-REGISTERS = 0x160
-VOLTS, HERTZ = 230.0, 50.0
-VOLTAGE, POWER, TOTAL_POWER, FREQUENCY, IMPORT_KWH, EXPORT_KWH = 0x00, 0x0C, 0x34, 0x46, 0x48, 0x4A
 LATE_S = 1.0
 """A late reply comes after every master has given up."""
 
@@ -54,40 +50,27 @@ class Meter:
     clock: PacedClock
     """Network time."""
 
-    register_wh: int = RESOLUTION_WH
-    """Step of the energy registers, Wh."""
+    registers: RegisterMap
+    """Its model."""
 
-    def words(self) -> list[int]:
-        """All input registers as they are now."""
+    def flow(self) -> Flow:
+        """What flows and what was counted by now; power is the last minute's mean."""
         now_ms = self.clock.now_ms()
         taken, given = self.day.registers_mwh(self.id, now_ms)
         before = self.day.registers_mwh(self.id, now_ms - 60_000)
         watts = (taken - before[0] - given + before[1]) * 60 / 1000
         phases = self.day.meter(self.id).phases
-        values = {FREQUENCY: HERTZ, IMPORT_KWH: self._kwh(taken), EXPORT_KWH: self._kwh(given)}
-        for phase in range(phases):
-            values[VOLTAGE + 2 * phase] = VOLTS
-            values[POWER + 2 * phase] = watts / phases
-        if phases == 3:
-            values[TOTAL_POWER] = watts
-        floats = [values.get(address, 0.0) for address in range(0, REGISTERS, 2)]
-        return list(struct.unpack(f">{REGISTERS}H", struct.pack(f">{len(floats)}f", *floats)))
-
-    def _kwh(self, energy_mwh: int) -> float:
-        """A register's value: whole steps of its resolution."""
-        return energy_mwh // 1000 // self.register_wh * self.register_wh / 1000
+        return Flow(taken, given, (watts / phases,) * phases)
 
     def answer(self, pdu: bytes) -> bytes:
         """The reply to a request (function code and data, without address and check sum)."""
-        if len(pdu) != 5 or pdu[0] != READ_INPUT:
-            return bytes([pdu[0] | 0x80, ILLEGAL_FUNCTION])
-        address, count = struct.unpack(">HH", pdu[1:])
-        if not 1 <= count <= MOST_WORDS:
-            return bytes([READ_INPUT | 0x80, ILLEGAL_VALUE])
-        if address % 2 or count % 2 or address + count > REGISTERS:
-            return bytes([READ_INPUT | 0x80, ILLEGAL_ADDRESS])
-        words = self.words()[address : address + count]
-        return struct.pack(f">BB{count}H", READ_INPUT, 2 * count, *words)
+        return self.registers.answer(pdu, self.flow())
+
+
+def meter_of(name: str, day: FeederDay, clock: PacedClock, register_wh: int) -> Meter:
+    """An SDM630, or an SDM120 where a meter has one phase."""
+    model = Sdm120 if day.meter(name).phases == 1 else Sdm630
+    return Meter(name, day, clock, model(step_wh=register_wh))
 
 
 class Faults:
@@ -104,16 +87,6 @@ class Faults:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             return str(json.loads(self._path.read_text()).get(str(unit), ""))
         return ""
-
-
-def check_sum(data: bytes) -> bytes:
-    """CRC-16 of Modbus RTU, low byte first (Modbus over serial line V1.02, section 6.2.2)."""
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
-    return crc.to_bytes(2, "little")
 
 
 Send = Callable[[bytes, bool], None]
@@ -231,7 +204,8 @@ async def serve(config: MetersConfig) -> None:
     servers: list[asyncio.Server | SerialLine] = []
     for each in config.lines:
         meters = {
-            unit: Meter(name, day, clock, config.register_wh) for unit, name in each.units.items()
+            unit: meter_of(name, day, clock, config.register_wh)
+            for unit, name in each.units.items()
         }
         line = Line(meters, faults)
         if isinstance(each.where, int):

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwsim.vendors.eastron import RESOLUTION_WH
 from wire.errors import Malformed
-
-RESOLUTION_WH = 10
-"""What an Eastron's display and registers resolve."""
 
 REQUIRED = frozenset({"pace", "day"})
 KEYS = REQUIRED | {"register_wh", "faults", "tcp", "rtu"}

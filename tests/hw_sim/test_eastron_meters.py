@@ -21,7 +21,8 @@ import pytest
 from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 
 from hwsim.feeder import FeederDay, synthetic_day
-from hwsim.meters import LATE_S, check_sum
+from hwsim.meters import LATE_S
+from hwsim.modbus_device import check_sum
 from hwsim.scaled_clock import INTERVAL_MS, Pacer
 
 UNITS = {"1": "boundary", "2": "customer-1", "9": "plant"}
@@ -155,7 +156,8 @@ def test_a_single_phase_meter_is_an_sdm120(street: Street) -> None:
 
 
 def test_what_an_eastron_refuses_is_refused_as_it_does(street: Street) -> None:
-    assert street.exception(struct.pack(">BHH", 3, ENERGY, 4)) == 1
+    assert street.exception(struct.pack(">BHH", 3, ENERGY, 4)) == 2
+    assert street.exception(struct.pack(">BHH", 1, ENERGY, 4)) == 1
     assert street.exception(struct.pack(">BHH", 4, 0x49, 2)) == 2
     assert street.exception(struct.pack(">BHH", 4, 0x48, 3)) == 2
     assert street.exception(struct.pack(">BHH", 4, 0x400, 2)) == 2

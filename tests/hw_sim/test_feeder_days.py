@@ -20,7 +20,7 @@ from hwsim.feeder import (
     synthetic_day,
     write_profile,
 )
-from hwsim.meters_config import RESOLUTION_WH
+from hwsim.vendors.eastron import RESOLUTION_WH
 from meter.elements.simulated import SimulatedElement
 from validator.app.registry import Registry
 from validator.app.zone_seal import Measured, judge
