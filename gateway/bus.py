@@ -13,7 +13,8 @@ import structlog
 
 from gateway import window
 from gateway.config import BusConfig
-from gateway.decode import NoValue, confirms, decode, doubt, words_bytes
+from gateway.decode import NoValue, confirms, decode, doubt, evidence
+from gateway.energy import read_energy
 from gateway.frames import DeviceRefused, Garbled, Request
 from gateway.intervals import Sample
 from gateway.line import Line
@@ -29,7 +30,7 @@ from gateway.schedule import (
     Rest,
 )
 from gateway.spool import NEVER, Spool
-from gateway.templates import Block
+from gateway.template import Block
 from gateway.timing import NetworkClock
 from wire.errors import Unavailable
 from wire.reading import SignedReading
@@ -148,9 +149,11 @@ class BusActor:
 
     async def _sample(self, meter: PolledMeter, boundary_s: int) -> Sample:
         template = meter.template
-        words = await self.line.ask(_request(meter.unit, template.energy), template.silence_ms)
+        words = await read_energy(self.line.ask, meter.unit, template, 0)
         offset_ms = self._clock.now_ms() - boundary_s * 1000
-        return Sample(boundary_s, decode(template, words), words_bytes(words), offset_ms)
+        before = self._samples[meter.id]
+        found = decode(template, words, before.registers if before else None)
+        return Sample(boundary_s, found, evidence(template, words), offset_ms)
 
     async def _records(self, meter: SigningMeter, boundary_s: int) -> None:
         if meter.id not in self._identified:

@@ -1,20 +1,28 @@
 """From register words to watt-hours, and whether to believe them at once.
 
-Decides exact integer arithmetic (a float register is a fraction, rounded once), which words mean
-"no value", and when a value is doubtful enough to be read again. What is confirmed by a second
+Decides exact integer arithmetic (`gateway.words`; rounded once, to whole watt-hours), which words
+mean "no value", and when a value is doubtful enough to be read again. What is confirmed by a second
 read is a fact, however odd: the validators' rules judge it, the gateway does not.
 """
 
-import math
-import struct
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
-from gateway.templates import Template
+from gateway.template import MOST_EVIDENCE, SIZES, Energy, Number, Template
+from gateway.words import number_of, words_bytes
 from wire.errors import Refused
 
 _SECOND_LOOK_FACTOR_NUM, _SECOND_LOOK_FACTOR_DEN = 5, 4
 """A value is read again when it advanced by more than 5/4 of what the rating allows."""
+
+_MOST_WH = 10**15
+"""A petawatt-hour: no meter has counted more, whatever its registers say."""
+
+_SCALE = Number("s16", "high-first")
+_SCALES = range(-10, 11)
+"""Powers of ten that SunSpec allows; its "not implemented" is far outside."""
 
 
 class NoValue(Refused):
@@ -44,26 +52,85 @@ class Limits:
     resolution_wh: int
     """Step of its registers, Wh."""
 
+    rollover_wh: int = 0
+    """Where its registers start again from 0, Wh; 0 when nobody says."""
 
-def decode(template: Template, words: Sequence[int]) -> Registers:
-    """Turn the words of the template's energy block into watt-hours; raises NoValue."""
-    return Registers(
-        _energy_wh(template, words, template.import_at),
-        _energy_wh(template, words, template.export_at),
+
+def decode(template: Template, words: Sequence[int], before: Registers | None = None) -> Registers:
+    """Turn the words of the template's energy request into watt-hours.
+
+    Args:
+        template: how to read the meter.
+        words: the words of all its energy blocks, joined.
+        before: the last value that was believed; None when there is none.
+
+    Raises:
+        NoValue: a register says that it has none.
+    """
+    energy = template.energy_registers
+    if energy.model and words[0] != energy.model:
+        raise NoValue(f"{template.name}: SunSpec model {words[0]} stands where it was expected")
+    unit_wh = energy.unit_wh * _scale(template, words)
+    found = Registers(
+        _energy_wh(template, words, energy.import_at, unit_wh),
+        _energy_wh(template, words, energy.export_at, unit_wh),
+    )
+    if energy.zero_is_asleep and _asleep(found, before):
+        raise NoValue(f"{template.name}: a register says 0: the device has not woken up")
+    return found
+
+
+def _scale(template: Template, words: Sequence[int]) -> Fraction:
+    place = template.energy_registers.scale_at
+    if place is None:
+        return Fraction(1)
+    power = number_of(_SCALE, words[place : place + 1])
+    if power is None or power not in _SCALES:
+        raise NoValue(f"{template.name}: a scale factor of {power}")
+    return Fraction(10) ** int(power)
+
+
+def _energy_wh(
+    template: Template, words: Sequence[int], place: int | None, unit_wh: Fraction
+) -> int:
+    if place is None:
+        return 0
+    energy = template.energy_registers
+    raw = words[place : place + SIZES[energy.number.kind]]
+    spelled = words_bytes(raw).hex()
+    if any(re.fullmatch(each, spelled) for each in energy.no_value):
+        raise NoValue(f"{template.name}: a register says that it has no value")
+    counts = number_of(energy.number, raw)
+    if counts is None or not 0 <= counts * unit_wh <= _MOST_WH:
+        raise NoValue(f"{template.name}: {words_bytes(raw).hex(' ', 2)} is no energy")
+    value_wh = counts * unit_wh
+    return (2 * value_wh.numerator + value_wh.denominator) // (2 * value_wh.denominator)
+
+
+def _asleep(found: Registers, before: Registers | None) -> bool:
+    if found.import_wh == found.export_wh == 0:
+        return True
+    return before is not None and (
+        (found.import_wh == 0 < before.import_wh) or (found.export_wh == 0 < before.export_wh)
     )
 
 
-def _energy_wh(template: Template, words: Sequence[int], place: int) -> int:
-    (kwh,) = struct.unpack(">f", struct.pack(">HH", *words[place : place + 2]))
-    if not math.isfinite(kwh) or kwh < 0:
-        raise NoValue(f"{template.name}: a register says {kwh}")
-    numerator, denominator = float(kwh).as_integer_ratio()
-    return (2_000 * numerator + denominator) // (2 * denominator)
+def evidence(template: Template, words: Sequence[int]) -> bytes:
+    """The raw words that a reading carries (EMR-1, field 22).
+
+    All that were read when they fit, else those that the values come from, in their order.
+    """
+    if len(words) <= MOST_EVIDENCE:
+        return words_bytes(words)
+    return b"".join(
+        words_bytes(words[at : at + size]) for at, size in template.energy_registers.used
+    )
 
 
-def words_bytes(words: Sequence[int]) -> bytes:
-    """The words as they came over the wire, big-endian."""
-    return struct.pack(f">{len(words)}H", *words)
+def energies(energy: Energy) -> tuple[str, ...]:
+    """Which directions a template reads, in words."""
+    directions = (("import", energy.import_at), ("export", energy.export_at))
+    return tuple(name for name, place in directions if place is not None)
 
 
 def doubt(before: Registers | None, now: Registers, elapsed_ms: int, limits: Limits) -> str:
@@ -77,15 +144,19 @@ def doubt(before: Registers | None, now: Registers, elapsed_ms: int, limits: Lim
     """
     if before is None:
         return ""
-    if runs_backwards(before, now):
-        return "a register runs backwards"
     most_wh = (
         limits.power_w
         * max(elapsed_ms, 0)
         * _SECOND_LOOK_FACTOR_NUM
         // (_SECOND_LOOK_FACTOR_DEN * 3_600_000)
     ) + 2 * limits.resolution_wh
-    if max(now.import_wh - before.import_wh, now.export_wh - before.export_wh) > most_wh:
+    advances = (now.import_wh - before.import_wh, now.export_wh - before.export_wh)
+    if runs_backwards(before, now):
+        again_wh = limits.rollover_wh
+        if again_wh and all(each % again_wh <= most_wh for each in advances):
+            return f"a register runs backwards: it began again at {again_wh} Wh"
+        return "a register runs backwards"
+    if max(advances) > most_wh:
         return f"a register jumped by more than {most_wh} Wh"
     return ""
 

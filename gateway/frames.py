@@ -122,13 +122,13 @@ class RtuFraming:
     def frame(self, request: Request) -> bytes:
         """The bytes of a request."""
         body = bytes([request.unit]) + request.pdu
-        return body + _crc(body)
+        return body + check_sum(body)
 
     def take(self, buffer: bytearray, request: Request) -> bytes | None:
         """Take the request's reply; see `Framing`."""
         while (size := self._size(buffer)) and len(buffer) >= size:
             body, crc = bytes(buffer[: size - 2]), bytes(buffer[size - 2 : size])
-            if crc != _crc(body):
+            if crc != check_sum(body):
                 raise Garbled("a frame with a bad CRC")
             del buffer[:size]
             if body[0] == request.unit and request.accepts(body[1:]):
@@ -179,5 +179,6 @@ class TcpFraming:
         return None
 
 
-def _crc(body: bytes) -> bytes:
+def check_sum(body: bytes) -> bytes:
+    """The CRC-16 of an RTU frame, low byte first (Modbus over serial line V1.02, section 6.2.2)."""
     return FramerRTU.compute_CRC(body).to_bytes(2, "big")

@@ -30,7 +30,18 @@ from wire.keys import PublicKey, Signer
 
 _log = structlog.get_logger()
 
-_LEGALLY_RELEVANT = ("templates.py", "decode.py", "frames.py", "intervals.py", "reader.py")
+_LEGALLY_RELEVANT = (
+    "templates.py",
+    "template.py",
+    "template_file.py",
+    "decode.py",
+    "words.py",
+    "obis.py",
+    "energy.py",
+    "frames.py",
+    "intervals.py",
+    "reader.py",
+)
 _AT_ONCE = 64
 _AWAY_S = 1.0
 _REFUSED_S = 10.0

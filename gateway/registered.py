@@ -16,7 +16,7 @@ from gateway.config import SIGNING, BusConfig, BusMeter, GatewayConfig
 from gateway.config_table import BadConfiguration
 from gateway.decode import Limits
 from gateway.intervals import Subject
-from gateway.templates import Template
+from gateway.template import Template
 from wire.errors import Refused
 from wire.genesis import Genesis
 from wire.keys import PublicKey
@@ -146,4 +146,5 @@ def _meter(meter: BusMeter, config: GatewayConfig, genesis: Genesis) -> Meter:
     )
     power_w = max(int(entry["rating_w"]), int(entry["installed_w"]))
     resolution_wh = max(template.resolution_wh, int(entry["register_wh"]))
-    return PolledMeter(meter.id, meter.unit, template, subject, Limits(power_w, resolution_wh))
+    limits = Limits(power_w, resolution_wh, template.energy_registers.rollover_wh)
+    return PolledMeter(meter.id, meter.unit, template, subject, limits)

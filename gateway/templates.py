@@ -1,141 +1,71 @@
-"""Register templates: where a meter of some make keeps its energy, and who says so.
+"""Which register templates there are, and where they come from.
 
-Each template is a TOML file with its source and golden words; its hash travels in every reading
-that was made with it (field 22), so that a wrong map can be found out later. Decides what a
-template must say; `gateway.decode` turns words into watt-hours.
+A template is a TOML file with its source, the traps of its meter and golden frames; its hash
+travels in every reading that was made with it (field 22), so that a wrong map can be found out
+later. Decides that templates come with the gateway or from a folder that the operator names, that a
+name never means two maps, and that a file is named as its template. `gateway.template_file` reads
+one file, `gateway.decode` turns words into watt-hours, `gateway.probing` asks a meter whether it is
+one of these.
 """
 
-import hashlib
-import tomllib
-from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from importlib.resources.abc import Traversable
+from pathlib import Path
 
-from wire.errors import Refused
-
-KINDS = frozenset({"float32-kwh"})
-"""Register types that `gateway.decode` can turn into watt-hours."""
-
-
-class UnknownTemplate(Refused):
-    """No template of that name, or one that does not say all it must."""
-
-    code = "unknown-template"
+from gateway.template import Template, UnknownTemplate
+from gateway.template_file import parse
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Registers that are read in one request."""
+def load(name: str, folder: Path | None = None) -> Template:
+    """Return a template by its name; raises UnknownTemplate.
 
-    function: int
-    """Modbus function code: 3 holding, 4 input registers."""
-
-    address: int
-    """First register, zero-based."""
-
-    words: int
-    """Number of 16-bit registers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Golden:
-    """Words of which it is known what they mean."""
-
-    words: tuple[int, ...]
-    """16-bit registers."""
-
-    import_wh: int
-    """Import, Wh."""
-
-    export_wh: int
-    """Export, Wh."""
+    Args:
+        name: as configuration files call it.
+        folder: where the operator keeps templates of his own, or None.
+    """
+    files = _files(folder)
+    if name not in files:
+        raise UnknownTemplate(
+            f"no template {name!r}; there are {', '.join(sorted(files))} and gridwitness"
+        )
+    return _read(name, files[name])
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
-    """How to read one make of meter."""
-
-    name: str
-    """As configuration files call it."""
-
-    hash: bytes
-    """Prefix of the SHA-256 of the template's file, 8 bytes."""
-
-    source: str
-    """Vendor document and place in it."""
-
-    silence_ms: int
-    """Silence that the meter wants before each request on a serial line."""
-
-    energy: Block
-    """Import and export registers."""
-
-    kind: str
-    """Type of both registers, of KINDS."""
-
-    import_at: int
-    """Word of the block where import begins."""
-
-    export_at: int
-    """Word of the block where export begins."""
-
-    resolution_wh: int
-    """Step of the registers, Wh, while the value is small enough for its type."""
-
-    fence: Block
-    """A read of another length, whose answer shows that nothing older is still on its way."""
-
-    golden: tuple[Golden, ...]
-    """Words with known values."""
+def load_all(folder: Path | None = None) -> tuple[Template, ...]:
+    """Return every template that there is, by name; raises UnknownTemplate."""
+    return tuple(_read(name, file) for name, file in sorted(_files(folder).items()))
 
 
-def load(name: str) -> Template:
-    """Return a template that comes with the gateway; raises UnknownTemplate."""
-    folder = resources.files("gateway") / "templates"
-    known = sorted(
-        each.name.removesuffix(".toml") for each in folder.iterdir() if each.name.endswith(".toml")
-    )
-    if name not in known:
-        raise UnknownTemplate(f"no template {name!r}; there are {', '.join(known)} and gridwitness")
-    return parse((folder / f"{name}.toml").read_bytes())
-
-
-def parse(content: bytes) -> Template:
-    """Read a template's file; raises UnknownTemplate when something is missing or contradictory."""
+def _files(folder: Path | None) -> dict[str, Traversable]:
+    """Names and files; a name that stands twice is refused, else a hash would mean two maps."""
+    found = _in(resources.files("gateway") / "templates")
+    if folder is None:
+        return found
     try:
-        template = _template(tomllib.loads(content.decode()), content)
-    except (KeyError, TypeError, ValueError) as reason:
-        raise UnknownTemplate(f"a template that cannot be read: {reason!r}") from None
-    if template.kind not in KINDS:
-        raise UnknownTemplate(f"{template.name}: registers of type {template.kind!r}")
-    if template.fence.words == template.energy.words:
-        raise UnknownTemplate(f"{template.name}: fence and energy must differ in length")
-    if max(template.import_at, template.export_at) + 2 > template.energy.words:
-        raise UnknownTemplate(f"{template.name}: a register lies outside the block")
+        own = _in(folder)
+    except OSError as reason:
+        raise UnknownTemplate(f"the folder of templates {folder}: {reason.strerror}") from None
+    twice = sorted(found.keys() & own.keys())
+    if twice:
+        raise UnknownTemplate(
+            f"{folder / twice[0]}.toml: a template of that name comes with the gateway; rename it"
+        )
+    return found | own
+
+
+def _in(folder: Traversable) -> dict[str, Traversable]:
+    return {
+        each.name.removesuffix(".toml"): each
+        for each in folder.iterdir()
+        if each.name.endswith(".toml")
+    }
+
+
+def _read(name: str, file: Traversable) -> Template:
+    try:
+        template = parse(file.read_bytes())
+    except OSError as reason:
+        raise UnknownTemplate(f"{name}.toml: {reason.strerror}") from None
+    if template.name != name:
+        raise UnknownTemplate(f"{name}.toml: it calls itself {template.name!r}")
     return template
-
-
-def _template(table: dict[str, Any], content: bytes) -> Template:
-    function = int(table["line"]["function"])
-    energy = table["energy"]
-    return Template(
-        name=str(table["name"]),
-        hash=hashlib.sha256(content).digest()[:8],
-        source=f"{table['source']['document']}, {table['source']['place']}",
-        silence_ms=int(table["line"]["silence_ms"]),
-        energy=Block(function, int(energy["address"]), int(energy["words"])),
-        kind=str(energy["type"]),
-        import_at=int(energy["import_at"]),
-        export_at=int(energy["export_at"]),
-        resolution_wh=int(energy["resolution_wh"]),
-        fence=Block(function, int(table["fence"]["address"]), int(table["fence"]["words"])),
-        golden=tuple(_golden(each) for each in table["golden"]),
-    )
-
-
-def _golden(table: dict[str, Any]) -> Golden:
-    octets = bytes.fromhex(table["words"])
-    words = tuple(
-        int.from_bytes(octets[place : place + 2], "big") for place in range(0, len(octets), 2)
-    )
-    return Golden(words, int(table["import_wh"]), int(table["export_wh"]))
