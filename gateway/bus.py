@@ -7,17 +7,18 @@ happens on the line into what the schedule must know.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
-from gateway import window
+from gateway import meter_time, window
 from gateway.config import BusConfig
 from gateway.decode import NoValue, confirms, decode, doubt, evidence
 from gateway.energy import read_energy
 from gateway.frames import DeviceRefused, Garbled, Request
 from gateway.intervals import Sample
 from gateway.line import Line
+from gateway.meter_time import AGAIN_S, GIVE_EVERY_S, MeterState
 from gateway.reader import Reader
 from gateway.registered import Meter, PolledMeter, SigningMeter
 from gateway.schedule import (
@@ -31,7 +32,8 @@ from gateway.schedule import (
 )
 from gateway.spool import NEVER, Spool
 from gateway.template import Block
-from gateway.timing import NetworkClock
+from gateway.timing import ClockQuality, NetworkClock
+from gateway.watchdog import Heart, woken
 from wire.errors import Unavailable
 from wire.reading import SignedReading
 
@@ -60,10 +62,19 @@ class BusActor:
         """For each signing meter, the first record that is not in the spool."""
         self.apart = 0
         """Records kept apart since the start."""
+        self.states: dict[str, MeterState] = {}
+        """What signing meters last said of themselves."""
+        self.heart = Heart(f"bus {bus.name}")
+        self.time_is_known: Callable[[], bool] = lambda: True
+        """Whether a boundary is where it seems to be; until then none is read."""
+        self.own_clock: Callable[[], ClockQuality] | None = None
+        """What this machine's clock is worth; None when it is not given to meters."""
         self._spool, self._reader = places
         self._clock = clock
         self._samples: dict[str, Sample | None] = {}
         self._identified: set[str] = set()
+        self._time_due_s: dict[str, float] = {}
+        self._ended = asyncio.Event()
 
     async def begin(self) -> None:
         """Go on from where the spool stands."""
@@ -74,14 +85,19 @@ class BusActor:
                 self.next_sequences[meter.id] = known.next_sequence
             self.schedule.add(meter.id, isinstance(meter, SigningMeter), known.done_s)
 
+    def end(self) -> None:
+        """Stop polling after the question that is on the line now."""
+        self._ended.set()
+
     async def run(self) -> None:
-        """Poll for ever."""
+        """Poll until told to end."""
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._ended.is_set():
+            self.heart.beat()
             step = self.schedule.next(self._clock.now_ms(), loop.time())
             if isinstance(step, Rest):
                 real_s = self._clock.real_s_until(step.until_ms)
-                await asyncio.sleep(min(real_s, step.at_most_s))
+                await woken(self._ended, min(real_s, step.at_most_s))
             elif isinstance(step, Missed):
                 self.schedule.done(step.meter, step.boundary_s)
                 if self._samples[step.meter] is not None:
@@ -124,6 +140,9 @@ class BusActor:
         self.schedule.clean(meter.id)
 
     async def _boundary(self, meter: PolledMeter, boundary_s: int) -> None:
+        if not self.time_is_known():
+            self.schedule.not_yet(meter.id, asyncio.get_running_loop().time())
+            return
         sample = await self._believed(meter, boundary_s)
         if sample.offset_ms > LATEST_READ_MS:
             return  # Time ran on meanwhile: the schedule will call it missed.
@@ -159,6 +178,8 @@ class BusActor:
         if meter.id not in self._identified:
             await window.check_identity(self.line.ask, meter)
             self._identified.add(meter.id)
+            self._time_due_s.pop(meter.id, None)
+        await self._give_time(meter)
         there = await window.look(self.line.ask, meter)
         first = self._first(meter, there)
         last = min(there.records, first + _RECORDS_AT_ONCE)
@@ -172,6 +193,21 @@ class BusActor:
             self._reader.queued.set()
         else:
             self.schedule.not_yet(meter.id, asyncio.get_running_loop().time())
+
+    async def _give_time(self, meter: SigningMeter) -> None:
+        """Give the time when it is due; a meter that will not have it is read all the same."""
+        now_s = asyncio.get_running_loop().time()
+        if self.own_clock is None or now_s < self._time_due_s.get(meter.id, now_s):
+            return
+        quality = self.own_clock()
+        good = meter_time.may_give(quality)
+        self._time_due_s[meter.id] = now_s + (GIVE_EVERY_S if good else AGAIN_S)
+        try:
+            if good:
+                await meter_time.give(self.line.ask, meter.unit, self._clock, quality)
+            self.states[meter.id] = await meter_time.state(self.line.ask, meter.unit)
+        except DeviceRefused as reason:
+            _log.warning("the meter takes no time", meter=meter.id, reason=str(reason))
 
     def _first(self, meter: SigningMeter, there: window.Window) -> int:
         wanted = self.next_sequences[meter.id]

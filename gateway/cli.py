@@ -52,7 +52,7 @@ def run_gateway(args: argparse.Namespace) -> int:
     genesis = Genesis.load(settings.genesis)
     clock = args.clock_for(settings.paced_time_file, genesis.paced_time)
     try:
-        asyncio.run(service.run(settings, clock))
+        asyncio.run(service.run(args.config, settings, clock))
     except sqlite3.Error as reason:
         raise _spool_fault(settings, reason) from None
     except ExceptionGroup as group:

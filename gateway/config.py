@@ -6,7 +6,7 @@ its operator signed, never from here.
 """
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from gateway.config_table import BadConfiguration, Table
@@ -217,6 +217,12 @@ def load(path: Path) -> GatewayConfig:
     top.end()
     _check_meters(config)
     return config
+
+
+def other_than_buses(one: GatewayConfig, other: GatewayConfig) -> list[str]:
+    """Names of the keys outside the buses in which two configurations differ."""
+    names = [each.name for each in fields(GatewayConfig) if each.name != "buses"]
+    return [name for name in names if getattr(one, name) != getattr(other, name)]
 
 
 def _address(table: Table, key: str) -> Address:

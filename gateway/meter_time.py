@@ -14,6 +14,9 @@ from gateway.timing import SYNCHRONISED, ClockQuality, NetworkClock
 GIVE_EVERY_S = 3_600.0
 """Real time after which a meter is given the time again: 0.2 s of drift at 50 ppm."""
 
+AGAIN_S = 60.0
+"""Real time after which a gateway that had no good time looks again."""
+
 MOST_ERROR_MS = 5_000
 """A gateway whose clock is worse than this gives no time."""
 

@@ -6,33 +6,39 @@ its own module's business.
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from gateway.bus import BusActor
-from gateway.config import GatewayConfig
+from gateway.buses import Buses
+from gateway.config import BusConfig, GatewayConfig, load, other_than_buses
+from gateway.config_table import BadConfiguration
 from gateway.line import Line
 from gateway.outbox import Outbox
 from gateway.place import Place
 from gateway.reader import Reader
 from gateway.receipts import Receipts
 from gateway.receiver import receiver_for
-from gateway.registered import Registration, SigningMeter, registration
+from gateway.registered import Meter, Registration, SigningMeter, registration
 from gateway.relay import Relay
 from gateway.schedule import INTERVAL_S
 from gateway.spool import Spool
 from gateway.status import StatusPage
-from gateway.timing import NetworkClock
+from gateway.timing import FirstSync, NetworkClock, kernel_quality
 from gateway.transport import transport_for
+from gateway.watchdog import Heart, ServiceManager, reloading_state, watch
 from gateway.witnessing import Statements, Witness
 from hsm.audit import AuditFile
 from hsm.signer import TokenSigner, open_signer
 from hsm.signstate import SignState, WitnessSigner
 from hsm.uri import KeyUri
+from wire.errors import Refused
 from wire.genesis import Genesis
 from wire.keys import PublicKey
 
@@ -66,19 +72,19 @@ class Gateway:
             config.id, genesis.topic_name, config.mqtt, self._outbox, self._receipts
         )
         self._clock = clock
-        self._actors = [
-            BusActor(bus, meters, Line(bus, transport_for(bus)), (spool, self._reader), clock)
-            for bus, meters in self._registered.buses
-        ]
+        self._time = FirstSync(
+            config.spool.with_suffix(".clock"), config.wait_for_time and not genesis.paced_time
+        )
+        self._buses = Buses(self._actor, self._registered.buses)
         self._witness: Witness | None = None
+        self.configuration = "as in its file"
+        """Whether the file's last change was taken, and why not."""
         self._counted = _Counted()
         self._place = Place(config.place, receiver_for(config.place))
 
     async def run(self) -> None:
         """Run every part until one of them ends or the task is cancelled."""
         await self._reader.begin(self._genesis.time_ms // 1000)
-        for actor in self._actors:
-            await actor.begin()
         with contextlib.ExitStack() as cleanup:
             reader_key = self._open(cleanup, self._config.token.reader, self._registered.reader_key)
             witness_key = self._open(
@@ -94,18 +100,42 @@ class Gateway:
                 self._clock,
                 self._last_interval_start_s,
             )
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(StatusPage(self._config.status, self.report).run())
-                    tasks.create_task(self._place.run())
-                    tasks.create_task(self._reader.run(reader_key))
-                    tasks.create_task(witness.run(self._reader.queued))
-                    tasks.create_task(self._relay.run(witness.witnessed))
-                    for actor in self._actors:
-                        tasks.create_task(actor.run())
-            finally:
-                for actor in self._actors:
-                    actor.line.close()
+            manager = ServiceManager(os.environ)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(StatusPage(self._config.status, self.report).run())
+                tasks.create_task(self._place.run())
+                tasks.create_task(self._reader.run(reader_key))
+                tasks.create_task(witness.run(self._reader.queued))
+                tasks.create_task(self._relay.run(witness.witnessed))
+                tasks.create_task(self._buses.run())
+                tasks.create_task(watch(manager, self._hearts))
+                manager.tell("READY=1")
+
+    async def reload(self, config: GatewayConfig) -> str:
+        """Take another configuration's buses and meters, and return in words what changed.
+
+        Raises Refused when something else differs, which needs a new start, or when the registry
+        does not agree; the old configuration then stays in force.
+        """
+        if differing := other_than_buses(self._config, config):
+            raise BadConfiguration(f"{', '.join(differing)} changed: that needs a new start")
+        registered = registration(config, self._genesis)
+        words = await self._buses.become(registered.buses)
+        self._config, self._registered = config, registered
+        return words
+
+    def _actor(self, bus: BusConfig, meters: tuple[Meter, ...]) -> BusActor:
+        line = Line(bus, transport_for(bus))
+        actor = BusActor(bus, meters, line, (self._spool, self._reader), self._clock)
+        actor.time_is_known = self._time.ready
+        if not self._genesis.paced_time:
+            actor.own_clock = kernel_quality
+        return actor
+
+    def _hearts(self) -> list[Heart]:
+        witness = [] if self._witness is None else [self._witness.heart]
+        buses = [actor.heart for actor in self._buses]
+        return [self._reader.heart, self._relay.heart, *witness, *buses]
 
     def _open(self, cleanup: contextlib.ExitStack, uri: str, pinned: PublicKey) -> TokenSigner:
         token = self._config.token
@@ -133,23 +163,25 @@ class Gateway:
         return {
             "gateway": self._config.id,
             "network": self._genesis.topic_name,
+            "configuration": self.configuration,
             "last_interval_start_s": self._last_interval_start_s(),
             **self._counted.counts,
             "gaps": self._reader.gaps,
             "meters": {
-                name: self._meter(actor, name) for actor in self._actors for name in actor.meters
+                name: self._meter(actor, name) for actor in self._buses for name in actor.meters
             },
             "broker": self._relay.broker,
+            "time": "known" if self._time.ready() else "waiting for the first synchronisation",
             "place": self._place.report(asyncio.get_running_loop().time()),
             "token": "ready" if ready else "away",
             "answers": dict(self._receipts.counts),
-            "buses": {actor.name: dict(actor.line.errors) for actor in self._actors},
+            "buses": {actor.name: dict(actor.line.errors) for actor in self._buses},
         }
 
     def _last_interval_start_s(self) -> int:
         real_s = asyncio.get_running_loop().time()
         done = [
-            each for actor in self._actors for each in actor.schedule.finished_boundaries(real_s)
+            each for actor in self._buses for each in actor.schedule.finished_boundaries(real_s)
         ]
         if not done or min(done) < INTERVAL_S:
             return _NOTHING_YET
@@ -163,33 +195,43 @@ class Gateway:
             if signing
             else actor.schedule.done_s(name) // INTERVAL_S - 1
         )
+        said = actor.states.get(name)
         return {
             "state": str(actor.schedule.health(name)),
             "last_sequence": max(last, -1),
             "kind": "signing" if signing else "modbus",
+            **({} if said is None else {"meter": asdict(said)}),
         }
 
 
-async def run(config: GatewayConfig, clock: NetworkClock) -> None:
-    """Run a gateway until SIGTERM or SIGINT.
+async def run(file: Path, config: GatewayConfig, clock: NetworkClock) -> None:
+    """Run a gateway until SIGTERM or SIGINT; at SIGHUP read its file again.
+
+    Args:
+        file: the configuration file.
+        config: what it said at the start.
+        clock: network time.
 
     Raises:
         Refused: configuration and registry disagree.
         Unavailable: a port is taken.
     """
     genesis = Genesis.load(config.genesis)
-    stop = asyncio.Event()
+    stop, again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, again.set)
     spool = await Spool.open(config.spool)
     try:
         gateway = Gateway(config, genesis, clock, spool)
         work = asyncio.ensure_future(gateway.run())
         stopped = asyncio.ensure_future(stop.wait())
+        reloading = asyncio.ensure_future(_reload_again(gateway, file, again))
         _log.info("gateway started", gateway=config.id, network=genesis.topic_name)
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        reloading.cancel()
         if not work.done():
             work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -197,3 +239,21 @@ async def run(config: GatewayConfig, clock: NetworkClock) -> None:
     finally:
         await spool.close()
         _log.info("gateway ended", gateway=config.id)
+
+
+async def _reload_again(gateway: Gateway, file: Path, again: asyncio.Event) -> None:
+    """Read the file whenever it is said to have changed; a bad one changes nothing."""
+    manager = ServiceManager(os.environ)
+    while True:
+        await again.wait()
+        again.clear()
+        manager.tell(reloading_state())
+        try:
+            words = await gateway.reload(load(file))
+        except (Refused, OSError) as reason:
+            _log.error("the changed configuration is refused", file=str(file), reason=str(reason))
+            gateway.configuration = f"the changed file is refused, the old one holds: {reason}"
+        else:
+            _log.info("the changed configuration holds", file=str(file), changes=words)
+            gateway.configuration = "as in its file"
+        manager.tell("READY=1")

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
@@ -70,6 +71,12 @@ class ServiceManager:
                 out.sendto(state.encode(), address)
             except OSError as reason:
                 _log.warning("the service manager does not listen", reason=str(reason))
+
+
+def reloading_state() -> str:
+    """What systemd wants to hear before a configuration is read again (sd_notify(3))."""
+    microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    return f"RELOADING=1\nMONOTONIC_USEC={microseconds}"
 
 
 async def watch(manager: ServiceManager, hearts: Callable[[], Sequence[Heart]]) -> None:

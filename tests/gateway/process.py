@@ -27,4 +27,4 @@ class FileClock:
 
 if __name__ == "__main__":
     settings = replace(config.load(Path(sys.argv[1])), spool=Path(sys.argv[2]))
-    asyncio.run(service.run(settings, FileClock(Path(sys.argv[3]))))
+    asyncio.run(service.run(Path(sys.argv[1]), settings, FileClock(Path(sys.argv[3]))))
