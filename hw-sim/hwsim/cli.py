@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from wire.errors import Malformed
+
 
 def add_commands(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
@@ -21,6 +23,18 @@ def add_commands(
     meters = verbs.add_parser("meters", help="simulated Eastron meters on Modbus TCP and RTU")
     meters.add_argument("--config", type=Path, required=True, help="JSON, see hwsim.meters_config")
     meters.set_defaults(run=run_meters)
+    line = verbs.add_parser(
+        "line",
+        help="a simulated RS-485 line with meters and faults, on a pty for any Modbus master",
+        description="Serves until told to end; its first line says the port. docs/SIMULATION.md"
+        " lists models and faults.",
+    )
+    line.add_argument("file", type=Path, nargs="?", metavar="FILE.toml", help="what is on the line")
+    line.add_argument("--link", type=Path, help="a name for the port, which outlives unplugging")
+    line.add_argument("--frames", action="store_true", help="show every frame on the line")
+    line.add_argument("--json", action="store_true", help="the same as JSON, an object a line")
+    line.add_argument("--example", action="store_true", help="print an example file and end")
+    line.set_defaults(run=run_line)
     return verbs
 
 
@@ -49,4 +63,19 @@ def run_meters(args: argparse.Namespace) -> int:
     from hwsim import meters, meters_config
 
     asyncio.run(meters.serve(meters_config.load(args.config)))
+    return 0
+
+
+def run_line(args: argparse.Namespace) -> int:
+    """Serve a simulated line until SIGTERM or SIGINT."""
+    import asyncio
+
+    from hwsim import line_service
+
+    if args.example:
+        print(line_service.example(), end="")
+        return 0
+    if args.file is None:
+        raise Malformed("no FILE.toml says what is on the line; --example prints one")
+    asyncio.run(line_service.serve(args.file, args.link, args.frames, args.json))
     return 0
