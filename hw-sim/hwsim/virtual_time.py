@@ -8,6 +8,7 @@ or thread gets no time: nothing of that kind belongs under this loop.
 import asyncio
 import selectors
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from hwsim.rs485 import Wire
@@ -63,6 +64,9 @@ class Inbox(Protocol):
         """The line went down."""
 
 
+Tap = Callable[[bool, bytes], None]
+"""Told of octets on a line: whether the master sent them, and which."""
+
 In = TypeVar("In", bound=Inbox)
 
 
@@ -72,16 +76,20 @@ class WireTransport(Generic[In]):
     Wire time 0 is the loop's time when it was first opened.
     """
 
-    def __init__(self, wire: Wire, new_inbox: Callable[[], In], latency_s: float = 0.0) -> None:
+    def __init__(
+        self, wire: Wire, new_inbox: Callable[[set[Tap]], In], latency_s: float = 0.0
+    ) -> None:
         """Put a master on a line.
 
         Args:
             wire: the line.
-            new_inbox: makes an inbox; a new one each time the transport is opened.
+            new_inbox: makes an inbox that tells the taps; a new one each time it is opened.
             latency_s: of the adapter, which hands octets on in lumps; 0: each by itself.
         """
         self.wire = wire
-        self.inbox = new_inbox()
+        self.taps: set[Tap] = set()
+        """Who listens besides, whichever way octets go."""
+        self.inbox = new_inbox(self.taps)
         self.gone = False
         """The adapter is unplugged: `unplug` and `plug`."""
         self.opened = 0
@@ -102,7 +110,7 @@ class WireTransport(Generic[In]):
         if self.gone:
             raise Unavailable("cannot open the simulated line: no such device")
         now_s = self._now_s()
-        self.inbox = self._new_inbox()
+        self.inbox = self._new_inbox(self.taps)
         self.wire.receive(now_s)
         self.opened += 1
         self._open = True
@@ -120,8 +128,18 @@ class WireTransport(Generic[In]):
         if not self._open or self.gone:
             raise Unavailable("the simulated line is not open")
         self.wire.send(self._now_s(), data)
+        for tap in tuple(self.taps):
+            tap(True, data)
         sending_s = len(data) * self.wire.format.character_s
         self.inbox.last_byte_s = asyncio.get_running_loop().time() + sending_s
+        self._wind()
+
+    def set_baudrate(self, baudrate: int) -> None:
+        """Go on at another rate; raises Unavailable when it is not open."""
+        if not self._open or self.gone:
+            raise Unavailable("the simulated line is not open")
+        now_s = self._now_s()
+        self.wire.change_format(now_s, replace(self.wire.format, baudrate=baudrate))
         self._wind()
 
     def unplug(self) -> None:
