@@ -8,6 +8,7 @@ module made or that is named here.
 
 import io
 import platform
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -26,6 +27,9 @@ from wire.errors import Refused, Unavailable
 _LINES = 500
 _JOURNAL_S = 20
 _UNIT = "gridwitness-gateway"
+
+_PIN = re.compile(r"(pin-value=)[^;&\"']*")
+"""A PIN in a URI is refused by the gateway; here it may stand in a file that it refuses."""
 
 Report = Callable[[str], None]
 """Told the name of what is done next."""
@@ -48,7 +52,7 @@ def write(
     """
     parts: tuple[tuple[str, Callable[[], str]], ...] = (
         ("about.txt", _about),
-        ("gateway.toml", file.read_text),
+        ("gateway.toml", lambda: _PIN.sub(r"\1…", file.read_text())),
         ("status.json", status),
         ("doctor.txt", lambda: _doctor(config)),
         ("spool.txt", lambda: _spool(config.spool)),

@@ -30,6 +30,15 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         if name in ("status", "doctor"):
             verb.add_argument("--json", action="store_true", help="end with one JSON object")
         verb.set_defaults(run=function)
+    bundle = verbs.add_parser(
+        "bundle",
+        help="gather what a person who helps from afar wants to see, without secrets",
+        description="Versions, configuration, status, doctor, counts of the spool, the end of the "
+        "audit file and of the journal, in one archive. No key, PIN, reading or receipt goes in.",
+    )
+    bundle.add_argument("config", type=Path, help="gateway.toml")
+    bundle.add_argument("--out", type=Path, required=True, help="the archive to write, .tar.gz")
+    bundle.set_defaults(run=write_bundle)
 
 
 def run_gateway(args: argparse.Namespace) -> int:
@@ -152,3 +161,19 @@ def run_doctor(args: argparse.Namespace) -> int:
             json.dumps({each.what: {"good": each.good, "words": each.words} for each in findings})
         )
     return 0 if all(each.good for each in findings) else 1
+
+
+def write_bundle(args: argparse.Namespace) -> int:
+    """Write the archive and say where it is."""
+    from gateway import bundle, config
+
+    settings = config.load(args.config)
+    bundle.write(
+        settings,
+        args.config,
+        args.out,
+        lambda: json.dumps(ask_status(settings), indent=1),
+        lambda part: print(f"  {part}", file=sys.stderr),
+    )
+    print(f"{args.out}: {args.out.stat().st_size} bytes; look into it before you send it")
+    return 0
