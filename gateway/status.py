@@ -35,6 +35,8 @@ class StatusPage:
     def __init__(self, address: Address, report: Report) -> None:
         self._address = address
         self._report = report
+        self.listening = asyncio.Event()
+        """Set when the page can be asked for."""
 
     async def run(self) -> None:
         """Serve for ever; raises Unavailable when the port is taken."""
@@ -45,6 +47,7 @@ class StatusPage:
         except OSError as reason:
             where = f"{self._address.host}:{self._address.port}"
             raise Unavailable(f"the status page cannot listen on {where}: {reason}") from None
+        self.listening.set()
         async with server:
             await server.serve_forever()
 
