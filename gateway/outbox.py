@@ -2,16 +2,20 @@
 
 A batch is a settled thing from its first transaction on: its sequence, its Sig_structure and its
 readings never change, so that after a crash the same bytes are signed and sent again. What is
-settled for good is forgotten but for its sequence and id, which the next statement's chain needs.
+settled for good is forgotten; only the newest batch's sequence and id stay, which the next
+statement's chain needs. No question takes longer because more readings wait.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import aiosqlite
+
+from gateway.schedule import INTERVAL_S
 from gateway.spool import Spool
 from wire.cose import sig_structure
-from wire.witness import MAX_BATCH, Batch, SignedWitness
+from wire.witness import MAX_BATCH, MAX_READINGS, Batch, SignedWitness
 
 _ROOM = MAX_BATCH - 2_048
 """Bytes for readings: the statement and the array heads need less than what is left."""
@@ -19,13 +23,24 @@ _ROOM = MAX_BATCH - 2_048
 _READING_HEAD = 3
 """Bytes that CBOR puts before a reading of up to 64 KiB."""
 
+LIVE_INTERVALS = 3
+"""A reading is live when its interval began at most so many intervals ago; else it is backlog."""
+
+_WAITS = "state = 'queued' AND batch IS NULL AND retry_ms = 0"
+
+_FORGET = (
+    "DELETE FROM batch WHERE state IN ('final', 'refused', 'abandoned') AND sequence <"
+    " (SELECT MAX(sequence) FROM batch WHERE state <> 'abandoned')"
+)
+"""The newest batch that stands is kept: the next statement names it."""
+
 FIRST_RETRY_MS = 900_000
 MOST_RETRY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Readings of one lane that no batch has yet."""
+    """Readings of one lane that no batch has yet: the oldest ones, as many as were asked for."""
 
     count: int
     """How many."""
@@ -53,6 +68,9 @@ class Queued:
     encoded: bytes
     """The signed bytes."""
 
+    interval_start_s: int
+    """Unix seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenBatch:
@@ -74,17 +92,6 @@ class OpenBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Sendable:
-    """A witnessed batch that has no verified receipt."""
-
-    sequence: int
-    """Batch sequence."""
-
-    live: bool
-    """Whether it belongs to the live lane."""
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one reading of a batch."""
 
@@ -98,35 +105,60 @@ class Outcome:
     """`final`, `retry` or `refused`."""
 
 
+def live_from_s(now_ms: int) -> int:
+    """Start of the oldest interval that is live at a network time, Unix seconds."""
+    return now_ms // 1000 - LIVE_INTERVALS * INTERVAL_S
+
+
 class Outbox:
     """The batches of one spool."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
 
-    async def waiting(self, now_ms: int, live_from_s: int) -> tuple[Waiting, Waiting]:
-        """What waits in the live lane and in the backlog."""
-        found = await self._spool.rows(
-            "SELECT interval_start_s >= ?, COUNT(*), MIN(queued_ms), MAX(interval_start_s)"
-            " FROM reading"
-            " WHERE state = 'queued' AND batch IS NULL AND retry_ms <= ? GROUP BY 1",
-            (live_from_s, now_ms),
+    async def waiting(
+        self, now_ms: int, live_from_s: int, most: int = MAX_READINGS
+    ) -> tuple[Waiting, Waiting]:
+        """What waits in the live lane and in the backlog; of each lane at most `most` are seen."""
+        await self._wake(now_ms)
+        return (
+            await self._lane(f"interval_start_s >= {live_from_s:d}", most),
+            await self._lane(f"interval_start_s < {live_from_s:d}", most),
         )
-        lanes = {bool(live): Waiting(*rest) for live, *rest in found}
-        return lanes.get(True, NOTHING), lanes.get(False, NOTHING)
+
+    async def _lane(self, side: str, most: int) -> Waiting:
+        found = await self._spool.rows(
+            "SELECT COUNT(*), MIN(queued_ms), MAX(interval_start_s) FROM"
+            f" (SELECT queued_ms, interval_start_s FROM reading WHERE {_WAITS} AND {side}"
+            " ORDER BY interval_start_s LIMIT ?)",
+            (most,),
+        )
+        return Waiting(*found[0]) if found[0][0] else NOTHING
+
+    async def _wake(self, now_ms: int) -> None:
+        """Readings that were to be tried again by now wait like any other."""
+        due = "SELECT rowid FROM reading WHERE retry_ms > 0 AND retry_ms <= ? LIMIT ?"
+        if not await self._spool.rows(due, (now_ms, 1)):
+            return
+
+        async def wake(tx: aiosqlite.Connection) -> None:
+            await tx.execute(
+                f"UPDATE reading SET retry_ms = 0 WHERE rowid IN ({due})", (now_ms, MAX_READINGS)
+            )
+
+        await self._spool.write(wake)
 
     async def any_closed(self) -> bool:
         """Whether a closed reading still waits for the reader's signature."""
         return bool(await self._spool.rows("SELECT 1 FROM reading WHERE state = 'closed' LIMIT 1"))
 
-    async def pick(self, now_ms: int, live_from_s: int, live: bool, most: int) -> list[Queued]:
+    async def pick(self, live_from_s: int, live: bool, most: int) -> list[Queued]:
         """Readings for one batch, in batch order: meter id, then sequence."""
         side = ">=" if live else "<"
         found = await self._spool.rows(
-            "SELECT meter, sequence, encoded FROM reading WHERE state = 'queued'"
-            f" AND batch IS NULL AND retry_ms <= ? AND interval_start_s {side} ?"
-            " ORDER BY interval_start_s, meter, sequence LIMIT ?",
-            (now_ms, live_from_s, most),
+            f"SELECT meter, sequence, encoded, interval_start_s FROM reading WHERE {_WAITS}"
+            f" AND interval_start_s {side} ? ORDER BY interval_start_s, meter, sequence LIMIT ?",
+            (live_from_s, most),
         )
         picked: list[Queued] = []
         room = _ROOM
@@ -149,15 +181,17 @@ class Outbox:
         sequence, batch_id = found[0]
         return None if sequence is None else (sequence, batch_id or bytes(32))
 
-    async def open_batch(self, batch: OpenBatch, readings: Sequence[Queued], live: bool) -> None:
+    async def open_batch(self, batch: OpenBatch, readings: Sequence[Queued]) -> None:
         """Settle a batch: its statement and its readings belong together from now on."""
-        async with self._spool.transaction() as tx:
+        starts = [each.interval_start_s for each in readings]
+
+        async def settle(tx: aiosqlite.Connection) -> None:
             await tx.execute(
-                "INSERT INTO batch (sequence, batch_id, state, live, count, protected, root)"
-                " VALUES (?, ?, 'open', ?, ?, ?, ?)",
+                "INSERT INTO batch (sequence, batch_id, state, count, oldest_start_s,"
+                " newest_start_s, protected, root) VALUES (?, ?, 'open', ?, ?, ?, ?, ?)",
                 (
-                    *(batch.sequence, hashlib.sha256(batch.message).digest(), live),
-                    *(len(readings), batch.protected, batch.root),
+                    *(batch.sequence, hashlib.sha256(batch.message).digest(), len(readings)),
+                    *(min(starts), max(starts), batch.protected, batch.root),
                 ),
             )
             await tx.executemany(
@@ -165,6 +199,8 @@ class Outbox:
                 " AND state = 'queued' AND batch IS NULL",
                 [(batch.sequence, each.meter, each.sequence) for each in readings],
             )
+
+        await self._spool.write(settle)
 
     async def unsigned(self) -> OpenBatch | None:
         """The oldest batch whose statement is not signed yet."""
@@ -176,17 +212,20 @@ class Outbox:
 
     async def keep_witness(self, sequence: int, witness: bytes) -> None:
         """Keep a signed statement; the batch may be published."""
-        async with self._spool.transaction() as tx:
+
+        async def keep(tx: aiosqlite.Connection) -> None:
             await tx.execute(
-                "UPDATE batch SET state = 'witnessed', witness = ?"
+                "UPDATE batch SET state = 'witnessed', witness = ?, protected = x'', root = x''"
                 " WHERE sequence = ? AND state = 'open'",
                 (witness, sequence),
             )
-            await tx.execute("UPDATE reading SET state = 'witnessed' WHERE batch = ?", (sequence,))
+
+        await self._spool.write(keep)
 
     async def abandon(self, sequence: int) -> None:
         """Take an open batch apart, because its sequence belongs to another; keep it used."""
-        async with self._spool.transaction() as tx:
+
+        async def give_up(tx: aiosqlite.Connection) -> None:
             await tx.execute(
                 "UPDATE batch SET state = 'abandoned' WHERE sequence = ? AND state = 'open'",
                 (sequence,),
@@ -195,28 +234,41 @@ class Outbox:
                 "UPDATE reading SET batch = NULL WHERE batch = ? AND state = 'queued'", (sequence,)
             )
 
-    async def sendable(self, live: bool, skip: Sequence[int], most: int) -> list[Sendable]:
-        """Batches without a verified receipt: live ones newest first, the backlog oldest first."""
-        order = "DESC" if live else "ASC"
+        await self._spool.write(give_up)
+
+    async def sendable(
+        self, live_from_s: int, live: bool, skip: Sequence[int], most: int
+    ) -> list[int]:
+        """Batches without a verified receipt: live ones newest first, the backlog oldest first.
+
+        Args:
+            live_from_s: start of the oldest interval that is live; a batch is as live as its newest
+                reading, so that what was witnessed while the broker was away is backlog.
+            live: which lane.
+            skip: sequences to leave out.
+            most: how many at most.
+        """
+        side, order = (">=", "DESC") if live else ("<", "ASC")
         marks = ", ".join("?" * len(skip))
         found = await self._spool.rows(
-            "SELECT sequence, live FROM batch WHERE state IN ('witnessed', 'published')"
-            f" AND live = ? AND sequence NOT IN ({marks}) ORDER BY sequence {order} LIMIT ?",
-            (live, *skip, most),
+            "SELECT sequence FROM batch WHERE state IN ('witnessed', 'published')"
+            f" AND newest_start_s {side} ? AND sequence NOT IN ({marks})"
+            f" ORDER BY newest_start_s {order}, sequence {order} LIMIT ?",
+            (live_from_s, *skip, most),
         )
-        return [Sendable(sequence, bool(lane)) for sequence, lane in found]
+        return [sequence for (sequence,) in found]
 
-    async def published(self, sequence: int) -> None:
-        """The broker has it. That is no receipt: nothing is forgotten."""
-        async with self._spool.transaction() as tx:
-            await tx.execute(
+    async def published(self, sequences: Iterable[int]) -> None:
+        """The broker has them. That is no receipt: nothing is forgotten."""
+        values = [(each,) for each in sequences]
+
+        async def note(tx: aiosqlite.Connection) -> None:
+            await tx.executemany(
                 "UPDATE batch SET state = 'published' WHERE sequence = ? AND state = 'witnessed'",
-                (sequence,),
+                values,
             )
-            await tx.execute(
-                "UPDATE reading SET state = 'published' WHERE batch = ? AND state = 'witnessed'",
-                (sequence,),
-            )
+
+        await self._spool.write(note)
 
     async def find(self, batch_id: bytes) -> int | None:
         """Sequence of a batch that is not settled yet; None when there is none of that id."""
@@ -247,48 +299,54 @@ class Outbox:
 
         Returns False, and changes nothing, when the batch was settled before.
         """
-        async with self._spool.transaction() as tx:
+        fates = {each.fate for each in outcomes}
+        state = "final" if "final" in fates else "refused"
+
+        async def act(tx: aiosqlite.Connection) -> bool:
             done = await tx.execute(
-                "UPDATE batch SET state = ?, witness = NULL, protected = x'', root = x''"
+                "UPDATE batch SET state = ?, witness = NULL"
                 " WHERE sequence = ? AND state IN ('witnessed', 'published')",
-                (
-                    "final" if any(each.fate == "final" for each in outcomes) else "refused",
-                    sequence,
-                ),
+                (state, sequence),
             )
             if done.rowcount == 0:
                 return False
-            rows = list(
-                await tx.execute_fetchall(
-                    "SELECT rowid, attempts FROM reading WHERE batch = ? ORDER BY meter, sequence",
-                    (sequence,),
-                )
+            rows = await tx.execute_fetchall(
+                "SELECT rowid, attempts FROM reading WHERE batch = ? ORDER BY meter, sequence",
+                (sequence,),
             )
-            for (rowid, attempts), outcome in zip(rows, outcomes, strict=True):
-                await tx.execute(*_settling(rowid, attempts, outcome, now_ms))
-            final = sum(each.fate == "final" for each in outcomes)
-            for name, count in (("final", final), ("duplicates", duplicates)):
+            ends = [
+                (rowid, attempts, outcome)
+                for (rowid, attempts), outcome in zip(rows, outcomes, strict=True)
+            ]
+            final = [(rowid,) for rowid, _, outcome in ends if outcome.fate == "final"]
+            await tx.executemany("DELETE FROM reading WHERE rowid = ?", final)
+            for rowid, attempts, outcome in ends:
+                if outcome.fate != "final":
+                    await tx.execute(*_staying(rowid, attempts, outcome, now_ms))
+            for name, count in (("final", len(final)), ("duplicates", duplicates)):
                 await tx.execute(
                     "INSERT INTO life VALUES (?, ?) ON CONFLICT (name)"
                     " DO UPDATE SET value = value + excluded.value",
                     (name, count),
                 )
-        return True
+            await tx.execute(_FORGET)
+            return True
+
+        return await self._spool.write(act)
 
 
-def _settling(
+def _staying(
     rowid: int, attempts: int, outcome: Outcome, now_ms: int
 ) -> tuple[str, tuple[object, ...]]:
-    if outcome.fate == "final":
-        return "DELETE FROM reading WHERE rowid = ?", (rowid,)
     if outcome.fate == "refused":
         return (
-            "UPDATE reading SET state = 'refused', code = ?, words = ? WHERE rowid = ?",
+            "UPDATE reading SET state = 'refused', batch = NULL, code = ?, words = ?"
+            " WHERE rowid = ?",
             (outcome.code, outcome.words, rowid),
         )
     retry_ms = now_ms + min(FIRST_RETRY_MS << min(attempts, 10), MOST_RETRY_MS)
     return (
-        "UPDATE reading SET state = 'queued', batch = NULL, retry_ms = ?, attempts = attempts + 1,"
+        "UPDATE reading SET batch = NULL, retry_ms = ?, attempts = attempts + 1,"
         " code = ?, words = ? WHERE rowid = ?",
         (retry_ms, outcome.code, outcome.words, rowid),
     )

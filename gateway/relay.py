@@ -2,13 +2,14 @@
 
 Decides which batches are in flight: a bounded window, live ones before the backlog, and one without
 an answer again after a while, behind what was never sent. The spool is the queue; the client's own
-memory is never relied upon, and the broker's acknowledgement forgets nothing. What an answer is
-worth is decided in `gateway.receipts`.
+memory is never relied upon and never holds more than the window, and the broker's acknowledgement
+forgets nothing. What an answer is worth is decided in `gateway.receipts`.
 """
 
 import asyncio
 import json
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.config import MqttConfig
-from gateway.outbox import Outbox
+from gateway.outbox import Outbox, live_from_s
 from gateway.receipts import Receipts
+from gateway.timing import NetworkClock
 from gateway.watchdog import Heart, woken
 
 _log = structlog.get_logger()
@@ -34,7 +36,12 @@ BACKLOG_SHARE = 24
 FIRST_RESEND_S, MOST_RESEND_S = 10.0, 60.0
 SESSION_EXPIRY_S = 7 * 86_400
 MOST_UNANSWERED = 512
-_MOST_ANSWERS = 1_000
+_MOST_ANSWERS = 4 * WINDOW
+_HELD_S = 600.0
+"""What the client has held for so long is lost there."""
+
+_QUEUE_ROOM = 8
+"""The client may hold the window and a few messages of its own."""
 _KEEPALIVE_S = 30
 _LOOK_S = 0.5
 QOS = 1
@@ -42,30 +49,42 @@ QOS = 1
 
 @dataclass(slots=True)
 class _Sent:
+    live: bool
     again_s: float
     wait_s: float
+    held: bool = True
+    """The client still has it: it sends it again by itself until the broker has it."""
 
 
 class Relay:
     """One MQTT client, and the window of batches that it carries."""
 
     def __init__(
-        self, gateway: str, topic_name: str, config: MqttConfig, outbox: Outbox, receipts: Receipts
+        self,
+        gateway: str,
+        topic_name: str,
+        config: MqttConfig,
+        outbox: Outbox,
+        receipts: Receipts,
+        clock: NetworkClock,
     ) -> None:
         self._config = config
         self._outbox = outbox
         self._receipts = receipts
+        self._clock = clock
         base = f"gridwitness/1/{topic_name}"
         self._batch_topic = f"{base}/batch/{gateway}"
         self._receipt_topic = f"{base}/receipt/{gateway}"
         self._status_topic = f"{base}/status/{gateway}"
         self._answers: asyncio.Queue[bytes] = asyncio.Queue(_MOST_ANSWERS)
-        self._acknowledged: asyncio.Queue[int] = asyncio.Queue()
+        self._acknowledged: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
         self._sent: dict[int, _Sent] = {}
         self._by_mid: dict[int, int] = {}
         self._client = self._new_client(gateway)
         self.broker = "away"
         """`connected` or `away`."""
+        self.refusal = ""
+        """Why the broker refused the last connection or batch; empty when it took the last one."""
         self.heart = Heart("relay")
 
     async def run(self, witnessed: asyncio.Event) -> None:
@@ -99,6 +118,7 @@ class Relay:
         client.will_set(self._status_topic, _status("offline"), QOS, True)
         client.reconnect_delay_set(1, 30)
         client.max_inflight_messages_set(WINDOW)
+        client.max_queued_messages_set(WINDOW + _QUEUE_ROOM)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_message = self._message
@@ -111,10 +131,11 @@ class Relay:
         self, client: mqtt.Client, _data: Any, _flags: Any, code: Any, _properties: Any
     ) -> None:
         if code.is_failure:
-            _log.warning("the broker refuses the connection", reason=str(code))
+            self._loop.call_soon_threadsafe(self._refuse, f"connection: {code}")
             return
         client.subscribe(self._receipt_topic, QOS)
         client.publish(self._status_topic, _status("online"), QOS, True)
+        self._loop.call_soon_threadsafe(self._refuse, "")
         self._loop.call_soon_threadsafe(self._set_broker, "connected")
 
     def _disconnected(
@@ -128,9 +149,15 @@ class Relay:
         self._loop.call_soon_threadsafe(self._hand_over, bytes(message.payload))
 
     def _published(
-        self, _client: mqtt.Client, _data: Any, mid: int, _code: Any, _properties: Any
+        self, _client: mqtt.Client, _data: Any, mid: int, code: Any, _properties: Any
     ) -> None:
-        self._loop.call_soon_threadsafe(self._acknowledged.put_nowait, mid)
+        refusal = f"batch: {code}" if code is not None and code.is_failure else ""
+        self._loop.call_soon_threadsafe(self._acknowledged.put_nowait, (mid, refusal))
+
+    def _refuse(self, words: str) -> None:
+        if words != self.refusal and words:
+            _log.error("the broker refuses", reason=words)
+        self.refusal = words
 
     def _set_broker(self, state: str) -> None:
         self.broker = state
@@ -148,25 +175,43 @@ class Relay:
                 witnessed.set()
 
     async def _take_acknowledgements(self) -> None:
+        """Whatever has come meanwhile becomes one transaction."""
         while True:
-            sequence = self._by_mid.pop(await self._acknowledged.get(), None)
-            if sequence is not None:
-                await self._outbox.published(sequence)
+            found = [await self._acknowledged.get()]
+            while not self._acknowledged.empty():
+                found.append(self._acknowledged.get_nowait())
+            await self._outbox.published(list(self._taken(found)))
+
+    def _taken(self, found: list[tuple[int, str]]) -> Iterator[int]:
+        """The batches that the broker took; one that it refused is sent again later."""
+        for mid, refusal in found:
+            sequence = self._by_mid.pop(mid, None)
+            if sequence is None:
+                continue
+            self._refuse(refusal)
+            if sequence in self._sent:
+                self._sent[sequence].held = False
+            if not refusal:
+                yield sequence
 
     async def _send(self, witnessed: asyncio.Event) -> None:
         while True:
             self.heart.beat()
             witnessed.clear()
             if self.broker == "connected":
-                for sequence in await self._next():
-                    await self._publish(sequence)
+                for sequence, live in await self._next():
+                    await self._publish(sequence, live)
             await woken(witnessed, _LOOK_S)
 
-    async def _next(self) -> list[int]:
+    async def _next(self) -> list[tuple[int, bool]]:
         """Which batches to send now: live, then backlog, then those without an answer."""
         now_s = self._loop.time()
         due = sorted(
-            (sequence for sequence, sent in self._sent.items() if sent.again_s <= now_s),
+            (
+                sequence
+                for sequence, sent in self._sent.items()
+                if sent.again_s <= now_s - (_HELD_S if sent.held else 0.0)
+            ),
             key=lambda sequence: self._sent[sequence].again_s,
         )
         room = WINDOW - (len(self._sent) - len(due))
@@ -174,25 +219,30 @@ class Relay:
             return []
         for sequence in due[: max(0, len(self._sent) - MOST_UNANSWERED)]:
             del self._sent[sequence]
-        skip = list(self._sent)
-        live = await self._outbox.sendable(True, skip, room)
-        most = max(0, min(room - len(live), BACKLOG_SHARE))
-        backlog = await self._outbox.sendable(False, skip, most)
-        again = [sequence for sequence in due if sequence in self._sent]
-        return [*(each.sequence for each in live + backlog), *again][:room]
+        again = [(each, self._sent[each].live) for each in due if each in self._sent]
+        flying = sum(not sent.live for sent in self._sent.values()) - sum(
+            not live for _, live in again
+        )
+        since_s, skip = live_from_s(self._clock.now_ms()), list(self._sent)
+        new = await self._outbox.sendable(since_s, True, skip, room)
+        most = max(0, min(room - len(new), BACKLOG_SHARE - flying))
+        old = await self._outbox.sendable(since_s, False, skip, most)
+        return [*((each, True) for each in new), *((each, False) for each in old), *again][:room]
 
-    async def _publish(self, sequence: int) -> None:
+    async def _publish(self, sequence: int, live: bool) -> None:
         batch = await self._outbox.batch(sequence)
         if batch is None:
             self._sent.pop(sequence, None)
             return
         before = self._sent.get(sequence)
         wait_s = FIRST_RESEND_S if before is None else min(2 * before.wait_s, MOST_RESEND_S)
-        self._sent[sequence] = _Sent(self._loop.time() + wait_s, wait_s)
         info = self._client.publish(
             self._batch_topic, batch.encoded, QOS, properties=_batch_properties()
         )
-        self._by_mid[info.mid] = sequence
+        held = info.rc != mqtt.MQTT_ERR_QUEUE_SIZE
+        self._sent[sequence] = _Sent(live, self._loop.time() + wait_s, wait_s, held)
+        if held:
+            self._by_mid[info.mid] = sequence
 
 
 def tls_context(config: MqttConfig) -> ssl.SSLContext:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ from gateway.config import BusConfig, GatewayConfig, load, other_than_buses
 from gateway.config_table import BadConfiguration
 from gateway.line import Line
 from gateway.outbox import Outbox
+from gateway.overview import overview
 from gateway.place import Place
 from gateway.reader import Reader
 from gateway.receipts import Receipts
 from gateway.receiver import receiver_for
 from gateway.registered import Meter, Registration, SigningMeter, registration
 from gateway.relay import Relay
+from gateway.room import Room
 from gateway.schedule import INTERVAL_S
 from gateway.spool import Spool
 from gateway.status import StatusPage
@@ -47,14 +49,6 @@ _log = structlog.get_logger()
 _NOTHING_YET = -1
 
 
-@dataclass(slots=True)
-class _Counted:
-    """Counts of the spool, asked for again only after something changed."""
-
-    changes: int = -1
-    counts: dict[str, int] = field(default_factory=dict)
-
-
 class Gateway:
     """The parts of one running gateway."""
 
@@ -69,7 +63,7 @@ class Gateway:
         self._reader = Reader(spool, clock, self._registered.reader_key, genesis.paced_time)
         self._receipts = Receipts(self._outbox, genesis, clock)
         self._relay = Relay(
-            config.id, genesis.topic_name, config.mqtt, self._outbox, self._receipts
+            config.id, genesis.topic_name, config.mqtt, self._outbox, self._receipts, clock
         )
         self._clock = clock
         self._time = FirstSync(
@@ -79,7 +73,6 @@ class Gateway:
         self._witness: Witness | None = None
         self.configuration = "as in its file"
         """Whether the file's last change was taken, and why not."""
-        self._counted = _Counted()
         self._place = Place(config.place, receiver_for(config.place))
 
     async def run(self) -> None:
@@ -101,14 +94,16 @@ class Gateway:
                 self._last_interval_start_s,
             )
             manager = ServiceManager(os.environ)
+            page = StatusPage(self._config.status, self.report)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(StatusPage(self._config.status, self.report).run())
+                tasks.create_task(page.run())
                 tasks.create_task(self._place.run())
                 tasks.create_task(self._reader.run(reader_key))
                 tasks.create_task(witness.run(self._reader.queued))
                 tasks.create_task(self._relay.run(witness.witnessed))
                 tasks.create_task(self._buses.run())
                 tasks.create_task(watch(manager, self._hearts))
+                await page.listening.wait()
                 manager.tell("READY=1")
 
     async def reload(self, config: GatewayConfig) -> str:
@@ -155,9 +150,6 @@ class Gateway:
 
     async def report(self) -> Mapping[str, Any]:
         """What the status page says."""
-        if self._counted.changes != self._spool.changes:
-            changes = self._spool.changes
-            self._counted = _Counted(changes, await self._spool.counts())
         parts = [self._reader, self._witness]
         ready = all(part is not None and part.token == "ready" for part in parts)
         return {
@@ -165,12 +157,13 @@ class Gateway:
             "network": self._genesis.topic_name,
             "configuration": self.configuration,
             "last_interval_start_s": self._last_interval_start_s(),
-            **self._counted.counts,
+            **await overview(self._spool, self._clock.now_ms()),
             "gaps": self._reader.gaps,
             "meters": {
                 name: self._meter(actor, name) for actor in self._buses for name in actor.meters
             },
             "broker": self._relay.broker,
+            "broker_refusal": self._relay.refusal,
             "time": "known" if self._time.ready() else "waiting for the first synchronisation",
             "place": self._place.report(asyncio.get_running_loop().time()),
             "token": "ready" if ready else "away",
@@ -222,7 +215,7 @@ async def run(file: Path, config: GatewayConfig, clock: NetworkClock) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, again.set)
-    spool = await Spool.open(config.spool)
+    spool = await Spool.open(config.spool, Room(config.spool))
     try:
         gateway = Gateway(config, genesis, clock, spool)
         work = asyncio.ensure_future(gateway.run())

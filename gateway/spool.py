@@ -2,24 +2,28 @@
 
 One SQLite file, WAL, synchronous=FULL: what a method has returned from survives a power cut. A
 reading goes closed (bytes settled, not signed) → queued → witnessed → published → final | refused.
-What is final is forgotten and only counted; what is refused for good is kept with its reason until
-a person removes it. This module keeps meters and readings; `gateway.outbox` keeps batches in the
-same file, and `gateway.salvage` repairs the file before it is opened.
+What is final is forgotten and only counted; its receipt is the validators' to keep. What is refused
+for good is kept with its reason until a person removes it (`gateway.kept`). On a full disk new
+readings wait and nothing is dropped (`gateway.room`). This module keeps meters and readings;
+`gateway.outbox` keeps batches in the same file, and `gateway.salvage` repairs the file before it is
+opened.
 """
 
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterable
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 import aiosqlite
 
 from gateway.decode import Registers
 from gateway.intervals import Chain, ClosedReading, Sample
+from gateway.room import AGAIN_S, Room
 from gateway.salvage import ready_file
 from wire.errors import Unavailable
 from wire.reading import SignedReading
@@ -28,7 +32,13 @@ STATES = ("closed", "queued", "witnessed", "published", "final", "refused")
 NEVER = -1
 _NO_HASH = bytes(32)
 
-SCHEMA = """
+T = TypeVar("T")
+
+VERSION = 2
+"""Of the tables below; a spool of another version is rebuilt by `gateway.salvage`."""
+
+SCHEMA = f"""
+PRAGMA user_version = {VERSION};
 CREATE TABLE IF NOT EXISTS life (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS meter (
     id TEXT PRIMARY KEY, next_sequence INTEGER NOT NULL, done_s INTEGER NOT NULL,
@@ -40,17 +50,41 @@ CREATE TABLE IF NOT EXISTS reading (
     queued_ms INTEGER NOT NULL DEFAULT 0, retry_ms INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0, batch INTEGER, code INTEGER, words TEXT,
     PRIMARY KEY (meter, sequence));
-CREATE INDEX IF NOT EXISTS reading_state ON reading (state, interval_start_s);
-CREATE INDEX IF NOT EXISTS reading_batch ON reading (batch);
 CREATE TABLE IF NOT EXISTS batch (
     sequence INTEGER PRIMARY KEY, batch_id BLOB NOT NULL UNIQUE, state TEXT NOT NULL,
-    live INTEGER NOT NULL, count INTEGER NOT NULL, protected BLOB NOT NULL,
-    root BLOB NOT NULL, witness BLOB);
-CREATE INDEX IF NOT EXISTS batch_state ON batch (state, live, sequence);
+    count INTEGER NOT NULL, oldest_start_s INTEGER NOT NULL, newest_start_s INTEGER NOT NULL,
+    protected BLOB NOT NULL, root BLOB NOT NULL, witness BLOB);
 CREATE TABLE IF NOT EXISTS apart (
     meter TEXT NOT NULL, sequence INTEGER NOT NULL, bytes BLOB NOT NULL, reason TEXT NOT NULL,
     at_ms INTEGER NOT NULL, PRIMARY KEY (meter, sequence, bytes));
+CREATE TABLE IF NOT EXISTS tally (state TEXT PRIMARY KEY, count INTEGER NOT NULL);
+
+-- Each question that a running gateway asks has its index, so that none of them takes longer the
+-- more readings wait: a year of them must drain at the rate of the first day.
+CREATE INDEX IF NOT EXISTS reading_closed ON reading (interval_start_s, meter)
+    WHERE state = 'closed';
+CREATE INDEX IF NOT EXISTS reading_waiting ON reading (interval_start_s, meter, sequence)
+    WHERE state = 'queued' AND batch IS NULL AND retry_ms = 0;
+CREATE INDEX IF NOT EXISTS reading_later ON reading (retry_ms) WHERE retry_ms > 0;
+CREATE INDEX IF NOT EXISTS reading_batch ON reading (batch) WHERE batch IS NOT NULL;
+CREATE INDEX IF NOT EXISTS batch_open ON batch (sequence) WHERE state = 'open';
+CREATE INDEX IF NOT EXISTS batch_settled ON batch (sequence)
+    WHERE state IN ('final', 'refused', 'abandoned');
+CREATE INDEX IF NOT EXISTS batch_unanswered ON batch (newest_start_s, sequence)
+    WHERE state IN ('witnessed', 'published');
+CREATE TRIGGER IF NOT EXISTS tally_new AFTER INSERT ON reading BEGIN
+    INSERT INTO tally VALUES (new.state, 1) ON CONFLICT (state) DO UPDATE SET count = count + 1;
+END;
+CREATE TRIGGER IF NOT EXISTS tally_gone AFTER DELETE ON reading BEGIN
+    UPDATE tally SET count = count - 1 WHERE state = old.state;
+END;
+CREATE TRIGGER IF NOT EXISTS tally_moved AFTER UPDATE OF state ON reading
+WHEN old.state <> new.state BEGIN
+    UPDATE tally SET count = count - 1 WHERE state = old.state;
+    INSERT INTO tally VALUES (new.state, 1) ON CONFLICT (state) DO UPDATE SET count = count + 1;
+END;
 """
+"""A reading is closed, queued or refused; one in a batch is as far as its batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,47 +118,76 @@ class ReaderLife:
 class Spool:
     """One open spool file. Calls may come from several tasks; transactions are serial."""
 
-    def __init__(self, path: Path, connection: aiosqlite.Connection, lock: IO[bytes]) -> None:
+    def __init__(
+        self, path: Path, connection: aiosqlite.Connection, lock: IO[bytes], room: Room
+    ) -> None:
         """Use `open`."""
         self.path = path
-        self.changes = 0
-        """Counts transactions, so that a reader of `counts` can tell whether to ask again."""
+        self.room = room
         self._connection = connection
         self._owned = lock
         self._lock = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
+    async def open(cls, path: Path, room: Room | None = None) -> Self:
         """Open, after moving a damaged file aside and rebuilding what is whole.
+
+        Args:
+            path: the file; made when there is none.
+            room: watches its disk; when None it is watched without a reserve.
 
         Raises Unavailable when another process has it open: one spool, one gateway.
         """
         lock = _own(path)
-        await asyncio.to_thread(ready_file, path, SCHEMA)
+        watched = Room(path, reserve_bytes=0) if room is None else room
+        watched.keep_reserve()
+        await asyncio.to_thread(ready_file, path, SCHEMA, VERSION)
         connection = await aiosqlite.connect(path, isolation_level=None)
         await connection.execute("PRAGMA journal_mode=WAL")
         await connection.execute("PRAGMA synchronous=FULL")
         await connection.executescript(SCHEMA)
         await asyncio.to_thread(_sync_folder, path.parent)
-        return cls(path, connection, lock)
+        return cls(path, connection, lock, watched)
 
     async def close(self) -> None:
         """Close the file."""
         await self._connection.close()
         self._owned.close()
 
+    async def write(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+        """Do `work` in one transaction: all or nothing, and on the disk when this returns.
+
+        When the disk is full it is done again, after the reserve was given up, until there is room:
+        what is on its way to a receipt is never given up, and only a receipt makes room.
+        """
+        while True:
+            try:
+                async with self._transaction() as tx:
+                    done = await work(tx)
+            except sqlite3.OperationalError as reason:
+                if reason.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                    raise
+                self.room.refused()
+                await asyncio.sleep(AGAIN_S)
+            else:
+                self.room.taken()
+                return done
+
+    async def add(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+        """Do `work` that brings new readings, when there is room for them; as `write`."""
+        await self.room.wait()
+        return await self.write(work)
+
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """All or nothing; on disk when it ends."""
+    async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
         async with self._lock:
             await self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                await self._connection.commit()
             except BaseException:
                 await self._connection.rollback()
                 raise
-            await self._connection.commit()
-            self.changes += 1
 
     async def rows(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
         """Rows of a query, never from the middle of a transaction."""
@@ -137,10 +200,13 @@ class Spool:
         Args:
             operating_s: operating seconds to begin with when this spool is new.
         """
-        async with self.transaction() as tx:
+
+        async def count(tx: aiosqlite.Connection) -> None:
             await tx.execute("INSERT OR IGNORE INTO life VALUES ('boots', 0)")
             await tx.execute("INSERT OR IGNORE INTO life VALUES ('operating_s', ?)", (operating_s,))
             await tx.execute("UPDATE life SET value = value + 1 WHERE name = 'boots'")
+
+        await self.write(count)
         life = dict(await self.rows("SELECT name, value FROM life"))
         return ReaderLife(life["boots"], life["operating_s"])
 
@@ -176,7 +242,8 @@ class Spool:
             life_s: the reader's operating seconds.
         """
         registers = sample.registers
-        async with self.transaction() as tx:
+
+        async def keep(tx: aiosqlite.Connection) -> None:
             await tx.execute(
                 "INSERT OR REPLACE INTO meter VALUES (?, -1, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -198,12 +265,16 @@ class Spool:
                     ),
                 )
 
+        await self.add(keep)
+
     async def keep_records(
         self, meter: str, records: Iterable[SignedReading], next_sequence: int, now_ms: int
     ) -> None:
         """Keep verified records of a signing meter, and where to go on."""
-        async with self.transaction() as tx:
-            for record in records:
+        found = list(records)
+
+        async def keep(tx: aiosqlite.Connection) -> None:
+            for record in found:
                 reading = record.reading
                 await tx.execute(
                     "INSERT OR IGNORE INTO reading"
@@ -217,16 +288,21 @@ class Spool:
                 await _advance(tx, meter, reading.interval_start_s + reading.interval_s)
             await _move_on(tx, meter, next_sequence)
 
+        await self.add(keep)
+
     async def keep_apart(
         self, meter: str, sequence: int, content: bytes, reason: str, now_ms: int
     ) -> None:
         """Keep a record that will not be witnessed, with its bytes and the reason; go on."""
-        async with self.transaction() as tx:
+
+        async def keep(tx: aiosqlite.Connection) -> None:
             await tx.execute(
                 "INSERT OR IGNORE INTO apart VALUES (?, ?, ?, ?, ?)",
                 (meter, sequence, content, reason, now_ms),
             )
             await _move_on(tx, meter, sequence + 1)
+
+        await self.add(keep)
 
     async def unsigned(self, limit: int) -> list[ClosedReading]:
         """Closed readings that the reader key has not signed yet, oldest first."""
@@ -239,18 +315,29 @@ class Spool:
 
     async def queue(self, signed: Iterable[tuple[ClosedReading, bytes]], now_ms: int) -> None:
         """Keep the signatures of closed readings: from now on they may be witnessed."""
-        async with self.transaction() as tx:
+        values = [(encoded, now_ms, each.meter, each.sequence) for each, encoded in signed]
+
+        async def keep(tx: aiosqlite.Connection) -> None:
             await tx.executemany(
                 "UPDATE reading SET state = 'queued', encoded = ?, queued_ms = ?,"
                 " protected = NULL, payload = NULL"
                 " WHERE meter = ? AND sequence = ? AND state = 'closed'",
-                [(encoded, now_ms, each.meter, each.sequence) for each, encoded in signed],
+                values,
             )
+
+        await self.write(keep)
 
     async def counts(self) -> dict[str, int]:
         """Readings by state, and what was counted besides: duplicates, apart."""
-        found = dict.fromkeys(STATES, 0) | {"duplicates": 0}
-        found |= dict(await self.rows("SELECT state, COUNT(*) FROM reading GROUP BY state"))
+        tally = dict(await self.rows("SELECT state, count FROM tally"))
+        batches = dict(
+            await self.rows(
+                "SELECT state, SUM(count) FROM batch WHERE state IN ('witnessed', 'published')"
+                " GROUP BY state"
+            )
+        )
+        found = dict.fromkeys(STATES, 0) | {"duplicates": 0} | tally | batches
+        found["queued"] -= sum(batches.values())
         life = dict(await self.rows("SELECT name, value FROM life"))
         found |= {name: life[name] for name in ("final", "duplicates") if name in life}
         ((found["apart"],),) = await self.rows("SELECT COUNT(*) FROM apart")

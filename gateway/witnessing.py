@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.config import BatchConfig
-from gateway.outbox import OpenBatch, Outbox, Waiting
-from gateway.schedule import INTERVAL_S
+from gateway.outbox import OpenBatch, Outbox, Waiting, live_from_s
 from gateway.timing import NetworkClock, quality_of
 from gateway.watchdog import Heart, woken
 from hsm.signstate import DoubleSign, WitnessSigner
@@ -28,9 +27,6 @@ from wire.witness import (
 )
 
 _log = structlog.get_logger()
-
-LIVE_INTERVALS = 3
-"""A reading is live when its interval began at most so many intervals ago; else it is backlog."""
 
 _LOOK_S = 0.25
 _AWAY_S = 1.0
@@ -116,23 +112,27 @@ class Witness:
         """
         while (batch := await self._outbox.unsigned()) is not None:
             await self._sign(batch)
-        for live in (True, False):
-            while await self._is_due(live):
-                await self._open(live)
+        # After each batch of the backlog live readings come first again.
+        while (live := await self._due_lane()) is not None:
+            await self._open(live)
+            self.heart.beat()
         times = [await self._due_ms(live) for live in (True, False)]
         return min((due_ms for due_ms in times if due_ms is not None), default=None)
 
-    def _live_from_s(self) -> int:
-        return self._clock.now_ms() // 1000 - LIVE_INTERVALS * INTERVAL_S
-
-    async def _is_due(self, live: bool) -> bool:
-        due_ms = await self._due_ms(live)
-        return due_ms is not None and due_ms <= self._clock.now_ms()
+    async def _due_lane(self) -> bool | None:
+        """The lane whose next batch is due: True live, False backlog, None neither."""
+        for live in (True, False):
+            due_ms = await self._due_ms(live)
+            if due_ms is not None and due_ms <= self._clock.now_ms():
+                return live
+        return None
 
     async def _due_ms(self, live: bool) -> int | None:
         """When a lane's next batch closes; None when nothing waits in it."""
         finished_s = self._finished_s()
-        lanes = await self._outbox.waiting(self._clock.now_ms(), self._live_from_s())
+        lanes = await self._outbox.waiting(
+            self._clock.now_ms(), live_from_s(self._clock.now_ms()), self._limits.max_readings
+        )
         lane: Waiting = lanes[0 if live else 1]
         if not lane.count:
             return None
@@ -146,7 +146,7 @@ class Witness:
     async def _open(self, live: bool) -> None:
         now_ms = self._clock.now_ms()
         readings = await self._outbox.pick(
-            now_ms, self._live_from_s(), live, self._limits.max_readings
+            live_from_s(self._clock.now_ms()), live, self._limits.max_readings
         )
         if not readings:
             return
@@ -166,7 +166,7 @@ class Witness:
         )
         protected, _ = to_be_signed(statement, self._signer.public)
         batch = OpenBatch(statement.sequence, protected, statement.root)
-        await self._outbox.open_batch(batch, readings, live)
+        await self._outbox.open_batch(batch, readings)
         await self._sign(batch)
 
     async def _sign(self, batch: OpenBatch) -> None:

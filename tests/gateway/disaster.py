@@ -91,11 +91,11 @@ async def work(folder: Path) -> None:
     while (await spool.counts())["closed"]:
         await asyncio.sleep(0.001)
     await witness.step()
-    for sendable in [*await outbox.sendable(True, [], 9), *await outbox.sendable(False, [], 9)]:
-        batch = await outbox.batch(sendable.sequence)
+    for sequence in await outbox.sendable(0, True, [], 9):
+        batch = await outbox.batch(sequence)
         assert batch is not None
         publish(folder, batch)
-        await outbox.published(sendable.sequence)
+        await outbox.published([sequence])
         await receipts.take(world.authorities.receipt(batch))
     signing.cancel()
     await asyncio.gather(signing, return_exceptions=True)

@@ -75,7 +75,7 @@ async def publish(folder: Path, world: World, spool: Spool) -> list[Batch]:
     for sequence in range(COUNT):
         batch = await outbox.batch(sequence)
         assert batch is not None
-        await outbox.published(sequence)
+        await outbox.published([sequence])
         found.append(batch)
     return found
 

@@ -100,7 +100,7 @@ def damage_index(path: Path) -> None:
     """Overwrite one page, of an index."""
     connection = sqlite3.connect(path)
     ((root,),) = connection.execute(
-        "SELECT rootpage FROM sqlite_master WHERE name = 'reading_state'"
+        "SELECT rootpage FROM sqlite_master WHERE name = 'reading_waiting'"
     ).fetchall()
     ((size,),) = connection.execute("PRAGMA page_size").fetchall()
     connection.close()
@@ -170,7 +170,7 @@ def test_refused_readings_are_kept_with_their_reason_and_retried_ones_wait(
 
 async def opened_batch(spool: Spool, outbox: Outbox) -> int:
     await keep_all(spool)
-    readings = await outbox.pick(NOW_MS, 0, True, 10)
-    await outbox.open_batch(OpenBatch(7, b"p", bytes(32)), readings, True)
+    readings = await outbox.pick(0, True, 10)
+    await outbox.open_batch(OpenBatch(7, b"p", bytes(32)), readings)
     await outbox.keep_witness(7, b"w")
     return 7

@@ -67,11 +67,9 @@ class Bench:
         self.queued.set()
 
     async def batches(self) -> list[Batch]:
-        sendable = [
-            *await self.outbox.sendable(False, [], 99),
-            *await self.outbox.sendable(True, [], 99),
+        found = [
+            await self.outbox.batch(each) for each in await self.outbox.sendable(0, True, [], 99)
         ]
-        found = [await self.outbox.batch(each.sequence) for each in sendable]
         return sorted(
             (each for each in found if each), key=lambda each: each.witness.statement.sequence
         )

@@ -1,0 +1,41 @@
+"""What a spool holds, for people and monitors: readings by state, the oldest one, the disk.
+
+Decides nothing; every question has its index, so a status page costs the same however much waits.
+"""
+
+from typing import Any
+
+from gateway.spool import Spool
+
+_OLDEST = """
+SELECT MIN(at) FROM (
+    SELECT MIN(interval_start_s) AS at FROM reading WHERE state = 'closed'
+    UNION ALL SELECT MIN(interval_start_s) FROM reading
+        WHERE state = 'queued' AND batch IS NULL AND retry_ms = 0
+    UNION ALL SELECT MIN(interval_start_s) FROM reading WHERE retry_ms > 0
+    UNION ALL SELECT MIN(oldest_start_s) FROM batch
+        WHERE state IN ('open', 'witnessed', 'published'))
+"""
+
+
+async def oldest_start_s(spool: Spool) -> int | None:
+    """Start of the oldest interval whose reading has no receipt yet; refused ones apart."""
+    ((oldest_s,),) = await spool.rows(_OLDEST)
+    return None if oldest_s is None else int(oldest_s)
+
+
+async def overview(spool: Spool, now_ms: int) -> dict[str, Any]:
+    """Counts by state, the oldest reading's age in seconds (-1 when none waits), the disk."""
+    oldest_s = await oldest_start_s(spool)
+    fill = spool.room.fill()
+    return {
+        **await spool.counts(),
+        "oldest_age_s": -1 if oldest_s is None else max(0, now_ms // 1000 - oldest_s),
+        "disk": {
+            "used_percent": fill.used_percent,
+            "free_mb": fill.free_bytes // 1_000_000,
+            "alarm_percent": fill.alarm_percent,
+            "full": spool.room.is_full,
+            "reserve": spool.room.reserve.exists(),
+        },
+    }
