@@ -47,7 +47,7 @@ def data_lines(serial: str, flow: Flow, code: str = "{}", unit: str = "*kWh") ->
     energies = {"1.8.0": flow.import_mwh, "2.8.0": flow.export_mwh}
     lines = [f"{code.format('0.0.0')}({serial})"]
     lines += [
-        f"{code.format(obis)}({mwh / 1_000_000:011.4f}{unit})"
+        f"{code.format(obis)}({mwh // 100 / 10_000:011.4f}{unit})"
         for obis, mwh in energies.items()
         if mwh is not None
     ]
