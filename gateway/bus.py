@@ -1,46 +1,54 @@
 """One actor per line: does what the schedule says, one request at a time.
 
-Decides nothing about when or in which order (`gateway.schedule`), nor what a reading is
-(`gateway.intervals`, `gateway.window`); it reads a doubtful value a second time, and turns what
-happens on the line into what the schedule must know.
+Decides nothing about when or in which order (`gateway.schedule`), nor what is read of a meter
+(`gateway.samples`, `gateway.records`). It turns what happens on the line into what the schedule
+must know, fences a meter before it is believed again (`gateway.fences`), asks questions from
+elsewhere between polls, and opens the port again when nobody on it answers.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
-from gateway import meter_time, window
+from gateway import fences, meter_time, window
 from gateway.config import BusConfig
-from gateway.decode import NoValue, confirms, decode, doubt, evidence
-from gateway.energy import read_energy
+from gateway.decode import NoValue
+from gateway.energy import NoSuchModel
+from gateway.fences import Owed
 from gateway.frames import DeviceRefused, Garbled, Request
-from gateway.intervals import Sample
-from gateway.line import Line
+from gateway.jobs import Job, Jobs
+from gateway.line import Line, LineDown
 from gateway.meter_time import AGAIN_S, GIVE_EVERY_S, MeterState
 from gateway.reader import Reader
+from gateway.records import Progress, Records
 from gateway.registered import Meter, PolledMeter, SigningMeter
+from gateway.samples import Samples
 from gateway.schedule import (
     LATEST_READ_MS,
     Ask,
     BusSchedule,
-    Health,
     Missed,
     Purpose,
     Rest,
 )
-from gateway.spool import NEVER, Spool
-from gateway.template import Block
+from gateway.spool import Spool
 from gateway.timing import ClockQuality, NetworkClock
-from gateway.watchdog import Heart, woken
-from wire.errors import Unavailable
-from wire.reading import SignedReading
+from gateway.watchdog import Heart
+from wire.errors import Refused, Unavailable
 
 _log = structlog.get_logger()
 
-_RECORDS_AT_ONCE = 8
-_FETCH_TRIES = 2
+_BUSY = (5, 6)
+"""Exceptions with which a device asks for time: acknowledge, busy."""
+
+_NOBODY = (10, 11)
+"""Exceptions with which a Modbus TCP gateway says that a device behind it does not answer."""
+
+_FENCES_AT_ONCE = 3
+_REOPEN_S = 5.0
 
 
 class BusActor:
@@ -55,13 +63,9 @@ class BusActor:
         clock: NetworkClock,
     ) -> None:
         self.name = bus.name
-        self.schedule = BusSchedule()
         self.line = line
+        self.schedule = BusSchedule(round(line.longest_s * 1000))
         self.meters: dict[str, Meter] = {meter.id: meter for meter in meters}
-        self.next_sequences: dict[str, int] = {}
-        """For each signing meter, the first record that is not in the spool."""
-        self.apart = 0
-        """Records kept apart since the start."""
         self.states: dict[str, MeterState] = {}
         """What signing meters last said of themselves."""
         self.heart = Heart(f"bus {bus.name}")
@@ -71,128 +75,201 @@ class BusActor:
         """What this machine's clock is worth; None when it is not given to meters."""
         self._spool, self._reader = places
         self._clock = clock
-        self._samples: dict[str, Sample | None] = {}
-        self._identified: set[str] = set()
+        self.samples = Samples(self._ask, self._fence, clock)
+        self.records = Records(self._ask, self._spool, clock)
+        self._jobs = Jobs(bus.name)
+        self._job_was_last = False
+        self._owed: dict[int, Owed] = defaultdict(Owed)
+        self._units = {meter.unit: meter for meter in meters}
+        self._babblers: tuple[int, ...] = ()
+        self._down = ""
         self._time_due_s: dict[str, float] = {}
-        self._ended = asyncio.Event()
+        self._ended = False
 
     async def begin(self) -> None:
         """Go on from where the spool stands."""
         for meter in self.meters.values():
             known = await self._spool.meter(meter.id)
-            self._samples[meter.id] = known.sample
+            self.samples.last[meter.id] = known.sample
             if isinstance(meter, SigningMeter):
-                self.next_sequences[meter.id] = known.next_sequence
+                self.records.next_sequences[meter.id] = known.next_sequence
             self.schedule.add(meter.id, isinstance(meter, SigningMeter), known.done_s)
 
     def end(self) -> None:
         """Stop polling after the question that is on the line now."""
-        self._ended.set()
+        self._ended = True
+        self._jobs.end()
+
+    def submit(self, request: Request, silence_ms: int) -> asyncio.Future[tuple[int, ...]]:
+        """Ask an extra question between polls.
+
+        Args:
+            request: what to ask; of any unit, with a meter that is polled or not.
+            silence_ms: silence that the device wants before it on a serial line.
+
+        Returns:
+            The registers of the reply, or what `Line.ask` raises.
+
+        Raises:
+            NotTaken: too many questions wait, or the bus has ended.
+        """
+        return self._jobs.submit(request, silence_ms)
 
     async def run(self) -> None:
         """Poll until told to end."""
         loop = asyncio.get_running_loop()
-        while not self._ended.is_set():
-            self.heart.beat()
-            step = self.schedule.next(self._clock.now_ms(), loop.time())
-            if isinstance(step, Rest):
-                real_s = self._clock.real_s_until(step.until_ms)
-                await woken(self._ended, min(real_s, step.at_most_s))
-            elif isinstance(step, Missed):
-                self.schedule.done(step.meter, step.boundary_s)
-                if self._samples[step.meter] is not None:
-                    _log.warning("boundary missed", meter=step.meter, boundary_s=step.boundary_s)
-            else:
-                await self._do(step)
+        try:
+            while not self._ended:
+                self.heart.beat()
+                now_ms = self._clock.now_ms()
+                step = self.schedule.next(now_ms, loop.time())
+                if await self._job_instead_of(step, now_ms):
+                    continue
+                if isinstance(step, Rest):
+                    real_s = self._clock.real_s_until(step.until_ms)
+                    await self._jobs.wait(min(real_s, step.at_most_s))
+                elif isinstance(step, Missed):
+                    self.schedule.missed(step.meter, step.boundary_s)
+                    if self.samples.last[step.meter] is not None:
+                        _log.warning("boundary missed", meter=step.meter, until_s=step.boundary_s)
+                else:
+                    await self._do(step)
+                    self._look_for_babblers()
+        finally:
+            self._jobs.end()
+
+    def report(self) -> Mapping[str, Any]:
+        """How the line is, for the status page."""
+        now_s = asyncio.get_running_loop().time()
+        babbles = self.line.babble.is_on(now_s)
+        return {
+            "state": "down" if self.line.down else "babbling" if babbles else "up",
+            "reason": self.line.down,
+            "babbling_units": list(self.line.babble.units(now_s)) if babbles else [],
+            "echoes": self.line.echoes,
+            "errors": dict(self.line.errors),
+        }
+
+    def errors_of(self, meter: str) -> Counter[str]:
+        """How often each kind of failure was seen of a meter."""
+        return self.line.errors_of[self.meters[meter].unit]
 
     async def _do(self, step: Ask) -> None:
         meter = self.meters[step.meter]
-        real_s = asyncio.get_running_loop().time
         before = self.schedule.health(meter.id)
         try:
             if step.purpose is Purpose.FENCE:
                 await self._fence(meter)
+                self.schedule.clean(meter.id)
             elif isinstance(meter, PolledMeter):
                 await self._boundary(meter, step.boundary_s)
             else:
                 await self._records(meter, step.boundary_s)
-        except window.WrongMeter as reason:
-            self.schedule.held(meter.id, real_s())
-            if before is not Health.HELD:
-                _log.error("meter held", bus=self.name, meter=meter.id, reason=str(reason))
-        except (Unavailable, Garbled, DeviceRefused, NoValue) as reason:
-            self._identified.discard(meter.id)
-            self.schedule.failed(meter.id, real_s())
-            if self.schedule.health(meter.id) is not before:
-                _log.warning("meter is dead", bus=self.name, meter=meter.id, reason=str(reason))
-            if self.schedule.all_dead():
-                self.line.close()
+        except LineDown as reason:
+            self._line_is_down(str(reason))
+            return
+        except (Unavailable, Refused) as reason:
+            self._failed(meter, reason)
+            health = self.schedule.health(meter.id)
+            if health is not before:
+                words = {"bus": self.name, "meter": meter.id, "reason": str(reason)}
+                _log.warning(f"meter is {health}", **words)
+        self._line_is_there()
+
+    def _failed(self, meter: Meter, reason: Unavailable | Refused) -> None:
+        now_s = asyncio.get_running_loop().time()
+        code = reason.exception if isinstance(reason, DeviceRefused) else 0
+        if code in _BUSY:
+            self.schedule.busy(meter.id, now_s)
+            return
+        self.records.forget(meter.id)
+        self.samples.forget(meter.id)
+        if isinstance(reason, window.WrongMeter):
+            self.schedule.held(meter.id, now_s)
+        elif isinstance(reason, NoValue | NoSuchModel) or (code and code not in _NOBODY):
+            self.schedule.refused(meter.id, now_s)
+        else:
+            self.schedule.failed(meter.id, now_s, not isinstance(reason, Garbled))
+        if isinstance(reason, _NOT_COUNTED_BY_LINE):
+            self.line.count(reason.code, meter.unit)
+        if self.schedule.all_dead():
+            self.line.reopen(_REOPEN_S)
+
+    def _line_is_down(self, reason: str) -> None:
+        self.schedule.down(asyncio.get_running_loop().time())
+        if reason != self._down:
+            _log.error("line is down", bus=self.name, reason=reason)
+        self._down = reason
+
+    def _line_is_there(self) -> None:
+        if self._down:
+            _log.info("line is up again", bus=self.name)
+        self._down = ""
+        self.schedule.up()
+
+    def _look_for_babblers(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        babble = self.line.babble
+        units = babble.units(now_s) if babble.is_on(now_s) else ()
+        if units == self._babblers:
+            return
+        self._babblers = units
+        self.schedule.disturbs([self._units[unit].id for unit in units if unit in self._units])
+        _log.warning("units talk without being asked", bus=self.name, units=list(units))
+
+    async def _ask(self, request: Request, silence_ms: int = 0) -> tuple[int, ...]:
+        """Ask; a reply that was not taken is owed."""
+        try:
+            return await self.line.ask(request, silence_ms)
+        except (Unavailable, Garbled):
+            self._owed[request.unit].unanswered(request)
+            raise
 
     async def _fence(self, meter: Meter) -> None:
-        if isinstance(meter, PolledMeter):
-            block, silence_ms = meter.template.fence, meter.template.silence_ms
-            request = _request(meter.unit, block)
-        else:
-            request, silence_ms = window.fence(meter.unit), 0
-        # An exception is an answer too: nothing older can come any more.
-        with contextlib.suppress(DeviceRefused):
-            await self.line.ask(request, silence_ms)
-        self.schedule.clean(meter.id)
+        silence_ms = meter.template.silence_ms if isinstance(meter, PolledMeter) else 0
+        await self._fence_unit(meter.unit, _fences_of(meter), silence_ms)
+
+    async def _fence_unit(self, unit: int, choice: Sequence[Request], silence_ms: int) -> None:
+        """Ask a question that no reply still owed answers; raises what the line says."""
+        owed = self._owed[unit]
+        for _ in range(_FENCES_AT_ONCE):
+            fence = owed.fence(choice)
+            try:
+                await self._ask(fence, silence_ms)
+            except DeviceRefused as reason:
+                owed.refused(fence)
+                if reason.exception in (*_BUSY, *_NOBODY):
+                    raise
+            else:
+                owed.answered(fence)
+                return
+        await self.line.settle()
+        owed.settled()
 
     async def _boundary(self, meter: PolledMeter, boundary_s: int) -> None:
         if not self.time_is_known():
             self.schedule.not_yet(meter.id, asyncio.get_running_loop().time())
             return
-        sample = await self._believed(meter, boundary_s)
+        sample = await self.samples.take(meter, boundary_s)
         if sample.offset_ms > LATEST_READ_MS:
             return  # Time ran on meanwhile: the schedule will call it missed.
         await self._reader.keep_sample(meter, sample)
-        self._samples[meter.id] = sample
+        self.samples.last[meter.id] = sample
         self.schedule.done(meter.id, boundary_s)
 
-    async def _believed(self, meter: PolledMeter, boundary_s: int) -> Sample:
-        """Read once, or twice when the first value is doubtful; raises Garbled."""
-        first = await self._sample(meter, boundary_s)
-        before = self._samples[meter.id]
-        if before is None or not (reason := _doubt(before, first, meter)):
-            return first
-        second = await self._sample(meter, boundary_s)
-        if not _doubt(before, second, meter):
-            _log.info("first read dismissed", meter=meter.id, reason=reason)
-            return second
-        elapsed_ms = second.offset_ms - first.offset_ms
-        if not confirms(first.registers, second.registers, elapsed_ms, meter.limits):
-            raise Garbled(f"two reads disagree, and {reason}")
-        _log.warning("doubtful value confirmed", meter=meter.id, reason=reason)
-        return second
-
-    async def _sample(self, meter: PolledMeter, boundary_s: int) -> Sample:
-        template = meter.template
-        words = await read_energy(self.line.ask, meter.unit, template, 0)
-        offset_ms = self._clock.now_ms() - boundary_s * 1000
-        before = self._samples[meter.id]
-        found = decode(template, words, before.registers if before else None)
-        return Sample(boundary_s, found, evidence(template, words), offset_ms)
-
     async def _records(self, meter: SigningMeter, boundary_s: int) -> None:
-        if meter.id not in self._identified:
-            await window.check_identity(self.line.ask, meter)
-            self._identified.add(meter.id)
+        if await self.records.identify(meter):
             self._time_due_s.pop(meter.id, None)
         await self._give_time(meter)
-        there = await window.look(self.line.ask, meter)
-        first = self._first(meter, there)
-        last = min(there.records, first + _RECORDS_AT_ONCE)
-        kept, apart = await self._keep(meter, range(first, last))
-        self.next_sequences[meter.id] = last
-        if last < there.records:
+        progress = await self.records.catch_up(meter, boundary_s)
+        if progress is Progress.MORE:
             self.schedule.more(meter.id)
-            self._reader.queued.set()
-        elif apart or any(_ends(each) >= boundary_s for each in kept):
+        elif progress is Progress.DONE:
             self.schedule.done(meter.id, boundary_s)
-            self._reader.queued.set()
         else:
             self.schedule.not_yet(meter.id, asyncio.get_running_loop().time())
+            return
+        self._reader.queued.set()
 
     async def _give_time(self, meter: SigningMeter) -> None:
         """Give the time when it is due; a meter that will not have it is read all the same."""
@@ -204,60 +281,59 @@ class BusActor:
         self._time_due_s[meter.id] = now_s + (GIVE_EVERY_S if good else AGAIN_S)
         try:
             if good:
-                await meter_time.give(self.line.ask, meter.unit, self._clock, quality)
-            self.states[meter.id] = await meter_time.state(self.line.ask, meter.unit)
+                await meter_time.give(self._ask, meter.unit, self._clock, quality)
+            self.states[meter.id] = await meter_time.state(self._ask, meter.unit)
         except DeviceRefused as reason:
             _log.warning("the meter takes no time", meter=meter.id, reason=str(reason))
 
-    def _first(self, meter: SigningMeter, there: window.Window) -> int:
-        wanted = self.next_sequences[meter.id]
-        if wanted > there.records:
-            self._identified.discard(meter.id)
-            raise window.WrongMeter(
-                f"meter {meter.id} has {there.records} records, and {wanted} were fetched before"
-            )
-        if NEVER < wanted < there.tail:
-            _log.error("records lost by the meter", meter=meter.id, first=wanted, next=there.tail)
-        return max(wanted, there.tail)
+    async def _job_instead_of(self, step: Ask | Rest | Missed, now_ms: int) -> bool:
+        """Ask a question from elsewhere when no living meter is due and no boundary is near."""
+        may_wait = isinstance(step, Rest) or (
+            isinstance(step, Ask) and self.schedule.may_wait(step) and not self._job_was_last
+        )
+        self._job_was_last = False
+        if not may_wait or not self.schedule.time_for_more(now_ms):
+            return False
+        job = self._jobs.take()
+        if job is None:
+            return False
+        self._job_was_last = True
+        await self._answer(job)
+        return True
 
-    async def _keep(self, meter: SigningMeter, sequences: range) -> tuple[list[SignedReading], int]:
-        kept: list[SignedReading] = []
-        apart = 0
-        for sequence in sequences:
-            record = await self._fetch(meter, sequence)
-            if record is None:
-                apart += 1
-            else:
-                kept.append(record)
-                await self._spool.keep_records(
-                    meter.id, [record], sequence + 1, self._clock.now_ms()
-                )
-        return kept, apart
+    async def _answer(self, job: Job) -> None:
+        meter = self._units.get(job.request.unit)
+        try:
+            await self._fence_for(job, meter)
+            words = await self._ask(job.request, job.silence_ms)
+        except (Unavailable, Refused) as reason:
+            if isinstance(reason, LineDown):
+                self._line_is_down(str(reason))
+            elif meter and self._owed[meter.unit]:
+                self.schedule.suspect(meter.id)
+            if not job.answer.done():
+                job.answer.set_exception(reason)
+        else:
+            self._line_is_there()
+            if not job.answer.done():
+                job.answer.set_result(words)
 
-    async def _fetch(self, meter: SigningMeter, sequence: int) -> SignedReading | None:
-        """Fetch a record, a second time when it is bad; a bad one is kept apart."""
-        for attempt in range(_FETCH_TRIES):
-            try:
-                return await window.fetch(self.line.ask, meter, sequence)
-            except window.BadRecord as reason:
-                if attempt + 1 < _FETCH_TRIES:
-                    continue
-                self.apart += 1
-                _log.error("record kept apart", meter=meter.id, reason=str(reason))
-                await self._spool.keep_apart(
-                    meter.id, sequence, reason.content, str(reason), self._clock.now_ms()
-                )
-        return None
-
-
-def _request(unit: int, block: Block) -> Request:
-    return Request(unit, block.function, block.address, block.words)
-
-
-def _doubt(before: Sample, now: Sample, meter: PolledMeter) -> str:
-    elapsed_ms = 1000 * (now.boundary_s - before.boundary_s) + now.offset_ms - before.offset_ms
-    return doubt(before.registers, now.registers, elapsed_ms, meter.limits)
+    async def _fence_for(self, job: Job, meter: Meter | None) -> None:
+        """Fence the unit when it may still owe a reply that could be taken for the answer."""
+        unit, wanted = job.request.unit, fences.shape(job.request)
+        if not self._owed[unit] and not (meter and self.schedule.is_suspect(meter.id)):
+            return
+        choice = _fences_of(meter) if meter else fences.like(job.request)
+        choice = [each for each in choice if fences.shape(each) != wanted]
+        await self._fence_unit(unit, choice, job.silence_ms)
+        if meter:
+            self.schedule.clean(meter.id)
 
 
-def _ends(record: SignedReading) -> int:
-    return record.reading.interval_start_s + record.reading.interval_s
+_NOT_COUNTED_BY_LINE = (NoValue, NoSuchModel, window.WrongMeter)
+
+
+def _fences_of(meter: Meter) -> list[Request]:
+    if isinstance(meter, PolledMeter):
+        return fences.of_template(meter.unit, meter.template)
+    return window.fences(meter.unit)

@@ -15,6 +15,9 @@ from wire.errors import Refused
 Ask = Callable[[Request, int], Awaitable[tuple[int, ...]]]
 """Asks one request after some milliseconds of silence; returns the registers of the reply."""
 
+HEAD_WORDS = 2
+"""Registers of a model's head: its number and its length."""
+
 _SUNS = (0x5375, 0x6E53)
 _END = 0xFFFF
 _MOST_MODELS = 64
@@ -67,7 +70,7 @@ async def _walk(ask: Ask, unit: int, address: int, silence_ms: int) -> dict[int,
 async def _read(ask: Ask, unit: int, address: int, silence_ms: int) -> tuple[int, ...] | None:
     """Two registers, or None when the device says that it has none there."""
     try:
-        return await ask(Request(unit, READ_HOLDING, address, 2), silence_ms)
+        return await ask(Request(unit, READ_HOLDING, address, HEAD_WORDS), silence_ms)
     except DeviceRefused:
         return None
 

@@ -9,9 +9,11 @@ and a value could be as old as the device is late.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
+from gateway.energy import HEAD_WORDS
 from gateway.frames import READ_HOLDING, READS, Request
+from gateway.template import Template
 
 _LENGTHS = 12
 _REFUSALS = 2
@@ -29,13 +31,15 @@ def shape(request: Request) -> Shape:
     return request.function, request.count
 
 
-def lengths(words: int, most_words: int, others: Collection[int]) -> list[int]:
-    """Lengths for fences: multiples of the template's own one, none that another read has."""
-    return [
-        each
-        for each in (words * factor for factor in range(1, 1 + _LENGTHS))
-        if each <= most_words and each not in others
-    ]
+def of_template(unit: int, template: Template) -> list[Request]:
+    """Fences of a meter with a template: its own one and multiples, as long as no other read."""
+    fence, energy = template.fence, template.energy_registers
+    others = {block.words for block in energy.blocks} | {size for _, size in energy.used}
+    if energy.model:
+        others.add(HEAD_WORDS)
+    counts = [fence.words * factor for factor in range(2, 1 + _LENGTHS)]
+    counts = [each for each in counts if each <= template.most_words and each not in others]
+    return [Request(unit, fence.function, fence.address, each) for each in (fence.words, *counts)]
 
 
 def like(request: Request) -> list[Request]:
@@ -77,6 +81,10 @@ class Owed:
         """The fence was answered: nothing older can come."""
         self._shapes.clear()
         self._refused[shape(fence)] = 0
+
+    def settled(self) -> None:
+        """Nothing came for so long that nothing is waited for any more."""
+        self._shapes.clear()
 
     def refused(self, fence: Request) -> None:
         """An exception came, which has no length of its own: it may answer anything."""

@@ -65,7 +65,7 @@ class Jobs:
     async def wait(self, at_most_s: float) -> None:
         """Wait until a question is added, or the time has passed."""
         self._news.clear()
-        if not self._waiting:
+        if not self._waiting and not self._ended:
             # Not wait_for: in Python 3.11 it can swallow the cancellation of this very task.
             try:
                 async with asyncio.timeout(at_most_s):
@@ -76,5 +76,6 @@ class Jobs:
     def end(self) -> None:
         """Refuse what waits and whatever comes."""
         self._ended = True
+        self._news.set()
         while (job := self.take()) is not None:
             job.answer.set_exception(NotTaken(f"bus {self._bus} has ended"))

@@ -38,6 +38,8 @@ _LEGALLY_RELEVANT = (
     "words.py",
     "obis.py",
     "energy.py",
+    "samples.py",
+    "holes.py",
     "frames.py",
     "intervals.py",
     "reader.py",

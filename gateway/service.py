@@ -184,7 +184,7 @@ class Gateway:
     def _meter(actor: BusActor, name: str) -> dict[str, Any]:
         signing = isinstance(actor.meters[name], SigningMeter)
         last = (
-            actor.next_sequences[name] - 1
+            actor.records.next_sequences[name] - 1
             if signing
             else actor.schedule.done_s(name) // INTERVAL_S - 1
         )

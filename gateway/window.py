@@ -8,7 +8,7 @@ master at the window can cost a fetch, never mix up a record, because the record
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from gateway.frames import READ_HOLDING, WRITE_MULTIPLE, Request
+from gateway.frames import READ_HOLDING, WRITE_MULTIPLE, Garbled, Request
 from gateway.registered import SigningMeter
 from wire.errors import Malformed, Refused
 from wire.reading import ORIGIN_OWN_ELEMENT, SignedReading
@@ -17,7 +17,9 @@ BASE = 0xF000
 MAGIC = 0x4557
 LAYOUT = 1
 HEADER_WORDS = 11
-FENCE_WORDS = 2
+_FENCE_WORDS = range(13, 29)
+"""Lengths that no other read of the window has."""
+
 _WANTED, _NOW = BASE + 6, BASE + 8
 _NOW_WORDS = 3
 _IDENTITY, _ID_WORDS, _KEY_WORDS = BASE + 16, 40, 32
@@ -33,6 +35,12 @@ class WrongMeter(Refused):
     """What answers is not the registered meter: another id, another key, or no window at all."""
 
     code = "wrong-meter"
+
+
+class NotThere(Garbled):
+    """The window does not show the record that was asked for: another master may have asked too."""
+
+    code = "not-in-window"
 
 
 class BadRecord(Refused):
@@ -57,9 +65,9 @@ class Window:
     """Sequence of the oldest that it keeps."""
 
 
-def fence(unit: int) -> Request:
-    """A read of another length than every other read of the window."""
-    return Request(unit, READ_HOLDING, BASE, FENCE_WORDS)
+def fences(unit: int) -> list[Request]:
+    """Reads of other lengths than every other read of the window."""
+    return [Request(unit, READ_HOLDING, BASE, words) for words in _FENCE_WORDS]
 
 
 async def check_identity(ask: Ask, meter: SigningMeter) -> None:
@@ -82,12 +90,12 @@ async def look(ask: Ask, meter: SigningMeter) -> Window:
 
 
 async def fetch(ask: Ask, meter: SigningMeter, sequence: int) -> SignedReading:
-    """Read one record and verify it; raises BadRecord."""
+    """Read one record and verify it; raises NotThere, BadRecord."""
     wanted = (sequence >> 16, sequence & 0xFFFF)
     await ask(Request(meter.unit, WRITE_MULTIPLE, _WANTED, 2, wanted))
     now = await ask(Request(meter.unit, READ_HOLDING, _NOW, _NOW_WORDS))
     if _long(now[:2]) != sequence or not 0 < now[2] <= _MOST_RECORD:
-        raise BadRecord(b"", f"record {sequence} is not in the window")
+        raise NotThere(f"record {sequence} is not in the window of {meter.id}")
     words: tuple[int, ...] = ()
     total = (now[2] + 1) // 2
     while len(words) < total:

@@ -259,7 +259,7 @@ def test_a_bad_record_is_kept_apart_with_its_bytes_and_never_witnessed(
         assert await street.readings("m2") == [(0, "queued")]
         [(sequence, content)] = await street.spool.rows("SELECT sequence, bytes FROM apart")
         assert (sequence, content) == (1, meter.records[1])
-        assert street.actor.apart == 1
+        assert street.actor.records.apart == 1
 
     play(tmp_path, {2: meter}, act)
 
