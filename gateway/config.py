@@ -17,6 +17,16 @@ SIGNING = "gridwitness"
 
 PARITIES = ("none", "even", "odd")
 
+READOUT = "iec62056-21"
+"""The kind of a line that is read by IEC 62056-21, and the template for it."""
+
+READOUTS = ("sign-on", "push")
+"""Who speaks first: this side, or the meter."""
+
+_READOUT_BAUDRATES = {"sign-on": 300, "push": 9_600}
+_READOUT_TIMEOUT_MS = 10_000
+_MOST_ADDRESS = 32
+
 MOST_UNIT = 247
 """Largest address of a Modbus device on a serial line."""
 
@@ -119,10 +129,13 @@ class BusMeter:
     enrolment: Path | None = None
     """The signed transaction that enrolled it; None for a meter of the genesis file."""
 
+    address: str = ""
+    """What a meter on an IEC 62056-21 line is called by; empty: whoever is there."""
+
 
 @dataclass(frozen=True, slots=True)
 class BusConfig:
-    """A serial line, or a Modbus TCP host."""
+    """A serial line, a Modbus TCP host, or an optical head."""
 
     name: str
     """Name for people and logs."""
@@ -144,6 +157,9 @@ class BusConfig:
 
     stopbits: int = 1
     """Stop bits of a serial line, 1 or 2."""
+
+    readout: str = ""
+    """Of READOUTS for an IEC 62056-21 line: who speaks first. Empty for Modbus."""
 
     @property
     def character_bits(self) -> int:
@@ -188,6 +204,9 @@ class GatewayConfig:
     buses: tuple[BusConfig, ...]
     """What is polled."""
 
+    templates: Path | None = None
+    """Folder of register templates beside those that come with the gateway."""
+
 
 def load(path: Path) -> GatewayConfig:
     """Read and check a configuration file.
@@ -213,6 +232,7 @@ def load(path: Path) -> GatewayConfig:
         place=_place(top.table("place")),
         batches=_batches(top.table("batches")),
         buses=tuple(_bus(each) for each in top.tables("bus")),
+        templates=top.optional_path("templates"),
     )
     top.end()
     _check_meters(config)
@@ -282,9 +302,13 @@ def _batches(table: Table) -> BatchConfig:
 def _bus(table: Table) -> BusConfig:
     name = table.take("name", str)
     kind = table.take("kind", str)
-    baudrate, parity, stopbits = 9_600, PARITIES[0], 1
+    baudrate, parity, stopbits, readout = 9_600, PARITIES[0], 1, ""
     port: str | Address
-    if kind == "rtu":
+    if kind == READOUT:
+        port, parity = table.take("port", str), "even"
+        readout = table.one_of("mode", READOUTS)
+        baudrate = table.number("baudrate", 300, 115_200, _READOUT_BAUDRATES[readout])
+    elif kind == "rtu":
         port = table.take("port", str)
         baudrate = table.number("baudrate", 300, 1_000_000, baudrate)
         parity = table.one_of("parity", PARITIES)
@@ -292,27 +316,31 @@ def _bus(table: Table) -> BusConfig:
     elif kind == "tcp":
         port = Address(table.take("host", str), table.number("tcp_port", 1, 65_535))
     else:
-        raise table.wrong("kind", f"is {kind!r}; it can be rtu or tcp")
+        raise table.wrong("kind", f"is {kind!r}; it can be rtu, tcp or {READOUT}")
     bus = BusConfig(
         name,
         port,
         baudrate,
-        table.number("timeout_ms", 10, 60_000, 500),
-        tuple(_meter(each) for each in table.tables("meter")),
+        table.number("timeout_ms", 10, 60_000, _READOUT_TIMEOUT_MS if readout else 500),
+        tuple(_meter(each, readout) for each in table.tables("meter")),
         parity,
         stopbits,
+        readout,
     )
     table.end()
     return bus
 
 
-def _meter(table: Table) -> BusMeter:
+def _meter(table: Table, readout: str) -> BusMeter:
     meter = BusMeter(
         table.take("id", str),
-        table.number("unit", 1, MOST_UNIT),
-        table.take("template", str),
+        table.number("unit", 1, MOST_UNIT, 1 if readout else None),
+        table.take("template", str, READOUT if readout else None),
         table.optional_path("enrolment"),
+        table.take("address", str, "") if readout else "",
     )
+    if len(meter.address) > _MOST_ADDRESS or not (meter.address + "0").isalnum():
+        raise table.wrong("address", f"is up to {_MOST_ADDRESS} letters and digits")
     table.end()
     return meter
 

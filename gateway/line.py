@@ -23,7 +23,7 @@ from gateway.frames import (
     registers,
 )
 from gateway.patience import Patience
-from gateway.transport import Transport
+from gateway.transport import Tap, Transport
 from wire.errors import Unavailable
 
 LEAST_SILENCE_S = 0.00175
@@ -74,6 +74,11 @@ class Line:
         `exception-2` and so on, `late` and `stray`."""
         self.errors_of: dict[int, Counter[str]] = defaultdict(Counter)
         """The same, by unit."""
+
+    @property
+    def taps(self) -> set[Tap]:
+        """Who is told of every octet on the line."""
+        return self._transport.taps
 
     @property
     def echoes(self) -> bool:

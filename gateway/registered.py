@@ -85,7 +85,7 @@ def registration(config: GatewayConfig, genesis: Genesis) -> Registration:
             PublicKey.from_text(gateway["witness_key"]),
             PublicKey.from_text(gateway["reader_key"]),
             tuple(
-                (bus, tuple(_meter(each, config, genesis) for each in bus.meters))
+                (bus, tuple(_meter(each, bus, config, genesis) for each in bus.meters))
                 for bus in config.buses
             ),
         )
@@ -122,7 +122,7 @@ def _enrolled(meter: str, path: Path, genesis: Genesis) -> dict[str, Any]:
     return entry
 
 
-def _meter(meter: BusMeter, config: GatewayConfig, genesis: Genesis) -> Meter:
+def _meter(meter: BusMeter, bus: BusConfig, config: GatewayConfig, genesis: Genesis) -> Meter:
     if meter.enrolment is None:
         cure = "enrol it and name the signed file as its 'enrolment'"
         entry = _entry(genesis.registry["meters"], meter.id, "meter", cure)
@@ -140,7 +140,11 @@ def _meter(meter: BusMeter, config: GatewayConfig, genesis: Genesis) -> Meter:
             )
         except Refused as reason:
             raise BadConfiguration(f"meter {meter.id}: {reason}") from None
-    template = templates.load(meter.template)
+    template = templates.load(meter.template, config.templates)
+    if (template.energy_registers.number.kind == "obis") != bool(bus.readout):
+        raise BadConfiguration(
+            f"meter {meter.id}: bus {bus.name} cannot be read with the template {template.name}"
+        )
     subject = Subject(
         meter.id, entry["node"], bytes.fromhex(entry["configuration_id"]), template.hash
     )

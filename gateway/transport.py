@@ -6,6 +6,7 @@ came. What the bytes mean is for `gateway.frames`, when to send for `gateway.lin
 
 import asyncio
 import os
+from collections.abc import Callable, Set
 from typing import Protocol
 
 import serial
@@ -23,21 +24,29 @@ _MOST_BUFFERED = 65_536
 """A line that babbles more than this between two looks is cut short; its CRCs fail anyway."""
 
 
+Tap = Callable[[bool, bytes], None]
+"""Told of octets on a line: whether this side sent them, and which."""
+
+
 class Inbox(asyncio.Protocol):
     """Gathers what comes in over one connection, whatever brings it."""
 
-    def __init__(self) -> None:
+    def __init__(self, taps: Set[Tap] = frozenset()) -> None:
+        """Take who listens besides."""
         self.received = bytearray()
         """What came in and was not taken yet."""
         self.last_byte_s = 0.0
         """When a byte last went over the line, by the event loop's clock."""
         self._news = asyncio.Event()
         self._lost: Exception | None = None
+        self._taps = taps
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         self.last_byte_s = asyncio.get_running_loop().time()
         self.received += data
+        for tap in tuple(self._taps):
+            tap(False, data)
         del self.received[:-_MOST_BUFFERED]
         self._news.set()
 
@@ -66,6 +75,9 @@ class Transport(Protocol):
     inbox: Inbox
     """What comes in, since it was opened."""
 
+    taps: set[Tap]
+    """Who listens besides, whichever way octets go."""
+
     async def open(self) -> None:
         """Open the line; raises Unavailable."""
 
@@ -84,14 +96,15 @@ class TcpTransport:
     """A Modbus TCP host."""
 
     def __init__(self, address: Address, timeout_s: float) -> None:
-        self.inbox = Inbox()
+        self.taps: set[Tap] = set()
+        self.inbox = Inbox(self.taps)
         self._address = address
         self._timeout_s = timeout_s
         self._wire: asyncio.Transport | None = None
 
     async def open(self) -> None:
         """Connect; raises Unavailable."""
-        inbox = self.inbox = Inbox()
+        inbox = self.inbox = Inbox(self.taps)
         where = f"{self._address.host}:{self._address.port}"
         try:
             # Not wait_for: in Python 3.11 it can swallow the cancellation of this very task.
@@ -118,6 +131,7 @@ class TcpTransport:
         if self._wire is None:
             raise Unavailable("not connected")
         self._wire.write(data)
+        _tell(self.taps, data)
         self.inbox.last_byte_s = asyncio.get_running_loop().time()
 
 
@@ -125,18 +139,21 @@ class SerialTransport:
     """A serial port or a pty, 8 data bits."""
 
     def __init__(self, bus: BusConfig) -> None:
-        self.inbox = Inbox()
+        self.taps: set[Tap] = set()
+        self.inbox = Inbox(self.taps)
         self._path = str(bus.port)
         self._bus = bus
+        self._baudrate = bus.baudrate
         self._port: serial.Serial | None = None
 
     async def open(self) -> None:
         """Open the port; raises Unavailable."""
-        self.inbox = Inbox()
+        self.inbox = Inbox(self.taps)
+        self._baudrate = self._bus.baudrate
         try:
             self._port = serial.Serial(
                 self._path,
-                self._bus.baudrate,
+                self._baudrate,
                 parity=_PARITY[self._bus.parity],
                 stopbits=self._bus.stopbits,
                 timeout=0,
@@ -170,12 +187,23 @@ class SerialTransport:
             raise Unavailable(f"{self._path}: {reason}") from None
         if sent != len(data):
             raise Unavailable(f"{self._path} takes no more bytes")
+        _tell(self.taps, data)
         self.inbox.last_byte_s = loop.time() + len(data) * self.character_s
+
+    def set_baudrate(self, baudrate: int) -> None:
+        """Go on at another rate, until the port is opened again; raises Unavailable."""
+        if self._port is None:
+            raise Unavailable(f"{self._path} is not open")
+        try:
+            self._port.baudrate = baudrate
+        except (OSError, ValueError) as reason:
+            raise Unavailable(f"{self._path} at {baudrate} baud: {reason}") from None
+        self._baudrate = baudrate
 
     @property
     def character_s(self) -> float:
         """Time of one character on the line."""
-        return self._bus.character_bits / self._bus.baudrate
+        return self._bus.character_bits / self._baudrate
 
     def _readable(self) -> None:
         if self._port is None:
@@ -196,6 +224,11 @@ class SerialTransport:
         if self._port is not None:
             asyncio.get_running_loop().remove_reader(self._port.fileno())
         self.inbox.connection_lost(reason)
+
+
+def _tell(taps: Set[Tap], data: bytes) -> None:
+    for tap in tuple(taps):
+        tap(True, data)
 
 
 def transport_for(bus: BusConfig) -> TcpTransport | SerialTransport:

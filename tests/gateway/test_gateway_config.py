@@ -8,6 +8,7 @@ from gateway import config
 from gateway.config_table import BadConfiguration
 from gateway.registered import registration
 from tests.gateway.world import GOOD, make_genesis
+from wire.errors import Refused
 
 TCP = 'kind = "tcp"\nhost = "127.0.0.1"\ntcp_port = 502'
 RTU = 'kind = "rtu"\nport = "/dev/ttyUSB0"\n'
@@ -51,7 +52,7 @@ def test_a_serial_line_has_the_parity_and_stop_bits_of_its_meters(
         ("max_wait_s = 60", 'max_wait_s = "60"', "max_wait_s needs a value of type int"),
         ("max_readings = 500", "max_readings = 5000", "max_readings is 5000; it can be 1 to 1000"),
         ('status = "127.0.0.1:1"', 'status = "1"', "host:port"),
-        ('kind = "tcp"', 'kind = "usb"', "it can be rtu or tcp"),
+        ('kind = "tcp"', 'kind = "usb"', "it can be rtu, tcp or iec62056-21"),
         (TCP, f'{RTU}parity = "mark"', "parity is 'mark'; it can be none, even, odd"),
         (TCP, f"{RTU}stopbits = 3", "stopbits is 3; it can be 1 to 2"),
         ("unit = 2", "unit = 1", "unit 1 stands twice"),
@@ -96,3 +97,39 @@ def test_a_meter_of_another_reader_is_not_polled(tmp_path: Path) -> None:
     world = make_genesis(reader="gw-2")
     with pytest.raises(BadConfiguration, match="registered to be read by gw-2"):
         registration(load(tmp_path, GOOD), world.genesis)
+
+
+READOUT = """
+[[bus]]
+name = "head"
+kind = "iec62056-21"
+port = "/dev/ttyUSB7"
+
+[[bus.meter]]
+id = "m3"
+"""
+
+
+def test_an_optical_head_needs_little(tmp_path: Path) -> None:
+    bus = load(tmp_path, GOOD + READOUT).buses[1]
+    assert (bus.readout, bus.baudrate, bus.parity, bus.timeout_ms) == (
+        "sign-on",
+        300,
+        "even",
+        10_000,
+    )
+    assert (bus.meters[0].unit, bus.meters[0].template) == (1, "iec62056-21")
+
+
+@pytest.mark.parametrize(
+    ("added", "words"),
+    [
+        ('address = "/?!"', "address is up to 32 letters and digits"),
+        ('template = "eastron-sdm120"', "head cannot be read with the template eastron-sdm120"),
+    ],
+)
+def test_what_an_optical_head_cannot_do_is_named(tmp_path: Path, added: str, words: str) -> None:
+    other = '[[bus.meter]]\nid = "m1"\nunit = 1\ntemplate = "eastron-sdm630"\n'
+    text = GOOD.replace(other, "") + READOUT + added
+    with pytest.raises(Refused, match=words):
+        registration(load(tmp_path, text.replace('"m3"', '"m1"')), make_genesis().genesis)

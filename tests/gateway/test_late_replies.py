@@ -17,7 +17,7 @@ from gateway.line import Line
 from gateway.reader import Reader
 from gateway.registered import PolledMeter
 from gateway.spool import MeterState, Spool
-from gateway.transport import Inbox
+from gateway.transport import Inbox, Tap
 from tests.gateway.street import float_words, run_jumping
 
 TEMPLATE = templates.load("eastron-sdm630")
@@ -44,6 +44,7 @@ class SlowBus:
 
     def __init__(self, delays_s: list[float], tcp: bool) -> None:
         self.inbox = Inbox()
+        self.taps: set[Tap] = set()
         self.is_open = False
         self.asked: dict[int, tuple[int, int]] = {}
         """Number of an answer to unit and place of its request among the unit's requests."""
