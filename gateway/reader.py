@@ -7,6 +7,7 @@ signatures, never readings; after a crash the same payload is signed again.
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 import structlog
@@ -26,7 +27,7 @@ from gateway.timing import NetworkClock, quality_of
 from gateway.watchdog import Heart, woken
 from wire.cose import Sign1
 from wire.errors import Refused, Unavailable
-from wire.keys import PublicKey, Signer
+from wire.keys import PublicKey
 
 _log = structlog.get_logger()
 
@@ -44,6 +45,9 @@ _LEGALLY_RELEVANT = (
     "intervals.py",
     "reader.py",
 )
+SignAll = Callable[[Sequence[bytes]], list[bytes]]
+"""Raw COSE signatures over messages, all or none; raises Unavailable or Refused."""
+
 _AT_ONCE = 64
 _AWAY_S = 1.0
 _REFUSED_S = 10.0
@@ -111,8 +115,8 @@ class Reader:
         if closed is not None:
             self.closed.set()
 
-    async def run(self, signer: Signer) -> None:
-        """Sign what was closed, for ever."""
+    async def run(self, sign_all: SignAll) -> None:
+        """Sign what was closed, for ever, as much at once as the token takes in one exchange."""
         while True:
             self.heart.beat()
             self.closed.clear()
@@ -121,7 +125,7 @@ class Reader:
                 await woken(self.closed)
                 continue
             try:
-                signed = await asyncio.to_thread(_sign, waiting, signer)
+                signatures = await asyncio.to_thread(sign_all, [each.message for each in waiting])
             except (Unavailable, Refused) as reason:
                 if self.token == "ready":
                     _log.warning("the token cannot sign; readings wait", reason=str(reason))
@@ -129,12 +133,12 @@ class Reader:
                 await asyncio.sleep(_AWAY_S if isinstance(reason, Unavailable) else _REFUSED_S)
                 continue
             self.token = "ready"
-            await self._spool.queue(signed, self._clock.now_ms())
+            pairs = zip(waiting, signatures, strict=True)
+            await self._spool.queue(
+                [
+                    (each, Sign1(each.protected, each.payload, signature).encoded)
+                    for each, signature in pairs
+                ],
+                self._clock.now_ms(),
+            )
             self.queued.set()
-
-
-def _sign(waiting: list[ClosedReading], signer: Signer) -> list[tuple[ClosedReading, bytes]]:
-    return [
-        (each, Sign1(each.protected, each.payload, signer.sign(each.message)).encoded)
-        for each in waiting
-    ]

@@ -98,7 +98,7 @@ class Gateway:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(page.run())
                 tasks.create_task(self._place.run())
-                tasks.create_task(self._reader.run(reader_key))
+                tasks.create_task(self._reader.run(reader_key.sign_all))
                 tasks.create_task(witness.run(self._reader.queued))
                 tasks.create_task(self._relay.run(witness.witnessed))
                 tasks.create_task(self._buses.run())

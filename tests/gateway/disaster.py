@@ -86,7 +86,9 @@ async def work(folder: Path) -> None:
     )
     receipts = Receipts(outbox, world.genesis, clock)
     await reader.begin(START_S)
-    signing = asyncio.ensure_future(reader.run(READER))
+    signing = asyncio.ensure_future(
+        reader.run(lambda messages: [READER.sign(each) for each in messages])
+    )
     await collect(spool, reader)
     while (await spool.counts())["closed"]:
         await asyncio.sleep(0.001)
