@@ -7,6 +7,9 @@ cd "$(dirname "$0")"
 
 PYTHON=${PYTHON:-python3}
 DEBIAN_PACKAGES=(mbpoll mosquitto python3-venv softhsm2 valgrind)
+# Tokens that tests hold the HSM code against beside SoftHSM2: NSS, a software TPM, p11-kit's remoting.
+# Where one does not install, its tests are skipped and say so.
+TOKEN_PACKAGES=(libnss3 libtpm2-pkcs11-1 libtss2-tcti-swtpm0 p11-kit p11-kit-modules swtpm swtpm-tools)
 STAMP=.venv/ready
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -36,7 +39,7 @@ check_micropython() {
 
 missing_packages() {
     local name
-    for name in "${DEBIAN_PACKAGES[@]}"; do
+    for name in "$@"; do
         dpkg-query -W -f '${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed || echo "$name"
     done
 }
@@ -44,7 +47,7 @@ missing_packages() {
 install_debian_packages() {
     local missing as_root=()
     command -v dpkg-query >/dev/null || { check_without_dpkg; return; }
-    mapfile -t missing < <(missing_packages)
+    mapfile -t missing < <(missing_packages "${DEBIAN_PACKAGES[@]}")
     ((${#missing[@]})) || return 0
     if ((EUID != 0)); then
         command -v sudo >/dev/null || stop "missing Debian packages: ${missing[*]}. As root:" \
@@ -59,6 +62,20 @@ install_debian_packages() {
     quietly "${as_root[@]}" apt-get update
     quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y --no-install-recommends "${missing[@]}"
+}
+
+# Tried once for each state of this checkout's requirements; no reason to stop.
+install_tokens() {
+    local missing as_root=()
+    command -v dpkg-query >/dev/null || return 0
+    mapfile -t missing < <(missing_packages "${TOKEN_PACKAGES[@]}")
+    ((${#missing[@]})) || return 0
+    ((EUID == 0)) || as_root=(sudo)
+    say "installing tokens for tests (as root: apt-get install ${missing[*]})"
+    "${as_root[@]}" apt-get update </dev/null >/dev/null 2>&1 || true
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        "${missing[@]}" </dev/null >/dev/null 2>&1 ||
+        say "not all of them install here: the tests of the missing ones are skipped."
 }
 
 # Runs a command and shows what it said only when it failed.
@@ -112,6 +129,7 @@ check_python
 check_micropython
 install_debian_packages
 if [[ ! -f $STAMP || $(<"$STAMP") != "$(fingerprint)" ]]; then
+    install_tokens
     install_python_packages
     install_strangers
     fingerprint >"$STAMP"

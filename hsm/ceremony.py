@@ -5,15 +5,12 @@ id. Nothing is ever overwritten.
 """
 
 import secrets
-import shutil
-import subprocess
 from glob import glob
 from pathlib import Path
 
 from hsm.audit import AuditFile, Deed
 from hsm.durable import write_new
-from hsm.refusals import trying
-from hsm.signer import TokenProcess
+from hsm.token_process import TokenProcess
 from hsm.uri import KeyUri, Pin
 from wire.errors import Unavailable
 from wire.keys import PublicKey
@@ -43,36 +40,28 @@ def init_softhsm_token(folder: Path, label: str) -> None:
         Unavailable: SoftHSM2 is not installed, or could not make the token.
         FileExistsError: the folder has a token already.
     """
-    tool = shutil.which("softhsm2-util")
-    if tool is None:
-        raise Unavailable("SoftHSM2 is not installed: apt-get install softhsm2")
+    module = softhsm_module()
     folder = folder.resolve()
     (folder / "tokens").mkdir(mode=0o700)
     configuration = folder / "softhsm2.conf"
     write_new(configuration, _CONFIGURATION.format(folder=folder).encode())
-    # SoftHSM's tool takes PINs from its arguments, where a process list shows them. So it gets ones
-    # that are worth nothing afterwards: the user's is changed through PKCS#11 before any key
-    # exists.
-    throwaway = secrets.token_hex(8)
-    made = subprocess.run(
-        [
-            *(tool, "--init-token", "--free", "--label", label),
-            *("--so-pin", secrets.token_hex(8), "--pin", throwaway),
-        ],
-        env={"SOFTHSM2_CONF": str(configuration), "PATH": "/usr/bin:/bin"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        raise Unavailable(f"softhsm2-util: {made.stderr.decode(errors='replace').strip()}")
     pin = secrets.token_hex(8)
     write_new(folder / "pin", pin.encode())
-    process = TokenProcess(
-        KeyUri(label, label="", module=softhsm_module()), Pin(throwaway), configuration
+    init_token(
+        KeyUri(label, label="", module=module), secrets.token_hex(8), Pin(pin), configuration
     )
+
+
+def init_token(uri: KeyUri, so_pin: str, pin: Pin, softhsm2_conf: Path | None = None) -> None:
+    """Make the token that the URI names, in a slot that has none yet, and set its PINs.
+
+    Raises:
+        KeyRefused: a token of this label is there already.
+        Unavailable: the library cannot be loaded, or no slot has room for a token.
+    """
+    process = TokenProcess(uri, softhsm2_conf, writes=True)
     try:
-        process.ask("set-pin", pin)
+        process.ask("init-token", [so_pin, pin.reveal()])
     finally:
         process.end()
 
@@ -90,12 +79,12 @@ def make_key(
         PinRefused: the PIN is wrong; it was tried once.
         Unavailable: the token is away.
     """
-    with trying(uri) as pin:
-        process = TokenProcess(uri, pin, softhsm2_conf)
-        try:
-            public = PublicKey.from_text(process.ask("make", alg))
-        finally:
-            process.end()
+    process = TokenProcess(uri, softhsm2_conf, writes=True)
+    try:
+        process.login()
+        public = PublicKey.from_text(process.ask("make", alg))
+    finally:
+        process.end()
     if audit is not None:
         audit.record([Deed("make-key", public.kid.hex(), "done")])
     return public

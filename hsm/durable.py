@@ -21,3 +21,15 @@ def write_new(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(descriptor)
     sync_folder(path.parent)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file, mode 0600, whole or not at all: the old content stays until the new is safe."""
+    beside = path.with_name(path.name + ".new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    beside.replace(path)
+    sync_folder(path.parent)

@@ -6,6 +6,13 @@ from wire import cbor
 
 MAX_FRAME = 16 * 1024 * 1024
 
+ANSWER_DONE = "done"
+ANSWER_AWAY = "away"
+ANSWER_PIN = "pin"
+ANSWER_LOCKED = "locked"
+ANSWER_KEY = "key"
+"""How a request ended; what stands with it is the result, or the reason in words."""
+
 
 def write_frame(pipe: IO[bytes], value: Any) -> None:
     """Write one message and flush it."""

@@ -1,114 +1,37 @@
 """A key in a token, as the rest of the program sees it: sign, or say that it cannot now.
 
-Starts the token process (`hsm.session`), gives it work, checks each signature against the pinned
+Starts the token's process, gives it work in small lists, checks each signature against the pinned
 public key before it leaves, and starts it again with growing pauses when it or its token is gone.
 Which PIN may be tried is decided in `hsm.refusals`.
 """
 
 import hashlib
 import os
-import select
-import subprocess
-import sys
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from hsm.audit import AuditFile, Deed
-from hsm.frames import read_frame, write_frame
-from hsm.refusals import PinRefused, remember, trying
-from hsm.session import ANSWER_AWAY, ANSWER_DONE, ANSWER_PIN
-from hsm.uri import KeyUri, Pin
-from wire.errors import BadSignature, Malformed, Refused, Unavailable
+from hsm.refusals import PinLocked, PinRefused
+from hsm.token_process import KeyRefused, TokenProcess
+from hsm.uri import KeyUri
+from wire.errors import BadSignature, Refused, Unavailable
 from wire.keys import ES256, PublicKey, normalise_s
 
-ANSWER_TIMEOUT_S = 30.0
+__all__ = ["AWAY", "READY", "KeyRefused", "TokenSigner", "open_signer"]
+
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 30.0
+LOCKED_PAUSE_S = 600.0
+"""A TPM's lock-out heals by itself in about a quarter of an hour; asking while it lasts is free."""
+
+LIST_SIZE = 64
+"""Messages of one exchange with the process: a token of two signatures a second answers in time."""
 
 READY, AWAY = "ready", "away"
-
-
-class KeyRefused(Refused):
-    """The token's key cannot do what is asked, or is not the pinned one."""
-
-    code = "key-refused"
-
-
-class TokenProcess:
-    """The child process that owns a token, and the pipe to it."""
-
-    def __init__(self, uri: KeyUri, pin: Pin | None, softhsm2_conf: Path | None) -> None:
-        """Start it. The PIN travels through the pipe, never by argument or environment."""
-        environment = dict(os.environ)
-        if softhsm2_conf is not None:
-            environment["SOFTHSM2_CONF"] = str(softhsm2_conf.resolve())
-        self.pin = pin
-        # -P: no module of the working folder is loaded where the PIN goes. A session of its own:
-        # Ctrl-C at the terminal is for the parent, whose end then ends this one.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "hsm.session"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
-        where = {
-            "module": os.path.realpath(uri.module),
-            "token": uri.token,
-            "label": uri.label,
-            "id": uri.key_id,
-            "pin": None if pin is None else pin.reveal(),
-        }
-        try:
-            self._send(where)
-        except Unavailable:
-            self.end()
-            raise
-
-    @property
-    def pid(self) -> int:
-        """Process id of the child."""
-        return self._process.pid
-
-    def ask(self, name: str, argument: Any) -> Any:
-        """Do one request; raises PinRefused, KeyRefused, or Unavailable when it is gone."""
-        self._send([name, argument])
-        assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], ANSWER_TIMEOUT_S)
-        if not ready:
-            raise Unavailable(f"the token has not answered for {ANSWER_TIMEOUT_S:.0f} s")
-        try:
-            kind, content = read_frame(self._process.stdout)
-        except (EOFError, Malformed, TypeError, ValueError):
-            raise Unavailable("the token process ended, or said what is no answer") from None
-        if kind == ANSWER_DONE:
-            return content
-        if kind == ANSWER_AWAY:
-            raise Unavailable(f"the token is away: {content}")
-        if kind == ANSWER_PIN:
-            raise PinRefused(f"the token refused the PIN ({content}); it is not tried again")
-        raise KeyRefused(f"the token's key: {content}")
-
-    def end(self) -> None:
-        """End the child; at once, for the token keeps nothing in it."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    continue
-
-    def _send(self, value: Any) -> None:
-        assert self._process.stdin is not None
-        try:
-            write_frame(self._process.stdin, value)
-        except BrokenPipeError:
-            raise Unavailable("the token process ended") from None
 
 
 class TokenSigner:
@@ -131,6 +54,7 @@ class TokenSigner:
         self._pause_s = 0.0
         self._not_before_s = 0.0
         self.state = AWAY
+        _signers.add(self)
         self.public = PublicKey.from_text(self._ask("public", None)) if pinned is None else pinned
 
     @property
@@ -143,13 +67,13 @@ class TokenSigner:
         return self.sign_all([message])[0]
 
     def sign_all(self, messages: Sequence[bytes]) -> list[bytes]:
-        """Sign each message in one exchange with the token process.
+        """Sign each message, many in one exchange with the token process.
 
         With an audit file, no signature leaves before its line is on the disk.
 
         Raises:
             Unavailable: token, process or audit file is away; try again later.
-            PinRefused, KeyRefused: a person has to act.
+            PinRefused, PinLocked, KeyRefused: a person has to act.
         """
         try:
             signatures = self._verified(messages)
@@ -161,7 +85,10 @@ class TokenSigner:
         return signatures
 
     def _verified(self, messages: Sequence[bytes]) -> list[bytes]:
-        signatures: list[bytes] = self._ask("sign", [self.public.alg, list(messages)])
+        signatures: list[bytes] = []
+        for start in range(0, len(messages), LIST_SIZE):
+            asked = list(messages[start : start + LIST_SIZE])
+            signatures += self._ask("sign", [self.public.alg, asked])
         if self.public.alg == ES256:
             signatures = [normalise_s(signature) for signature in signatures]
         for message, signature in zip(messages, signatures, strict=True):
@@ -195,36 +122,54 @@ class TokenSigner:
                 if self._process is None:
                     answer = self._first(name, argument)
                 else:
-                    answer = self._again(self._process, name, argument)
+                    answer = self._process.ask(name, argument)
             except PinRefused:
                 self._end()
                 raise
+            except PinLocked:
+                self._rest(LOCKED_PAUSE_S)
+                raise
             except Unavailable:
-                self._end()
-                self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2 or FIRST_PAUSE_S)
-                self._not_before_s = time.monotonic() + self._pause_s
+                self._rest(min(LONGEST_PAUSE_S, self._pause_s * 2 or FIRST_PAUSE_S))
                 raise
             self.state, self._pause_s = READY, 0.0
             return answer
 
     def _first(self, name: str, argument: Any) -> Any:
-        """Start the process and ask; its first answer shows whether the PIN is right."""
-        with trying(self._uri) as pin:
-            self._process = TokenProcess(self._uri, pin, self._softhsm2_conf)
-            return self._process.ask(name, argument)
+        """Start the process, log in, and ask. A process logs in once in its life."""
+        self._process = TokenProcess(self._uri, self._softhsm2_conf)
+        self._process.login()
+        return self._process.ask(name, argument)
 
-    def _again(self, process: TokenProcess, name: str, argument: Any) -> Any:
-        try:
-            return process.ask(name, argument)
-        except PinRefused:
-            remember(self._uri, process.pin)  # The token's PIN was changed meanwhile.
-            raise
+    def _rest(self, pause_s: float) -> None:
+        """End the process, and with it every handle; the next one starts after a pause."""
+        self._end()
+        self._pause_s = pause_s
+        self._not_before_s = time.monotonic() + pause_s
 
     def _end(self) -> None:
         self.state = AWAY
         process, self._process = self._process, None
         if process is not None:
             process.end()
+
+    def _after_fork(self) -> None:
+        """In a forked child: the parent's process stays the parent's; start one of our own."""
+        self._lock = Lock()
+        process, self._process = self._process, None
+        if process is not None:
+            process.disown()
+
+
+_signers: "weakref.WeakSet[TokenSigner]" = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for signer in list(_signers):
+        signer._after_fork()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def open_signer(

@@ -13,7 +13,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from wire.errors import Refused, Unavailable
 
 _PATH = {"token", "object", "id", "type", "serial", "manufacturer", "model"}
-_QUERY = {"module-path", "pin-source"}
+_QUERY = {"module-path", "pin-source", "x-init-reserved"}
 
 
 class BadUri(Refused):
@@ -54,6 +54,9 @@ class KeyUri:
     key_id: bytes = b""
     """Object id (CKA_ID); empty when the URI names none."""
 
+    reserved: str = ""
+    """What the library wants at C_Initialize (NSS: `configdir=…`); empty for most."""
+
     pin_file: Path | None = field(default=None)
     """File that holds the PIN; None for a token without login."""
 
@@ -65,18 +68,20 @@ class KeyUri:
         path, _, query = text.removeprefix("pkcs11:").partition("?")
         named = _attributes(path, ";", _PATH)
         options = _attributes(query, "&", _QUERY)
-        for name in ("token", "object"):
-            if not named.get(name):
-                raise BadUri(f"the key URI names no {name} ({name}=…)")
+        if not named.get("token"):
+            raise BadUri("the key URI names no token (token=…)")
+        if not named.get("object") and not named.get("id"):
+            raise BadUri("the key URI names no object (object=… or id=…, or both)")
         if "module-path" not in options:
             raise BadUri("the key URI names no library (module-path=…)")
         source = options.get("pin-source")
         pin_file = None if source is None else _resolve(unquote(source.removeprefix("file:")), base)
         return cls(
             token=unquote(named["token"]),
-            label=unquote(named["object"]),
+            label=unquote(named.get("object", "")),
             module=_resolve(unquote(options["module-path"]), base),
             key_id=unquote_to_bytes(named.get("id", "")),
+            reserved=unquote(options.get("x-init-reserved", "")),
             pin_file=pin_file,
         )
 

@@ -69,13 +69,13 @@ sys.stdin.read()
 """
 TALKATIVE = """
 import os
-from hsm import session
+from hsm import session, worker
 def public(self):
     os.write(1, b"vendor library 1.0 says hello")
     assert os.read(0, 1) == b""
     return session.PublicKey(session.EDDSA, bytes(31) + b"\\x05")
 session.Session.public = public
-session.main()
+worker.main()
 """
 
 

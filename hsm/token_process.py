@@ -1,0 +1,148 @@
+"""The process that owns a token, as its parent sees it: start, ask, end.
+
+Decides how each kind of answer is raised. When it is started, and which PIN it gets, is decided by
+`hsm.signer` and `hsm.refusals`.
+"""
+
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hsm.frames import (
+    ANSWER_AWAY,
+    ANSWER_DONE,
+    ANSWER_LOCKED,
+    ANSWER_PIN,
+    read_frame,
+    write_frame,
+)
+from hsm.refusals import NoAnswer, PinLocked, PinRefused, trying
+from hsm.uri import KeyUri
+from wire.errors import Malformed, Refused, Unavailable
+
+ANSWER_TIMEOUT_S = 30.0
+
+
+class KeyRefused(Refused):
+    """The token or its key cannot do what is asked, or the key is not the pinned one."""
+
+    code = "key-refused"
+
+
+class TokenProcess:
+    """The child process and the pipe to it. For one thread at a time."""
+
+    def __init__(
+        self,
+        uri: KeyUri,
+        softhsm2_conf: Path | None,
+        *,
+        writes: bool = False,
+        final_try: bool = False,
+    ) -> None:
+        """Start it; nothing of the token is opened before the first request.
+
+        Args:
+            uri: which key.
+            softhsm2_conf: SoftHSM's configuration file; None for other tokens.
+            writes: whether something in the token is to be made.
+            final_try: whether to log in although one wrong PIN more would lock the token.
+        """
+        self._uri = uri
+        environment = dict(os.environ)
+        if softhsm2_conf is not None:
+            environment["SOFTHSM2_CONF"] = str(softhsm2_conf.resolve())
+        # -P: no module of the working folder is loaded where the PIN goes. A session of its own:
+        # Ctrl-C at the terminal is for the parent, whose end then ends this one.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hsm.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        where = {
+            "module": os.path.realpath(uri.module),
+            "reserved": uri.reserved,
+            "token": uri.token,
+            "label": uri.label,
+            "id": uri.key_id,
+            "writes": writes,
+            "final_try": final_try,
+        }
+        try:
+            self._send(where)
+        except Unavailable:
+            self.end()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child."""
+        return self._process.pid
+
+    def login(self) -> None:
+        """Find the token, then log in: once in this process's life.
+
+        The PIN travels through the pipe, never by argument or environment. Raises as `ask`.
+        """
+        self.ask("token")
+        with trying(self._uri) as pin:
+            self.ask("login", None if pin is None else pin.reveal())
+
+    def ask(self, name: str, argument: Any = None) -> Any:
+        """Do one request.
+
+        Raises:
+            PinRefused, PinLocked, KeyRefused: a person has to act.
+            NoAnswer: it was asked, and ended or hung before it said how that went.
+            Unavailable: the token is away.
+        """
+        self._send([name, argument])
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], ANSWER_TIMEOUT_S)
+        if not ready:
+            raise NoAnswer(f"the token has not answered for {ANSWER_TIMEOUT_S:.0f} s")
+        try:
+            kind, content = read_frame(self._process.stdout)
+        except (EOFError, Malformed, TypeError, ValueError):
+            raise NoAnswer("the token process ended, or said what is no answer") from None
+        if kind == ANSWER_DONE:
+            return content
+        if kind == ANSWER_AWAY:
+            raise Unavailable(f"the token is away: {content}")
+        if kind == ANSWER_PIN:
+            raise PinRefused(f"the token refused the PIN ({content}); it is not tried again")
+        if kind == ANSWER_LOCKED:
+            raise PinLocked(f"the token takes no PIN now ({content})")
+        raise KeyRefused(f"the token's key: {content}")
+
+    def end(self) -> None:
+        """End the child; at once, for the token keeps nothing in it."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue
+
+    def disown(self) -> None:
+        """In a forked child: let go of a process that the parent goes on using."""
+        self._process.returncode = 0  # Not ours to wait for.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                os.dup2(nothing, pipe.fileno())  # Closing could flush what the parent has begun.
+        os.close(nothing)
+
+    def _send(self, value: Any) -> None:
+        assert self._process.stdin is not None
+        try:
+            write_frame(self._process.stdin, value)
+        except BrokenPipeError:
+            raise NoAnswer("the token process ended") from None
