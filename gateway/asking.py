@@ -17,8 +17,8 @@ from gateway.config_table import BadConfiguration
 from gateway.control import short_name, socket_path
 from gateway.energy import Ask
 from gateway.frames import DeviceRefused, Garbled, Request
-from gateway.line import Line, NoAnswer
-from gateway.transport import transport_for
+from gateway.line import NoAnswer
+from gateway.readout_line import line_for
 from wire.errors import Unavailable
 
 _MOST_ANSWER = 65_536
@@ -62,7 +62,7 @@ async def asked(config: GatewayConfig, bus: BusConfig) -> AsyncIterator[Asked]:
         finally:
             writer.close()
         return
-    line = Line(bus, transport_for(bus))
+    line = line_for(bus)
     try:
         yield Asked(line.ask, False)
     finally:

@@ -36,6 +36,7 @@ from gateway.schedule import (
 )
 from gateway.spool import Spool
 from gateway.timing import ClockQuality, NetworkClock
+from gateway.transport import Tap
 from gateway.watchdog import Heart
 from wire.errors import Refused, Unavailable
 
@@ -99,6 +100,11 @@ class BusActor:
         """Stop polling after the question that is on the line now."""
         self._ended = True
         self._jobs.end()
+
+    @property
+    def taps(self) -> set[Tap]:
+        """Who is told of every octet on the line."""
+        return self.line.taps
 
     def submit(self, request: Request, silence_ms: int) -> asyncio.Future[tuple[int, ...]]:
         """Ask an extra question between polls.

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway import cli_line
+
 if TYPE_CHECKING:
     from gateway.config import GatewayConfig
 

@@ -305,7 +305,7 @@ def _bus(table: Table) -> BusConfig:
     baudrate, parity, stopbits, readout = 9_600, PARITIES[0], 1, ""
     port: str | Address
     if kind == READOUT:
-        port, parity = table.take("port", str), "even"
+        port = table.take("port", str)
         readout = table.one_of("mode", READOUTS)
         baudrate = table.number("baudrate", 300, 115_200, _READOUT_BAUDRATES[readout])
     elif kind == "rtu":

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from gateway.decode import confirms, decode, doubt, evidence
-from gateway.energy import Ask, find_base
+from gateway.energy import Ask
 from gateway.fences import Shape, shape
 from gateway.frames import DeviceRefused, Garbled, Request
 from gateway.holes import Holes, pieces
 from gateway.intervals import Sample
+from gateway.probing import check
 from gateway.registered import PolledMeter
 from gateway.template import Block
 from gateway.timing import NetworkClock
@@ -57,7 +58,8 @@ class Samples:
 
         Raises:
             Disagreement: the second read does not confirm the first.
-            NoValue, NoSuchModel: the meter has no value to give.
+            WrongMeter: it is not what its template says, or set so that it counts otherwise.
+            NoValue: the meter has no value to give.
             DeviceRefused, Garbled, Unavailable: what the line says.
         """
         seen: set[Shape] = set()
@@ -85,7 +87,7 @@ class Samples:
             return await self._ask(request, silence_ms)
 
         if meter.id not in self._bases:
-            self._bases[meter.id] = await find_base(ask, meter.unit, template)
+            self._bases[meter.id] = await check(ask, meter.unit, template)
         words: tuple[int, ...] = ()
         for block in template.energy_registers.blocks:
             words += await self._block(ask, meter, block, len(words))

@@ -19,11 +19,12 @@ from gateway.bus import BusActor
 from gateway.buses import Buses
 from gateway.config import BusConfig, GatewayConfig, load, other_than_buses
 from gateway.config_table import BadConfiguration
-from gateway.line import Line
+from gateway.control import ControlSocket, socket_path
 from gateway.outbox import Outbox
 from gateway.overview import overview
 from gateway.place import Place
 from gateway.reader import Reader
+from gateway.readout_line import line_for
 from gateway.receipts import Receipts
 from gateway.receiver import receiver_for
 from gateway.registered import Meter, Registration, SigningMeter, registration
@@ -33,7 +34,6 @@ from gateway.schedule import INTERVAL_S
 from gateway.spool import Spool
 from gateway.status import StatusPage
 from gateway.timing import FirstSync, NetworkClock, kernel_quality
-from gateway.transport import transport_for
 from gateway.watchdog import Heart, ServiceManager, reloading_state, watch
 from gateway.witnessing import Statements, Witness
 from hsm.audit import AuditFile
@@ -95,6 +95,7 @@ class Gateway:
             )
             manager = ServiceManager(os.environ)
             page = StatusPage(self._config.status, self.report)
+            control = socket_path(self._config.spool)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(page.run())
                 tasks.create_task(self._place.run())
@@ -102,6 +103,7 @@ class Gateway:
                 tasks.create_task(witness.run(self._reader.queued))
                 tasks.create_task(self._relay.run(witness.witnessed))
                 tasks.create_task(self._buses.run())
+                tasks.create_task(ControlSocket(control, lambda: self._buses).run())
                 tasks.create_task(watch(manager, self._hearts))
                 await page.listening.wait()
                 manager.tell("READY=1")
@@ -120,8 +122,7 @@ class Gateway:
         return words
 
     def _actor(self, bus: BusConfig, meters: tuple[Meter, ...]) -> BusActor:
-        line = Line(bus, transport_for(bus))
-        actor = BusActor(bus, meters, line, (self._spool, self._reader), self._clock)
+        actor = BusActor(bus, meters, line_for(bus), (self._spool, self._reader), self._clock)
         actor.time_is_known = self._time.ready
         if not self._genesis.paced_time:
             actor.own_clock = kernel_quality
