@@ -28,6 +28,11 @@ LIVE_INTERVALS = 3
 
 _WAITS = "state = 'queued' AND batch IS NULL AND retry_ms = 0"
 
+_NEWEST_FINAL = (
+    "INSERT INTO life SELECT 'newest_final_s', newest_start_s FROM batch WHERE sequence = ?"
+    " ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"
+)
+
 _FORGET = (
     "DELETE FROM batch WHERE state IN ('final', 'refused', 'abandoned') AND sequence <"
     " (SELECT MAX(sequence) FROM batch WHERE state <> 'abandoned')"
@@ -323,6 +328,8 @@ class Outbox:
             for rowid, attempts, outcome in ends:
                 if outcome.fate != "final":
                     await tx.execute(*_staying(rowid, attempts, outcome, now_ms))
+            if final:
+                await tx.execute(_NEWEST_FINAL, (sequence,))
             for name, count in (("final", len(final)), ("duplicates", duplicates)):
                 await tx.execute(
                     "INSERT INTO life VALUES (?, ?) ON CONFLICT (name)"

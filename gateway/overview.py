@@ -25,12 +25,19 @@ async def oldest_start_s(spool: Spool) -> int | None:
 
 
 async def overview(spool: Spool, now_ms: int) -> dict[str, Any]:
-    """Counts by state, the oldest reading's age in seconds (-1 when none waits), the disk."""
+    """Counts by state; how far receipts are; the disk.
+
+    Returns:
+        With `oldest_age_s`, the age of the oldest interval without a receipt, and `newest_final_s`,
+        the start of the newest one with a receipt; both -1 when there is none.
+    """
     oldest_s = await oldest_start_s(spool)
+    newest = await spool.rows("SELECT value FROM life WHERE name = 'newest_final_s'")
     fill = spool.room.fill()
     return {
         **await spool.counts(),
         "oldest_age_s": -1 if oldest_s is None else max(0, now_ms // 1000 - oldest_s),
+        "newest_final_s": newest[0][0] if newest else -1,
         "disk": {
             "used_percent": fill.used_percent,
             "free_mb": fill.free_bytes // 1_000_000,

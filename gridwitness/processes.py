@@ -39,6 +39,12 @@ class Program:
         """Whether it runs now."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Process id of the last start."""
+        assert self._process is not None, f"{self.name} was never started"
+        return self._process.pid
+
     def start(self) -> None:
         """Start it; its log is appended to."""
         if self.alive:
