@@ -35,7 +35,30 @@ def add_commands(
     line.add_argument("--json", action="store_true", help="the same as JSON, an object a line")
     line.add_argument("--example", action="store_true", help="print an example file and end")
     line.set_defaults(run=run_line)
+    _add_gps(verbs)
     return verbs
+
+
+def _add_gps(verbs: "argparse._SubParsersAction[Any]") -> None:
+    gps = verbs.add_parser(
+        "gps",
+        help="a simulated satellite receiver: NMEA on a pty, and a gpsd",
+        description="Speaks once a second until told to end; its first line says the port.",
+    )
+    gps.add_argument("--place", default="18.7883,98.9853", metavar="LAT,LON", help="degrees")
+    gps.add_argument("--talker", default="GN", help="of the sentences: GP, GN, GL, GA or GB")
+    gps.add_argument("--link", type=Path, help="a name for the port")
+    gps.add_argument("--gpsd", type=int, metavar="PORT", help="a gpsd too, 0 for any free port")
+    gps.add_argument(
+        "--trouble",
+        action="append",
+        default=[],
+        metavar="NAME[@FROM-UNTIL]",
+        help="what goes wrong, seconds from the begin; see docs/SIMULATION.md",
+    )
+    gps.add_argument("--utc", metavar="TIME", help="when it begins, ISO 8601; now if not given")
+    gps.add_argument("--json", action="store_true", help="tell the addresses as JSON")
+    gps.set_defaults(run=run_gps)
 
 
 def show_feeder(args: argparse.Namespace) -> int:
@@ -78,4 +101,27 @@ def run_line(args: argparse.Namespace) -> int:
     if args.file is None:
         raise Malformed("no FILE.toml says what is on the line; --example prints one")
     asyncio.run(line_service.serve(args.file, args.link, args.frames, args.json))
+    return 0
+
+
+def run_gps(args: argparse.Namespace) -> int:
+    """Serve a simulated receiver until SIGTERM or SIGINT."""
+    import asyncio
+    from datetime import UTC, datetime
+
+    from hwsim import gps_service
+    from hwsim.gps import TALKERS, SatelliteReceiver, Trouble
+
+    try:
+        lat, lon = map(float, args.place.split(","))
+        start = datetime.fromisoformat(args.utc) if args.utc else datetime.now(UTC)
+    except ValueError as reason:
+        raise Malformed(f"a place is LAT,LON in degrees, a time ISO 8601: {reason}") from None
+    if not (abs(lat) <= 90 and abs(lon) <= 180):
+        raise Malformed(f"no place on earth: {args.place}")
+    if args.talker not in TALKERS:
+        raise Malformed(f"a talker is one of {', '.join(TALKERS)}, not {args.talker}")
+    troubles = [Trouble.of(each) for each in args.trouble]
+    receiver = SatelliteReceiver(lat, lon, start=start.astimezone(UTC), troubles=troubles)
+    asyncio.run(gps_service.serve(receiver, args.talker, args.link, args.gpsd, args.json))
     return 0
