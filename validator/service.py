@@ -18,6 +18,7 @@ from validator.app.application import Application
 from validator.config import ValidatorConfig
 from validator.node.candidate import Blocks, Candidate
 from validator.node.driver import Driver, NetworkClock
+from validator.node.evidence_pool import EvidencePool
 from validator.node.exchange import Exchange
 from validator.node.fetching import Fetching
 from validator.node.folder import claim_folder
@@ -65,7 +66,9 @@ class Validator:
         self.mesh = Mesh(config.id, peers, config.tls_certificate, config.tls_key, self._hear)
         self.fetching = Fetching(self.mesh, self._check)
         self.registrar = Registrar(self.application, self.mempool, self.store, self.book, clock)
-        self.exchange = Exchange(self.mesh, self.driver, self.fetching, self.registrar)
+        self.evidence = EvidencePool(blocks, self.mempool, self.store)
+        pools = (self.registrar, self.evidence)
+        self.exchange = Exchange(self.mesh, self.driver, self.fetching, pools)
         self._keyring = Keyring(self.application)
         self.broker: Broker | None = None
 
@@ -87,15 +90,17 @@ class Validator:
         def answer(candidate: Candidate) -> None:
             self.exchange.announce()
             self.registrar.look_again(candidate.block.content.time_ms)
+            self.evidence.look_again()
             for batch in candidate.batches:
                 gateway = batch.witness.statement.gateway
                 ingest.answer_final(batch.batch_id, gateway, self.genesis)
 
         self.driver.on_final = answer
+        self.driver.on_evidence = self.evidence.take
         await self.mesh.start(self.config.listen.host, self.config.listen.port)
         broker.start()
         self.driver.begin(self.mesh, self.fetching)
-        self.registrar.nudge = self.driver.nudge
+        self.registrar.nudge = self.evidence.nudge = self.driver.nudge
         work = [
             asyncio.create_task(self.exchange.run()),
             asyncio.create_task(ingest.run(self.genesis)),

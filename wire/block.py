@@ -18,6 +18,9 @@ from wire.keys import PublicKey
 
 VERSION = 1
 MAX_READINGS = 5000
+MOST_EVIDENCE = 8
+"""Pieces of evidence in one block; what is left waits for the next."""
+
 SEAL_TAG = b"gridwitness/seal/1"
 NO_COMMIT = b""
 """The parent commit of the first block."""
@@ -114,10 +117,14 @@ class Block:
     parent_commit: bytes
     """Encoded commit of the parent; empty in the first block."""
 
+    evidence: tuple[bytes, ...] = ()
+    """Proofs that validators have contradicted themselves, at most MOST_EVIDENCE."""
+
     @cached_property
     def encoded(self) -> bytes:
         """The block as it travels and is stored."""
-        return cbor.encode([self.header, list(self.transactions), self.parent_commit])
+        parts = [self.header, list(self.transactions), self.parent_commit, list(self.evidence)]
+        return cbor.encode(parts)
 
     @cached_property
     def content(self) -> Header:
@@ -135,20 +142,30 @@ class Block:
 
         Raises Malformed.
         """
-        header, transactions, parent_commit = fields.items(cbor.decode(data), "block", 3)
+        header, transactions, parent_commit, evidence = fields.items(cbor.decode(data), "block", 4)
         block = cls(
             fields.blob(header, "header"),
             tuple(
                 fields.blob(tx, "transaction") for tx in fields.items(transactions, "transactions")
             ),
             fields.blob(parent_commit, "parent commit"),
+            tuple(fields.blob(each, "evidence") for each in fields.items(evidence, "evidence")),
         )
         content = block.content
         if transactions_root(block.transactions) != content.tx_root:
             raise Malformed("the transactions are not those that the header commits to")
         if hashlib.sha256(block.parent_commit).digest() != content.parent_commit_hash:
             raise Malformed("the parent commit is not the one that the header commits to")
+        if len(block.evidence) > MOST_EVIDENCE:
+            raise Malformed(f"{len(block.evidence)} pieces of evidence; at most {MOST_EVIDENCE}")
+        if evidence_hash(block.evidence) != content.evidence_hash:
+            raise Malformed("the evidence is not what the header commits to")
         return block
+
+
+def evidence_hash(evidence: Sequence[bytes]) -> bytes:
+    """The header's `evidence_hash`."""
+    return hashlib.sha256(cbor.encode(list(evidence))).digest()
 
 
 def transaction_leaf(transaction: bytes) -> bytes:

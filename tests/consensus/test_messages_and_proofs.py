@@ -31,6 +31,7 @@ from validator.consensus.messages import (
 )
 from validator.consensus.proposer import Decided, ineligible, leader, order, window
 from validator.consensus.timeouts import Timeouts
+from wire import cbor
 from wire.block import seal_message
 from wire.errors import BadSignature, Malformed, Refused
 from wire.keys import EDDSA, SoftSigner
@@ -191,10 +192,32 @@ def test_each_kind_of_evidence_is_verified_by_anyone(kind: str) -> None:
     evidence = Evidence(*CONTRADICTIONS[kind])
     assert (evidence.kind, evidence.sender) == (kind, "a")
     opened = Evidence.open(evidence.encoded, NETWORK, VALIDATORS)
-    assert opened == evidence
+    assert (opened.offence, opened.encoded) == (evidence.offence, evidence.encoded)
+    assert opened.offence.kind == kind
     framed = replace(CONTRADICTIONS[kind][1], sender="b")
     with pytest.raises(Refused):
         Evidence.open(Evidence(CONTRADICTIONS[kind][0], framed).encoded, NETWORK, VALIDATORS)
+
+
+@pytest.mark.parametrize("kind", CONTRADICTIONS)
+def test_evidence_is_said_in_one_way_only(kind: str) -> None:
+    first, second = CONTRADICTIONS[kind]
+    once = Evidence(first, second).encoded
+    if kind != "amnesia":
+        assert Evidence(second, first).encoded == once
+    one, other = cbor.decode(once)
+    for bad in (cbor.encode([other, one]), once + b"\0", cbor.encode([one, other, other])):
+        with pytest.raises(Refused):
+            Evidence.open(bad, NETWORK, VALIDATORS)
+
+
+@pytest.mark.parametrize("kind", ["double-proposal", "double-round-change"])
+def test_evidence_holds_no_block_and_no_attachment(kind: str) -> None:
+    first, second = CONTRADICTIONS[kind]
+    whole = sorted(encode_message(each) for each in (first, second))
+    with pytest.raises(Malformed, match="nothing else"):
+        Evidence.open(cbor.encode(whole), NETWORK, VALIDATORS)
+    assert len(Evidence(first, second).encoded) < len(cbor.encode(whole))
 
 
 AMNESIAS: dict[str, Message] = {

@@ -7,6 +7,7 @@ from tests.app.enrolments import enrolling_village
 from tests.app.village import BOOK, block_ms, signer
 from validator.app.application import Application
 from validator.node.candidate import Blocks, Candidate, Tip
+from validator.node.mempool import Waiting
 from validator.node.store import Store
 from wire.block import Commit, seal_message
 from wire.transaction import Transaction
@@ -31,7 +32,8 @@ class Chain:
     def candidate(
         self, batches: list[Batch], slot: int, changes: Sequence[Transaction] = ()
     ) -> Candidate:
-        return self.blocks.make(self.me, self.tip, block_ms(slot), batches, changes)
+        waiting = Waiting(tuple(batches), tuple(changes))
+        return self.blocks.make(self.me, self.tip, block_ms(slot), waiting)
 
     def seal(self, candidate: Candidate) -> Commit:
         digest = candidate.block.digest

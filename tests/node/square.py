@@ -13,6 +13,7 @@ from validator.app.application import Application
 from validator.consensus.messages import Message, decode_message
 from validator.node.candidate import Blocks
 from validator.node.driver import Driver
+from validator.node.evidence_pool import EvidencePool
 from validator.node.fetching import Fetching
 from validator.node.ledger import Ledger
 from validator.node.mempool import Mempool
@@ -65,6 +66,10 @@ class Node:
         key = VoteSigner(signer(name), self.state)
         self.driver = Driver(name, ledger, self.mempool, key, WallClock())
         self.fetching = Fetching(self, self._checked)
+        self.pool = EvidencePool(blocks, self.mempool, self.store)
+        self.pool.forward, self.pool.nudge = self.broadcast, self.driver.nudge
+        self.driver.on_evidence = self.pool.take
+        self.driver.on_final = lambda _: self.pool.look_again()
 
     async def _checked(self, batches: Sequence[Batch]) -> None:
         """Signatures are checked when the rules ask."""
@@ -74,6 +79,10 @@ class Node:
         return sorted(name for name in self.square.nodes if name != self.name)
 
     def broadcast(self, frame: list[Any], *, urgent: bool = False) -> None:
+        if frame[0] == "evidence":
+            for other in self.connected:
+                self.square.nodes[other].pool.hear(frame[1])
+            return
         message = decode_message(frame[1])
         for other in self.connected:
             if self.square.passes(message, self.name, other):

@@ -11,6 +11,7 @@ from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, enrol, retire, star
 from tests.app.village import BOOK, block_ms, signer
 from tests.node.chain import Chain
 from validator.app.application import RefusedTransaction
+from validator.node.evidence_pool import EvidencePool
 from validator.node.exchange import Exchange
 from validator.node.mempool import MOST_CHANGES, Mempool
 from validator.node.receipts import Receipts, batch_receipt
@@ -160,7 +161,9 @@ class Links:
 def test_who_connects_is_told_what_waits_and_all_are_told_what_comes(office: Office) -> None:
     links, village = Links(), office.chain.village
     driver = SimpleNamespace(tip=office.chain.tip)
-    exchange = Exchange(cast(Any, links), cast(Any, driver), cast(Any, None), office.registrar)
+    chain = office.chain
+    pools = (office.registrar, EvidencePool(chain.blocks, office.mempool, chain.store))
+    exchange = Exchange(cast(Any, links), cast(Any, driver), cast(Any, None), pools)
     first, second = (enrol(village, 2, meter).encoded for meter in ("c7", "c8"))
     exchange.handle("val-2", ["transaction", first])
     links.on_connect("val-3")

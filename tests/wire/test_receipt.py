@@ -97,9 +97,10 @@ def make_header(**changes: Any) -> Header:
         "validators_hash": GENESIS.validators.hash,
         "next_validators_hash": GENESIS.validators.hash,
         "parent_commit_hash": hashlib.sha256(b"").digest(),
+        "evidence_hash": evidence_hash(()),
     }
     zero: dict[str, Any] = dict.fromkeys(
-        ("params_hash", "tx_root", "results_root", "zone_root", "evidence_hash", "state_root"),
+        ("params_hash", "tx_root", "results_root", "zone_root", "state_root"),
         bytes(32),
     )
     return Header(**(values | zero | changes))

@@ -21,7 +21,7 @@ def router(validator: "Validator") -> APIRouter:
     async def show_metrics() -> Response:
         """Metrics."""
         counted = {
-            "evidence": len(validator.driver.evidence),
+            "evidence": len(validator.application.offences()),
             "checked": validator.book.checked,
         }
         return Response(text(status(validator) | counted), media_type=MEDIA_TYPE)

@@ -14,7 +14,7 @@ from validator.node.receipts import Receipts
 from wire.results import Verdict, ZoneSeal
 
 if TYPE_CHECKING:
-    from validator.node.store import StoredReading, StoredSeal
+    from validator.node.stored import StoredReading, StoredSeal
     from validator.service import Validator
 
 _LARGEST = 2**63 - 1
@@ -30,6 +30,7 @@ def router(validator: "Validator") -> APIRouter:
     """The routes of one validator."""
     routes = APIRouter()
     _ledger_routes(routes, validator)
+    _evidence_routes(routes, validator)
     _reading_routes(routes, validator)
     return routes
 
@@ -93,6 +94,17 @@ def _ledger_routes(routes: APIRouter, validator: "Validator") -> None:
         if zone not in validator.application.registries.base.zones:
             raise HTTPException(404, f"no zone {zone} is registered")
         return [_seal(each) for each in validator.store.seals(zone, after_s, most)]
+
+
+def _evidence_routes(routes: APIRouter, validator: "Validator") -> None:
+    @routes.get("/api/v1/evidence")
+    async def show_evidence() -> list[dict[str, Any]]:
+        """Validators that are proved to have contradicted themselves, in order of name.
+
+        Each proof stands in the block named, and anyone can check it.
+        """
+        offences = validator.application.offences()
+        return [offence._asdict() | {"block": block} for offence, block in offences]
 
 
 def _reading_routes(routes: APIRouter, validator: "Validator") -> None:

@@ -22,12 +22,15 @@ from validator.app.execution import (
     BlockRun,
     Execution,
     InvalidBlock,
+    Misbehaviour,
     is_ahead,
+    offence_of,
+    offence_row,
     open_witness,
 )
 from validator.app.opening import OpenedReadings
 from validator.app.parameters import parameters_hash
-from validator.app.records import BATCH, REGISTRY, key
+from validator.app.records import BATCH, OFFENCE, REGISTRY, key
 from validator.app.registries import Registries, stored_change
 from validator.app.registry import Registry
 from validator.app.state import State
@@ -41,6 +44,7 @@ __all__ = [
     "Application",
     "Execution",
     "InvalidBlock",
+    "Misbehaviour",
     "RefusedBatch",
     "RefusedTransaction",
     "SignatureBook",
@@ -65,6 +69,17 @@ class Application:
     def included(self, gateway: str, sequence: int) -> bytes | None:
         """Id of the batch that stands on the ledger under this sequence, None when none does."""
         return self.state.get(BATCH, key(gateway, sequence))
+
+    def is_held_against(self, offence: Misbehaviour) -> bool:
+        """Whether the ledger tells of it already."""
+        return self.state.get(OFFENCE, offence_row(offence)) is not None
+
+    def offences(self) -> list[tuple[Misbehaviour, int]]:
+        """What validators are proved to have done, with the height of the block that says so."""
+        return [
+            (offence_of(row), int.from_bytes(value, "big"))
+            for row, value in self.state.rows(OFFENCE)
+        ]
 
     def check_batch(self, batch: Batch, book: SignatureBook) -> None:
         """Decide whether the mempool may take a batch.
@@ -158,6 +173,7 @@ class Application:
         transactions: Sequence[bytes],
         batches: Mapping[bytes, Batch],
         book: SignatureBook,
+        misbehaviour: Sequence[Misbehaviour] = (),
     ) -> Execution:
         """Execute a block on the committed state, speculatively: nothing changes.
 
@@ -167,6 +183,7 @@ class Application:
             transactions: registry transactions and witness statements.
             batches: by batch id; `Batch.open` or `Batch.join` has checked their roots.
             book: which signatures stand.
+            misbehaviour: what the block's evidence proves of validators.
 
         Raises:
             InvalidBlock: no honest proposer makes this block.
@@ -174,6 +191,8 @@ class Application:
         """
         moment = Moment(self._network, height, time_ms)
         run = BlockRun(self.registries, self.state, self._opened, moment, book)
+        for offence in misbehaviour:
+            run.hold_against(offence)
         for transaction in transactions:
             if is_registry_transaction(transaction):
                 run.change(transaction)

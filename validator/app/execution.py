@@ -7,17 +7,18 @@ stand and which windows are sealed is decided by the rules.
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from validator.app.admission import MALFORMED, Admission, Carriage, admit
 from validator.app.carrier import WITNESS_AHEAD, RefusedBatch, SignatureBook, check_carrier
 from validator.app.enrolment import Moment, check_transaction
 from validator.app.opening import OpenedReadings
-from validator.app.records import BATCH, REGISTRY, key
+from validator.app.records import BATCH, OFFENCE, REGISTRY, key
 from validator.app.registries import Registries
 from validator.app.registry import Registry
 from validator.app.sealing import seal_windows
 from validator.app.state import Overlay, State, Write
-from wire import cbor, merkle
+from wire import merkle
 from wire.block import MAX_READINGS
 from wire.errors import Refused
 from wire.results import ACCEPTED, ReadingResult, TxResult
@@ -28,13 +29,25 @@ MOST_CHANGES = 32
 """Registry transactions of one block."""
 
 _NO_READINGS = merkle.root([])
-_NO_EVIDENCE = hashlib.sha256(cbor.encode([])).digest()
 
 
 class InvalidBlock(Refused):
     """A block that no honest proposer makes."""
 
     code = "invalid-block"
+
+
+class Misbehaviour(NamedTuple):
+    """What a validator is proved to have done; who proves it, and how, the node has checked."""
+
+    validator: str
+    """Validator id."""
+
+    height: int
+    """Block height at which it did."""
+
+    kind: str
+    """Its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +68,6 @@ class Execution:
 
     zone_root: bytes
     """Root over the zone seals."""
-
-    evidence_hash: bytes
-    """SHA-256 over the evidence in the block."""
 
     params_hash: bytes
     """SHA-256 of the parameters in force."""
@@ -82,6 +92,18 @@ class Execution:
 
     registries: Registries
     """The registries after the block."""
+
+
+def offence_row(offence: Misbehaviour) -> bytes:
+    """Where the state keeps an offence."""
+    return key(f"{offence.validator}/{offence.kind}", offence.height)
+
+
+def offence_of(row: bytes) -> Misbehaviour:
+    """The offence that a row of the state is about."""
+    name, height = row[:-9].decode(), int.from_bytes(row[-8:], "big")
+    validator, _, kind = name.rpartition("/")
+    return Misbehaviour(validator, height, kind)
 
 
 def is_ahead(registry: Registry, statement: WitnessStatement, time_ms: int) -> bool:
@@ -167,6 +189,13 @@ class BlockRun:
         self.tx_results.append(TxResult(transaction.id, ACCEPTED, _NO_READINGS, thumbprint).encoded)
         self.reading_results.append(())
 
+    def hold_against(self, offence: Misbehaviour) -> None:
+        """Write down what a validator did; raises InvalidBlock when it stands there already."""
+        row = offence_row(offence)
+        if self.overlay.get(OFFENCE, row) is not None:
+            raise InvalidBlock(f"{offence.kind} of {offence.validator} is on the ledger already")
+        self.overlay.put(OFFENCE, row, self.moment.height.to_bytes(8, "big"))
+
     def take(self, witness: SignedWitness, batch: Batch) -> None:
         """Execute a batch under the statement that the block carries.
 
@@ -230,7 +259,6 @@ class BlockRun:
             tx_root=merkle.root(self.tx_leaves),
             results_root=merkle.root([merkle.leaf_hash(result) for result in self.tx_results]),
             zone_root=merkle.root([merkle.leaf_hash(seal) for seal in seals]),
-            evidence_hash=_NO_EVIDENCE,
             params_hash=params_hash,
             state_root=state_root,
             tx_results=tuple(self.tx_results),

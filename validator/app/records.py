@@ -31,6 +31,9 @@ CASE = "case"
 REGISTRY = "registry"
 """Accepted registry transactions: transaction id -> `validator.app.registries.Change`."""
 
+OFFENCE = "offence"
+"""Proved contradictions: validator and kind, height -> height of the block that tells, 8 bytes."""
+
 ROOT = "root"
 """One row, with an empty key -> height, 8 bytes, and the state root, 32 bytes."""
 

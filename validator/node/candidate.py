@@ -6,14 +6,35 @@ the clock. Nothing here waits, stores or sends.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from validator.app.application import Application, Execution, InvalidBlock, SignatureBook
-from wire.block import NO_COMMIT, VERSION, Block, Commit, Header, ValidatorSet, verify_commit
+from validator.app.application import (
+    Application,
+    Execution,
+    InvalidBlock,
+    Misbehaviour,
+    SignatureBook,
+)
+from validator.consensus.evidence import Evidence
+from validator.node.mempool import Waiting
+from wire.block import (
+    MOST_EVIDENCE,
+    NO_COMMIT,
+    VERSION,
+    Block,
+    Commit,
+    Header,
+    ValidatorSet,
+    evidence_hash,
+    verify_commit,
+)
 from wire.errors import Refused
 from wire.genesis import Genesis
-from wire.transaction import Transaction, is_registry_transaction
+from wire.transaction import is_registry_transaction
 from wire.witness import Batch, SignedWitness
+
+EVIDENCE_AGE_BLOCKS = 50_000
+"""Evidence of an older height proves nothing any more: some two days of full blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,31 +106,39 @@ class Blocks:
         self._bounds = Bounds(
             parameters.get("block_precision_ms", 500), parameters.get("block_delay_ms", 15_000)
         )
+        self._evidence_age = parameters.get("evidence_age_blocks", EVIDENCE_AGE_BLOCKS)
 
     @property
     def validators(self) -> ValidatorSet:
         """The set that seals."""
         return self._validators
 
-    def make(
-        self,
-        me: str,
-        tip: Tip,
-        now_ms: int,
-        waiting: Sequence[Batch],
-        changes: Sequence[Transaction] = (),
-    ) -> Candidate:
-        """Make the next block from what waits: registry transactions first, then batches."""
+    def make(self, me: str, tip: Tip, now_ms: int, waiting: Waiting) -> Candidate:
+        """Make the next block from what waits: evidence, registry transactions, then batches."""
         time_ms = max(now_ms, tip.time_ms + 1)
-        picked = self._application.pick_transactions(time_ms, changes, self._book)
-        batches = tuple(self._application.pick(time_ms, waiting))
+        fit = [each for each in waiting.evidence if self.is_fit(each, tip.height + 1)]
+        evidence = tuple(each.encoded for each in fit[:MOST_EVIDENCE])
+        picked = self._application.pick_transactions(time_ms, waiting.changes, self._book)
+        batches = tuple(self._application.pick(time_ms, waiting.batches))
         transactions = (
             *(change.encoded for change in picked),
             *(batch.witness.encoded for batch in batches),
         )
-        execution = self._execute(tip.height + 1, time_ms, transactions, batches)
-        header = self._header(tip, time_ms, me, execution)
-        return Candidate(Block(header.encoded, transactions, tip.commit), execution, batches)
+        bare = Block(b"", transactions, tip.commit, evidence)
+        execution = self._execute(tip.height + 1, time_ms, bare, batches)
+        header = self._header(tip, time_ms, me, execution, bare)
+        return Candidate(replace(bare, header=header.encoded), execution, batches)
+
+    def open_evidence(self, data: bytes) -> Evidence:
+        """Read evidence and check what it proves; raises Refused."""
+        return Evidence.open(data, self._network, self._validators)
+
+    def is_fit(self, evidence: Evidence, height: int) -> bool:
+        """Whether a block of that height may carry this evidence."""
+        offence = evidence.offence
+        if not height - self._evidence_age <= offence.height <= height:
+            return False
+        return not self._application.is_held_against(Misbehaviour(*offence))
 
     def check(self, tip: Tip, block: Block, batches: Sequence[Batch]) -> Candidate:
         """Check every field of a block that follows the tip, by executing it.
@@ -118,7 +147,7 @@ class Blocks:
             Refused: it is not a block that an honest validator makes or seals.
         """
         header = block.content
-        execution = self._execute(header.height, header.time_ms, block.transactions, batches)
+        execution = self._execute(header.height, header.time_ms, block, batches)
         if header.time_ms <= tip.time_ms:
             raise InvalidBlock("time does not go on")
         if self._validators.index(header.proposer) is None:
@@ -146,15 +175,23 @@ class Blocks:
             raise InvalidBlock(f"block time is {-late_ms} ms from this validator's clock")
 
     def _execute(
-        self, height: int, time_ms: int, transactions: Sequence[bytes], batches: Sequence[Batch]
+        self, height: int, time_ms: int, block: Block, batches: Sequence[Batch]
     ) -> Execution:
         by_id: Mapping[bytes, Batch] = {batch.batch_id: batch for batch in batches}
-        return self._application.execute(height, time_ms, transactions, by_id, self._book)
+        offences = [self._offence(data, height) for data in block.evidence]
+        return self._application.execute(
+            height, time_ms, block.transactions, by_id, self._book, offences
+        )
+
+    def _offence(self, data: bytes, height: int) -> Misbehaviour:
+        evidence = self.open_evidence(data)
+        if not self.is_fit(evidence, height):
+            raise InvalidBlock(f"evidence of {evidence.offence} is too old, early or known")
+        return Misbehaviour(*evidence.offence)
 
     def _header(
-        self, tip: Tip, time_ms: int, me: str, execution: Execution, carried: Block | None = None
+        self, tip: Tip, time_ms: int, me: str, execution: Execution, carried: Block
     ) -> Header:
-        parent_commit = tip.commit if carried is None else carried.parent_commit
         return Header(
             version=VERSION,
             network=self._network,
@@ -165,11 +202,11 @@ class Blocks:
             validators_hash=self._validators.hash,
             next_validators_hash=self._validators.hash,
             params_hash=execution.params_hash,
-            parent_commit_hash=hashlib.sha256(parent_commit).digest(),
+            parent_commit_hash=hashlib.sha256(carried.parent_commit).digest(),
             tx_root=execution.tx_root,
             results_root=execution.results_root,
             zone_root=execution.zone_root,
-            evidence_hash=execution.evidence_hash,
+            evidence_hash=evidence_hash(carried.evidence),
             state_root=execution.state_root,
         )
 

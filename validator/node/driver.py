@@ -16,6 +16,7 @@ import structlog
 
 from hsm.signstate import DamagedState, DoubleSign, VoteSigner
 from validator.consensus import effects as do
+from validator.consensus.evidence import Evidence
 from validator.consensus.machine import Machine
 from validator.consensus.messages import Commit as CommitVote
 from validator.consensus.messages import Message, encode_message, open_message
@@ -25,7 +26,7 @@ from validator.node.candidate import Candidate, Tip, batch_ids, decode_block
 from validator.node.fetching import Fetching, Speaker
 from validator.node.ledger import Ledger, decided
 from validator.node.memory import attachment, said_before, with_late_seals
-from validator.node.mempool import Mempool
+from validator.node.mempool import Mempool, Waiting
 from wire.block import Block, Commit, verify_commit
 from wire.errors import Malformed, Refused, Unavailable
 from wire.witness import Batch
@@ -65,7 +66,7 @@ class Driver:
         self.halted = ""
         """Why this validator has stopped speaking; empty while it goes on."""
         self.round = 0
-        self.evidence: list[bytes] = []
+        self.on_evidence: Callable[[Evidence], None] = lambda _: None
         self.on_final: Callable[[Candidate], None] = lambda _: None
         self._genesis = genesis
         self._application = ledger.application
@@ -204,8 +205,7 @@ class Driver:
             case do.Trace(rule, words):
                 _log.debug("consensus", rule=rule, height=self.machine.height, words=words)
             case do.Report(evidence):
-                _log.warning("evidence", kind=evidence.kind, against=evidence.sender)
-                self.evidence = [*self.evidence[-99:], evidence.encoded]
+                self.on_evidence(evidence)
             case _:
                 self._work(effect)
 
@@ -260,11 +260,10 @@ class Driver:
         tip = replace(self.tip, commit=commit)
         now_ms = self._clock.now_ms()
         try:
-            waiting, changes = self.mempool.waiting(), self.mempool.changes()
-            candidate = self._blocks.make(self.me, tip, now_ms, waiting, changes)
+            candidate = self._blocks.make(self.me, tip, now_ms, self.mempool.all())
         except Refused as reason:  # The rules let something wait that they do not let in.
             _log.error("nothing taken from the mempool", reason=str(reason))
-            candidate = self._blocks.make(self.me, tip, now_ms, ())
+            candidate = self._blocks.make(self.me, tip, now_ms, Waiting())
         self.store.put_proposed(candidate.block, candidate.batches)
         digest = candidate.block.digest
         self._candidates[digest] = candidate

@@ -1,4 +1,4 @@
-"""What validators say to each other beside votes: heights, batches, registry transactions, blocks.
+"""What validators say to each other beside votes: heights, batches, changes, evidence, blocks.
 
 Decides who is behind, and helps it: a validator that learns of a greater height asks for the next
 final block until it has caught up (rule R11). Everything received is checked before it changes
@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from validator.node.driver import Driver
+from validator.node.evidence_pool import EvidencePool
 from validator.node.fetching import Fetching, read_final
 from validator.node.peers import Mesh
 from validator.node.registrar import Registrar
@@ -29,11 +30,11 @@ class Exchange:
     """Routes frames between the mesh and the driver."""
 
     def __init__(
-        self, mesh: Mesh, driver: Driver, fetching: Fetching, registrar: Registrar
+        self, mesh: Mesh, driver: Driver, fetching: Fetching, pools: tuple[Registrar, EvidencePool]
     ) -> None:
         """Take both sides; `run` keeps heights known."""
         self._mesh = mesh
-        self._registrar = registrar
+        self._registrar, self._evidence = pools
         self._driver = driver
         self._fetching = fetching
         self._asked_at = 0.0
@@ -49,9 +50,10 @@ class Exchange:
             "get-final": self._on_get_final,
             "final": self._on_final,
             "transaction": self._on_transaction,
+            "evidence": self._on_evidence,
         }
         mesh.on_connect = self._greet
-        registrar.forward = mesh.broadcast
+        self._registrar.forward = self._evidence.forward = mesh.broadcast
 
     def handle(self, peer: str, frame: list[Any]) -> None:
         """Take one frame; raises Refused when the peer talks nonsense."""
@@ -75,12 +77,19 @@ class Exchange:
 
     def _greet(self, peer: str) -> None:
         self._mesh.send(peer, ["status", self._driver.tip.height])
-        for frame in self._registrar.waiting():
+        for frame in [*self._evidence.waiting(), *self._registrar.waiting()]:
             self._mesh.send(peer, frame)
 
     def _on_transaction(self, peer: str, frame: list[Any]) -> None:
         _, data = fields.items(frame, "transaction", 2)
         self._registrar.hear(peer, fields.blob(data, "transaction"))
+
+    def _on_evidence(self, peer: str, frame: list[Any]) -> None:
+        _, data = fields.items(frame, "evidence", 2)
+        try:
+            self._evidence.hear(fields.blob(data, "evidence"))
+        except Refused as reason:
+            raise Malformed(f"{peer} tells what proves nothing: {reason}") from None
 
     def _on_consensus(self, peer: str, frame: list[Any]) -> None:
         _, data = fields.items(frame, "consensus", 2)

@@ -1,10 +1,13 @@
-"""What waits for a block, by kind: batches, a fair share for each gateway, and registry changes.
+"""What waits for a block, by kind: batches, registry changes, and evidence against validators.
 
-Holds batches whose witness stands and registry transactions that were fit for a block when they
-came; each kind has a bound of its own. Which of them a block takes, and in which order, the
-application decides.
+Holds batches whose witness stands, and registry transactions and evidence that were fit for a block
+when they came; each kind has a bound of its own, and each gateway a fair share. Which of them a
+block takes, and in which order, the application decides.
 """
 
+from dataclasses import dataclass
+
+from validator.consensus.evidence import Evidence, Offence
 from wire.transaction import Transaction
 from wire.witness import Batch
 
@@ -13,19 +16,36 @@ MOST_OF_A_GATEWAY = 25_000
 """Readings of one gateway; a flood of one leaves room for the others."""
 MOST_CHANGES = 500
 """Registry transactions; of at most 8 KiB each, and signed by an operator."""
+MOST_OF_A_VALIDATOR = 16
+"""Pieces of evidence against one validator: one that offends without end fills nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a block may be made of, each kind in order of arrival."""
+
+    batches: tuple[Batch, ...] = ()
+    """Batches."""
+
+    changes: tuple[Transaction, ...] = ()
+    """Registry transactions."""
+
+    evidence: tuple[Evidence, ...] = ()
+    """Evidence."""
 
 
 class Mempool:
-    """Waiting batches and registry transactions by id."""
+    """Waiting batches and registry transactions by id, evidence by offence."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._batches: dict[bytes, Batch] = {}
         self._readings: dict[str, int] = {}
         self._changes: dict[bytes, Transaction] = {}
+        self._evidence: dict[Offence, Evidence] = {}
 
     def __len__(self) -> int:
-        return len(self._batches) + len(self._changes)
+        return len(self._batches) + len(self._changes) + len(self._evidence)
 
     def __contains__(self, batch_id: bytes) -> bool:
         return batch_id in self._batches
@@ -45,6 +65,14 @@ class Mempool:
     def get(self, batch_id: bytes) -> Batch | None:
         """A waiting batch."""
         return self._batches.get(batch_id)
+
+    def all(self) -> Waiting:
+        """Everything."""
+        return Waiting(
+            tuple(self._batches.values()),
+            tuple(self._changes.values()),
+            tuple(self._evidence.values()),
+        )
 
     def waiting(self) -> list[Batch]:
         """All batches, in order of arrival."""
@@ -74,3 +102,20 @@ class Mempool:
     def remove_change(self, transaction_id: bytes) -> None:
         """Forget a registry transaction; nothing happens when it is not here."""
         self._changes.pop(transaction_id, None)
+
+    def add_evidence(self, evidence: Evidence) -> bool:
+        """Keep evidence; False when it is known, or enough is known against that validator."""
+        offence = evidence.offence
+        against = sum(each.validator == offence.validator for each in self._evidence)
+        if offence in self._evidence or against >= MOST_OF_A_VALIDATOR:
+            return False
+        self._evidence[offence] = evidence
+        return True
+
+    def evidence(self) -> list[Evidence]:
+        """All evidence, in order of arrival."""
+        return list(self._evidence.values())
+
+    def remove_evidence(self, offence: Offence) -> None:
+        """Forget evidence; nothing happens when it is not here."""
+        self._evidence.pop(offence, None)

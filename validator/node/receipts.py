@@ -6,7 +6,8 @@ Decides nothing: gathers paths, header and seals from the store.
 import hashlib
 
 from validator.app.application import Application
-from validator.node.store import Store, StoredReading, StoredResult
+from validator.node.store import Store
+from validator.node.stored import StoredReading, StoredResult
 from wire import merkle
 from wire.answer import BatchReceipt
 from wire.block import transaction_leaves

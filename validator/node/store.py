@@ -8,12 +8,13 @@ before.
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hsm.durable import sync_folder
 from validator.app.application import Execution
+from validator.consensus.evidence import Offence
+from validator.node.stored import StoredBlock, StoredReading, StoredResult, StoredSeal
 from wire import cbor
 from wire.block import Block, Commit, Header
 from wire.errors import Refused
@@ -29,6 +30,9 @@ CREATE TABLE IF NOT EXISTS batches (batch_id BLOB PRIMARY KEY, batch BLOB NOT NU
 CREATE TABLE IF NOT EXISTS proposed (
     digest BLOB PRIMARY KEY, height INTEGER NOT NULL, block BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS waiting (id BLOB PRIMARY KEY, encoded BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS evidence (
+    validator TEXT NOT NULL, height INTEGER NOT NULL, kind TEXT NOT NULL, encoded BLOB NOT NULL,
+    PRIMARY KEY (validator, height, kind)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS results (
     batch_id BLOB PRIMARY KEY, height INTEGER NOT NULL, position INTEGER NOT NULL,
     tx_result BLOB NOT NULL, reading_results BLOB NOT NULL);
@@ -46,74 +50,6 @@ CREATE TABLE IF NOT EXISTS state (
     name TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name, key))
     WITHOUT ROWID;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBlock:
-    """A final block."""
-
-    block: Block
-    """The block."""
-
-    commit: Commit
-    """The seals that this validator saw; another may hold others of the quorum."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredResult:
-    """What became of a batch or a registry transaction."""
-
-    height: int
-    """Block that has it."""
-
-    position: int
-    """Its place among the block's transactions."""
-
-    tx_result: bytes
-    """Encoded TxResult."""
-
-    reading_results: tuple[bytes, ...]
-    """Encoded ReadingResults, in order of the batch; none of a registry transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredReading:
-    """Where an accepted reading is."""
-
-    meter: str
-    """Meter id."""
-
-    sequence: int
-    """Record sequence."""
-
-    start_s: int
-    """Interval start, Unix seconds."""
-
-    zone: str
-    """Its zone."""
-
-    batch_id: bytes
-    """Batch that brought it, 32 bytes."""
-
-    position: int
-    """Its place in the batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSeal:
-    """A zone seal and what it used."""
-
-    height: int
-    """Block that derived it."""
-
-    position: int
-    """Its place among the block's seals."""
-
-    seal: bytes
-    """Encoded ZoneSeal."""
-
-    inputs: tuple[bytes, ...]
-    """SHA-256 of the readings that it used, in order."""
 
 
 class DamagedLedger(Refused):
@@ -182,6 +118,22 @@ class Store:
     def waiting(self) -> list[bytes]:
         """Registry transactions that wait."""
         return [row[0] for row in self._database.execute("SELECT encoded FROM waiting")]
+
+    def put_evidence(self, offence: Offence, encoded: bytes) -> None:
+        """Make evidence durable that waits for a block."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?)", (*offence, encoded)
+        )
+
+    def remove_evidence(self, offence: Offence) -> None:
+        """It waits no longer."""
+        self._database.execute(
+            "DELETE FROM evidence WHERE validator = ? AND height = ? AND kind = ?", offence
+        )
+
+    def evidence(self) -> list[bytes]:
+        """Evidence that waits."""
+        return [row[0] for row in self._database.execute("SELECT encoded FROM evidence")]
 
     def append(
         self, block: Block, commit: Commit, execution: Execution, batches: Sequence[Batch]
@@ -384,7 +336,7 @@ class _Transaction:
 
 def _header(block: bytes) -> tuple[Header, Commit]:
     """Header and parent commit of a stored block, whose transactions were checked when it came."""
-    header, _, parent_commit = cbor.decode(block)
+    header, _, parent_commit, _ = cbor.decode(block)
     commit = Commit.decode(parent_commit) if parent_commit else Commit(0, bytes(32), ())
     return Header.decode(header), commit
 

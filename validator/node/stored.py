@@ -1,0 +1,73 @@
+"""What the ledger on disk gives back: a block, a result, a reading's place, a seal."""
+
+from dataclasses import dataclass
+
+from wire.block import Block, Commit
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """A final block."""
+
+    block: Block
+    """The block."""
+
+    commit: Commit
+    """The seals that this validator saw; another may hold others of the quorum."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """What became of a batch or a registry transaction."""
+
+    height: int
+    """Block that has it."""
+
+    position: int
+    """Its place among the block's transactions."""
+
+    tx_result: bytes
+    """Encoded TxResult."""
+
+    reading_results: tuple[bytes, ...]
+    """Encoded ReadingResults, in order of the batch; none of a registry transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReading:
+    """Where an accepted reading is."""
+
+    meter: str
+    """Meter id."""
+
+    sequence: int
+    """Record sequence."""
+
+    start_s: int
+    """Interval start, Unix seconds."""
+
+    zone: str
+    """Its zone."""
+
+    batch_id: bytes
+    """Batch that brought it, 32 bytes."""
+
+    position: int
+    """Its place in the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeal:
+    """A zone seal and what it used."""
+
+    height: int
+    """Block that derived it."""
+
+    position: int
+    """Its place among the block's seals."""
+
+    seal: bytes
+    """Encoded ZoneSeal."""
+
+    inputs: tuple[bytes, ...]
+    """SHA-256 of the readings that it used, in order."""
