@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway import cli_line
+from gateway import cli_init, cli_line
 
 if TYPE_CHECKING:
     from gateway.config import GatewayConfig
@@ -41,6 +41,8 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     bundle.add_argument("config", type=Path, help="gateway.toml")
     bundle.add_argument("--out", type=Path, required=True, help="the archive to write, .tar.gz")
     bundle.set_defaults(run=write_bundle)
+    cli_init.add_command(verbs)
+    cli_line.add_commands(verbs)
 
 
 def run_gateway(args: argparse.Namespace) -> int:
