@@ -13,6 +13,7 @@ from wire.block import (
     Block,
     Commit,
     Header,
+    evidence_hash,
     seal_message,
     transaction_leaves,
     transactions_root,
