@@ -1,9 +1,8 @@
 """A street for the gateway's tests: simulated meters, a clock to step, a loop without waiting."""
 
 import asyncio
-import selectors
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,37 +28,6 @@ class StepClock:
 
     def move_to(self, now_s: float) -> None:
         self._now_ms = round(now_s * 1000)
-
-
-class _Jump(selectors.DefaultSelector):
-    """Instead of waiting, time is moved on."""
-
-    skipped_s = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout:
-            self.skipped_s += timeout
-        return super().select(0)
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose sleeps take no time. Loop time starts at 0."""
-
-    def __init__(self) -> None:
-        self._jump = _Jump()
-        super().__init__(self._jump)
-
-    def time(self) -> float:
-        return self._jump.skipped_s
-
-
-def run_jumping(work: Awaitable[Any]) -> Any:
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-
-        async def wrapped() -> Any:
-            return await work
-
-        return runner.run(wrapped())
 
 
 def float_words(*values: float) -> list[int]:

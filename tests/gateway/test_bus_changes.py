@@ -10,7 +10,7 @@ from gateway.bus import BusActor
 from gateway.buses import Buses
 from gateway.config import BusConfig
 from gateway.registered import Meter, SigningMeter
-from tests.gateway.street import run_jumping
+from hwsim.virtual_time import run_jumping
 from tests.gateway.world import METER
 
 QUESTION_S = 3.0

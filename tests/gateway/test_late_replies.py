@@ -18,7 +18,8 @@ from gateway.reader import Reader
 from gateway.registered import PolledMeter
 from gateway.spool import MeterState, Spool
 from gateway.transport import Inbox, Tap
-from tests.gateway.street import float_words, run_jumping
+from hwsim.virtual_time import run_jumping
+from tests.gateway.street import float_words
 
 TEMPLATE = templates.load("eastron-sdm630")
 TIMEOUT_MS = 200

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.watchdog import Heart, ServiceManager, watch, woken
-from tests.gateway.street import run_jumping
+from hwsim.virtual_time import run_jumping
 
 UNIT_FILE = Path(__file__).parents[2] / "gateway/systemd/gridwitness-gateway.service"
 
