@@ -191,6 +191,8 @@ def _check(template: Template) -> None:
         raise ValueError(f"{template.name}: no [[energy.read]]")
     if any(_clashes(each, template.fence) for each in _reads(template)):
         raise ValueError(f"{template.name}: the fence and every other read must differ in length")
+    if len({(each.function, each.words) for each in energy.blocks}) < len(energy.blocks):
+        raise ValueError(f"{template.name}: each [[energy.read]] must have a length of its own")
     longest = max(each.words for each in (*energy.blocks, template.fence))
     if longest > template.most_words:
         raise ValueError(f"{template.name}: a read of {longest} registers is too long for it")
