@@ -105,10 +105,26 @@ def ask_status(settings: "ValidatorConfig") -> Mapping[str, Any]:
 
 def _words(report: Mapping[str, Any]) -> list[str]:
     peers = ", ".join(report["peers"]) or "none"
-    words = [
+    return [
         f"{report['validator']} of {report['network']}: height {report['height']}, "
         f"round {report['round']} led by {report['leader']}",
         f"peers: {peers}; broker {report['broker']}",
         f"readings on the ledger: {report['readings']}; waiting for a block: {report['mempool']}",
+        *_agreement(report["agreement"]),
+        *([f"HALTED: {report['halted']}"] if report["halted"] else []),
     ]
-    return [*words, f"HALTED: {report['halted']}"] if report["halted"] else words
+
+
+def _agreement(agreement: Mapping[str, Any]) -> list[str]:
+    height, since_s, due_s = (agreement[name] for name in ("height", "since_s", "due_s"))
+    if due_s:
+        return [f"block {height} is due in {due_s:.0f} s at the latest"]
+    lines = [f"block {height} is being agreed on, for {since_s:.0f} s:"]
+    for row in agreement["validators"]:
+        said = ", ".join(row["said"]) or "nothing"
+        place = (
+            "" if row["round"] is None else f" in round {row['round']}, {row['ago_s']:.0f} s ago"
+        )
+        link = "" if row["connected"] else "; no link"
+        lines.append(f"  {row['validator']}: {said}{place}{link}")
+    return [*lines, f"HINDRANCE: {agreement['hindrance']}"] if agreement["hindrance"] else lines

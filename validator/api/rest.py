@@ -6,6 +6,7 @@ load profile is private: readings and receipts are served only on a network whos
 that nobody could have are refused before the ledger is asked.
 """
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
@@ -53,6 +54,12 @@ def status(validator: "Validator") -> dict[str, Any]:
         "readings": validator.store.reading_count(),
         "mempool": len(validator.mempool),
         "halted": driver.halted,
+        "agreement": driver.attendance.report(
+            validator.genesis.validators,
+            {validator.config.id, *validator.mesh.connected},
+            driver.due_s,
+            time.monotonic(),
+        ),
     }
 
 

@@ -22,6 +22,7 @@ from validator.consensus.messages import Commit as CommitVote
 from validator.consensus.messages import Message, encode_message, open_message
 from validator.consensus.proposer import order
 from validator.consensus.timeouts import Timeouts
+from validator.node.attendance import Attendance
 from validator.node.candidate import Candidate, Tip, batch_ids, decode_block
 from validator.node.fetching import Fetching, Speaker
 from validator.node.ledger import Ledger, decided
@@ -66,6 +67,7 @@ class Driver:
         self.halted = ""
         """Why this validator has stopped speaking; empty while it goes on."""
         self.round = 0
+        self.attendance = Attendance()
         self.on_evidence: Callable[[Evidence], None] = lambda _: None
         self.on_final: Callable[[Candidate], None] = lambda _: None
         self._genesis = genesis
@@ -87,7 +89,7 @@ class Driver:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_block_s = time.monotonic()
-        self.tip = self._stored_tip()
+        self.tip = ledger.tip()
         self._late: dict[str, CommitVote] = {}
         self.machine = self._machine()
 
@@ -95,6 +97,12 @@ class Driver:
         """Start agreeing on the next height."""
         self._speaker, self._fetching = speaker, fetching
         self._begin_height()
+
+    @property
+    def due_s(self) -> float:
+        """Seconds until the next block is due; 0 while it is being agreed on."""
+        timer = self._timers.get("block")
+        return 0.0 if timer is None else max(0.0, timer.when() - asyncio.get_running_loop().time())
 
     def stop(self) -> None:
         """End timers and work in hand."""
@@ -105,12 +113,6 @@ class Driver:
 
     # From height to height.
 
-    def _stored_tip(self) -> Tip:
-        stored = self.store.block(self.store.height)
-        if stored is None:
-            return Tip.genesis(self._genesis)
-        return Tip.of(stored.block, stored.commit)
-
     def _machine(self) -> Machine:
         height = self.tip.height + 1
         members = self._blocks.validators
@@ -120,6 +122,7 @@ class Driver:
     def _begin_height(self) -> None:
         self.machine = self._machine()
         self.round = 0
+        self.attendance.begin(self.machine.height, time.monotonic())
         self._candidates.clear()
         for timer in self._timers.values():
             timer.cancel()
@@ -151,6 +154,7 @@ class Driver:
         decided_height = self.machine.height if self.machine.finished else self.tip.height
         if isinstance(message, CommitVote) and message.height == decided_height:
             self._late[message.sender] = message
+        self.attendance.note(message, time.monotonic())
         if message.height == self.machine.height:
             self._step(do.Received(message))
         elif message.height == self.machine.height + 1:
@@ -243,6 +247,7 @@ class Driver:
             return
         signed = replace(message, signature=signature)
         self._broadcast(signed)
+        self.attendance.note(signed, time.monotonic())
         self._step(do.Spoken(signed))
 
     def _speak_again(self, machine: Machine, effect: do.Speak) -> None:
@@ -271,20 +276,23 @@ class Driver:
 
     async def _check(self, digest: bytes, data: bytes, proposer: str) -> None:
         machine, tip = self.machine, self.tip
-        try:
-            block = decode_block(data, digest)
-            self._check_new(block, proposer)
-            candidate = await self._candidate(tip, block, (proposer,))
-            self.store.put_proposed(candidate.block, candidate.batches)
-            self._candidates[digest] = candidate
-            valid = True
-        except Refused as reason:
-            _log.warning("block refused", height=machine.height, by=proposer, reason=str(reason))
-            valid = False
-        except Unavailable as reason:
-            _log.warning("block not checked", height=machine.height, reason=str(reason))
-            return
-        if machine is self.machine:
+        valid = None
+        while valid is None and machine is self.machine:
+            try:
+                block = decode_block(data, digest)
+                self._check_new(block, proposer)
+                candidate = await self._candidate(tip, block, (proposer,))
+                self.store.put_proposed(candidate.block, candidate.batches)
+                self._candidates[digest] = candidate
+                valid = True
+            except Refused as reason:
+                _log.warning(
+                    "block refused", height=tip.height + 1, by=proposer, reason=str(reason)
+                )
+                valid = False
+            except Unavailable as reason:  # The fetching has its own pauses.
+                _log.warning("block not checked", height=tip.height + 1, reason=str(reason))
+        if valid is not None and machine is self.machine:
             self._step(do.BlockChecked(digest, valid))
 
     def _check_new(self, block: Block, proposer: str) -> None:
@@ -375,7 +383,7 @@ class Driver:
         """R12: make a block real, on disk first, and begin the next height."""
         self.store.append(candidate.block, commit, candidate.execution, candidate.batches)
         self._application.commit(candidate.execution)
-        self._forget_taken()
+        self.mempool.forget_taken(self._application.included)
         self.tip = Tip.of(candidate.block, commit)
         self._last_block_s = time.monotonic()
         _log.info(
@@ -387,10 +395,3 @@ class Driver:
         )
         self.on_final(candidate)
         self._begin_height()
-
-    def _forget_taken(self) -> None:
-        """Forget waiting batches whose sequence is on the ledger, by them or by another batch."""
-        for batch in self.mempool.waiting():
-            statement = batch.witness.statement
-            if self._application.included(statement.gateway, statement.sequence) is not None:
-                self.mempool.remove(batch.batch_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from validator.app.application import Application
 from validator.consensus.proposer import Decided, order, window
-from validator.node.candidate import Blocks
+from validator.node.candidate import Blocks, Tip
 from validator.node.store import Store
 from wire.block import ValidatorSet
 from wire.genesis import Genesis
@@ -28,6 +28,11 @@ class Ledger:
 
     blocks: Blocks
     """Makes and checks blocks."""
+
+    def tip(self) -> Tip:
+        """The newest block on the disk."""
+        stored = self.store.block(self.store.height)
+        return Tip.genesis(self.genesis) if stored is None else Tip.of(stored.block, stored.commit)
 
 
 def decided(store: Store, members: ValidatorSet, last: int) -> list[Decided]:

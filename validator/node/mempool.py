@@ -5,6 +5,7 @@ when they came; each kind has a bound of its own, and each gateway a fair share.
 block takes, and in which order, the application decides.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from validator.consensus.evidence import Evidence, Offence
@@ -83,6 +84,17 @@ class Mempool:
         batch = self._batches.pop(batch_id, None)
         if batch is not None:
             self._readings[batch.witness.statement.gateway] -= len(batch.readings)
+
+    def forget_taken(self, included: Callable[[str, int], bytes | None]) -> None:
+        """Forget batches whose sequence is on the ledger, by them or by another batch.
+
+        Args:
+            included: tells the batch on the ledger of a gateway and sequence.
+        """
+        for batch in self.waiting():
+            statement = batch.witness.statement
+            if included(statement.gateway, statement.sequence) is not None:
+                self.remove(batch.batch_id)
 
     def add_change(self, transaction: Transaction) -> bool:
         """Keep a registry transaction; False when there is no room."""
