@@ -9,7 +9,7 @@ PYTHON=${PYTHON:-python3}
 DEBIAN_PACKAGES=(mbpoll mosquitto python3-venv softhsm2 valgrind)
 # Tokens that tests hold the HSM code against beside SoftHSM2: NSS, a software TPM, p11-kit's remoting.
 # Where one does not install, its tests are skipped and say so.
-TOKEN_PACKAGES=(libnss3 libtpm2-pkcs11-1 libtss2-tcti-swtpm0 p11-kit p11-kit-modules swtpm swtpm-tools)
+TOKEN_PACKAGES=(libnss3 libtpm2-pkcs11-1 libtss2-tcti-swtpm0 p11-kit p11-kit-modules swtpm)
 STAMP=.venv/ready
 
 say() { printf 'setup: %s\n' "$*" >&2; }

@@ -1,9 +1,8 @@
 """A vendor's PKCS#11 library, loaded and initialised the way every vendor's can be.
 
-python-pkcs11 0.10 calls C_Initialize with no arguments, which says "one thread, no locks", and
-gives no way to make a token. Here C_Initialize says CKF_OS_LOCKING_OK and carries the text that
-some libraries want (NSS's `configdir=…`), and C_InitToken is there. Which calls are made, and when,
-is decided by `hsm.session`.
+python-pkcs11 0.10 gives no way to make a token, nor to hand C_Initialize the text that some
+libraries want (NSS's `configdir=…`); both are here. Which calls are made, and when, is decided by
+`hsm.session`.
 """
 
 import ctypes
@@ -52,19 +51,25 @@ class Library(_pkcs11.lib):
         super().__init__(path)
 
     def initialize(self) -> None:
-        """C_Initialize; nothing when that was done."""
-        if self._is_up:
+        """C_Initialize; nothing when that was done.
+
+        Without a text python-pkcs11 does it, with no arguments: "one thread only", as it is here.
+        """
+        if not self._reserved:
+            super().initialize()
+        if self._is_up or not self._reserved:
             return
         arguments = _InitializeArguments(flags=_CKF_OS_LOCKING_OK)
-        if self._reserved:
-            arguments.reserved = self._reserved.encode()
+        arguments.reserved = self._reserved.encode()
         call = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_void_p)(self._functions.C_Initialize)
         _check("C_Initialize", call(ctypes.byref(arguments)))
         self._is_up = True
 
     def finalize(self) -> None:
         """C_Finalize: every session and object of it is void afterwards."""
-        if self._is_up:
+        if not self._reserved:
+            super().finalize()
+        elif self._is_up:
             self._is_up = False
             call = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_void_p)(self._functions.C_Finalize)
             _check("C_Finalize", call(None))

@@ -6,6 +6,7 @@ process ends, and with it every session and handle that might name another key b
 """
 
 import hashlib
+from contextlib import suppress
 from typing import Any
 
 import pkcs11
@@ -67,6 +68,15 @@ class Session:
         if self._session is None:
             raise errors.UserNotLoggedIn("nobody has logged in")
         return self._session
+
+    def close(self) -> None:
+        """Give back what the token has few of: its sessions and the keys that are loaded."""
+        self._key = None
+        with suppress(pkcs11.PKCS11Error):
+            if self._session is not None:
+                self._session.close()
+            if self._library is not None:
+                self._library.finalize()
 
     def find(self, kind: ObjectClass) -> Any:
         """The one object of this kind with the key's label and id; raises NoSuchKey if none."""

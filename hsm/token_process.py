@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from hsm.uri import KeyUri
 from wire.errors import Malformed, Refused, Unavailable
 
 ANSWER_TIMEOUT_S = 30.0
+GRACE_S = 2.0
 
 
 class KeyRefused(Refused):
@@ -121,15 +123,16 @@ class TokenProcess:
         raise KeyRefused(f"the token's key: {content}")
 
     def end(self) -> None:
-        """End the child; at once, for the token keeps nothing in it."""
-        self._process.kill()
-        self._process.wait()
+        """End the child: it closes its session, which a TPM has few of, or is killed."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    continue
+        try:
+            self._process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def disown(self) -> None:
         """In a forked child: let go of a process that the parent goes on using."""

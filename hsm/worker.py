@@ -101,11 +101,13 @@ def main() -> None:
     leave_no_core()
     requests, answers = _own_pipes()
     where = read_frame(requests)
-    deeds = _deeds(Session(where), where)
+    session = Session(where)
+    deeds = _deeds(session, where)
     while True:
         try:
             name, argument = read_frame(requests)
         except EOFError:
+            session.close()
             return
         write_frame(answers, _answer(partial(deeds[name], argument)))
 

@@ -1,4 +1,4 @@
-"""Real SoftHSM2 tokens, one of its own for each test."""
+"""Real tokens, one of its own for each test."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,19 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from hsm import ceremony
-from hsm.signer import LONGEST_PAUSE_S
-from tests.hsm.bench_token import Token
+from hsm.signer import LOCKED_PAUSE_S
+from tests.hsm.tokens import Token, token_of
 
 
 @pytest.fixture
 def token(tmp_path: Path) -> Iterator[Token]:
-    """A fresh token with a random PIN."""
-    ceremony.init_softhsm_token(tmp_path, "tok")
-    made = Token(tmp_path, [])
-    yield made
-    for opened in made.signers:
-        opened.close()
+    """A fresh SoftHSM2 token with a random PIN."""
+    with token_of("softhsm", tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
@@ -30,6 +26,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     def pass_time() -> None:
         nonlocal passed_s
-        passed_s += LONGEST_PAUSE_S
+        passed_s += LOCKED_PAUSE_S
 
     return pass_time

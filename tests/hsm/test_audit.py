@@ -13,7 +13,7 @@ from hsm import ceremony
 from hsm.audit import AuditFile, DamagedAudit, Deed, verify
 from hsm.refusals import PinRefused
 from hsm.signer import open_signer
-from tests.hsm.bench_token import Token
+from tests.hsm.tokens import Token
 from wire.errors import Unavailable
 from wire.keys import ES256
 

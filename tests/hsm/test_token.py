@@ -18,7 +18,7 @@ from hsm.frames import read_frame, write_frame
 from hsm.refusals import PinRefused, refused_before, trying
 from hsm.signer import AWAY, READY, KeyRefused
 from hsm.signstate import SignState, WitnessSigner
-from tests.hsm.bench_token import Token
+from tests.hsm.tokens import Token
 from wire.errors import Unavailable
 from wire.keys import EDDSA, ES256, PublicKey
 
