@@ -125,18 +125,24 @@ async def probe(ask: Ask, unit: int, template: Template) -> Probe:
 async def identify(ask: Ask, unit: int, templates: Sequence[Template]) -> list[Probe]:
     """All templates that a device may be read with, the sure ones alone when there are any.
 
+    Among hints those with the most that holds: a variant without export is named when there is no
+    other.
+
     Args:
         ask: asks; each request is asked once, however many templates want it.
         unit: the device's address.
         templates: what it can be.
     """
     remembered = _Remembered(ask)
-    found = []
+    found: list[Probe] = []
     for template in templates:
         if template.identity or template.energy_registers.model:
             held = await probe(remembered.ask, unit, template)
             found += [held] if held.matches else []
-    return [each for each in found if each.sure] or found
+    if any(each.sure for each in found):
+        return [each for each in found if each.sure]
+    most = max((len(each.identity) for each in found), default=0)
+    return [each for each in found if len(each.identity) == most]
 
 
 async def signing_id(ask: Ask, unit: int) -> str:

@@ -21,6 +21,7 @@ NAMED = {
     "eastron-sdm630",
     "peacefair-pzem",
     "carlo-gavazzi-em340",
+    "carlo-gavazzi-em340-import",
     "carlo-gavazzi-em24",
     "carlo-gavazzi-em24-import",
     "abb-b23",
