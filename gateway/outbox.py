@@ -7,10 +7,9 @@ statement's chain needs. No question takes longer because more readings wait.
 """
 
 import hashlib
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import aiosqlite
 
 from gateway.schedule import INTERVAL_S
 from gateway.spool import Spool
@@ -146,8 +145,8 @@ class Outbox:
         if not await self._spool.rows(due, (now_ms, 1)):
             return
 
-        async def wake(tx: aiosqlite.Connection) -> None:
-            await tx.execute(
+        def wake(tx: sqlite3.Connection) -> None:
+            tx.execute(
                 f"UPDATE reading SET retry_ms = 0 WHERE rowid IN ({due})", (now_ms, MAX_READINGS)
             )
 
@@ -190,8 +189,8 @@ class Outbox:
         """Settle a batch: its statement and its readings belong together from now on."""
         starts = [each.interval_start_s for each in readings]
 
-        async def settle(tx: aiosqlite.Connection) -> None:
-            await tx.execute(
+        def settle(tx: sqlite3.Connection) -> None:
+            tx.execute(
                 "INSERT INTO batch (sequence, batch_id, state, count, oldest_start_s,"
                 " newest_start_s, protected, root) VALUES (?, ?, 'open', ?, ?, ?, ?, ?)",
                 (
@@ -199,7 +198,7 @@ class Outbox:
                     *(min(starts), max(starts), batch.protected, batch.root),
                 ),
             )
-            await tx.executemany(
+            tx.executemany(
                 "UPDATE reading SET batch = ? WHERE meter = ? AND sequence = ?"
                 " AND state = 'queued' AND batch IS NULL",
                 [(batch.sequence, each.meter, each.sequence) for each in readings],
@@ -218,8 +217,8 @@ class Outbox:
     async def keep_witness(self, sequence: int, witness: bytes) -> None:
         """Keep a signed statement; the batch may be published."""
 
-        async def keep(tx: aiosqlite.Connection) -> None:
-            await tx.execute(
+        def keep(tx: sqlite3.Connection) -> None:
+            tx.execute(
                 "UPDATE batch SET state = 'witnessed', witness = ?, protected = x'', root = x''"
                 " WHERE sequence = ? AND state = 'open'",
                 (witness, sequence),
@@ -230,12 +229,12 @@ class Outbox:
     async def abandon(self, sequence: int) -> None:
         """Take an open batch apart, because its sequence belongs to another; keep it used."""
 
-        async def give_up(tx: aiosqlite.Connection) -> None:
-            await tx.execute(
+        def give_up(tx: sqlite3.Connection) -> None:
+            tx.execute(
                 "UPDATE batch SET state = 'abandoned' WHERE sequence = ? AND state = 'open'",
                 (sequence,),
             )
-            await tx.execute(
+            tx.execute(
                 "UPDATE reading SET batch = NULL WHERE batch = ? AND state = 'queued'", (sequence,)
             )
 
@@ -267,8 +266,8 @@ class Outbox:
         """The broker has them. That is no receipt: nothing is forgotten."""
         values = [(each,) for each in sequences]
 
-        async def note(tx: aiosqlite.Connection) -> None:
-            await tx.executemany(
+        def note(tx: sqlite3.Connection) -> None:
+            tx.executemany(
                 "UPDATE batch SET state = 'published' WHERE sequence = ? AND state = 'witnessed'",
                 values,
             )
@@ -307,15 +306,15 @@ class Outbox:
         fates = {each.fate for each in outcomes}
         state = "final" if "final" in fates else "refused"
 
-        async def act(tx: aiosqlite.Connection) -> bool:
-            done = await tx.execute(
+        def act(tx: sqlite3.Connection) -> bool:
+            done = tx.execute(
                 "UPDATE batch SET state = ?, witness = NULL"
                 " WHERE sequence = ? AND state IN ('witnessed', 'published')",
                 (state, sequence),
             )
             if done.rowcount == 0:
                 return False
-            rows = await tx.execute_fetchall(
+            rows = tx.execute(
                 "SELECT rowid, attempts FROM reading WHERE batch = ? ORDER BY meter, sequence",
                 (sequence,),
             )
@@ -324,19 +323,19 @@ class Outbox:
                 for (rowid, attempts), outcome in zip(rows, outcomes, strict=True)
             ]
             final = [(rowid,) for rowid, _, outcome in ends if outcome.fate == "final"]
-            await tx.executemany("DELETE FROM reading WHERE rowid = ?", final)
+            tx.executemany("DELETE FROM reading WHERE rowid = ?", final)
             for rowid, attempts, outcome in ends:
                 if outcome.fate != "final":
-                    await tx.execute(*_staying(rowid, attempts, outcome, now_ms))
+                    tx.execute(*_staying(rowid, attempts, outcome, now_ms))
             if final:
-                await tx.execute(_NEWEST_FINAL, (sequence,))
+                tx.execute(_NEWEST_FINAL, (sequence,))
             for name, count in (("final", len(final)), ("duplicates", duplicates)):
-                await tx.execute(
+                tx.execute(
                     "INSERT INTO life VALUES (?, ?) ON CONFLICT (name)"
                     " DO UPDATE SET value = value + excluded.value",
                     (name, count),
                 )
-            await tx.execute(_FORGET)
+            tx.execute(_FORGET)
             return True
 
         return await self._spool.write(act)

@@ -52,6 +52,9 @@ SignAll = Callable[[Sequence[bytes]], list[bytes]]
 """Raw COSE signatures over messages, all or none; raises Unavailable or Refused."""
 
 _AT_ONCE = 64
+_LINGER_S = 0.02
+"""Meters are read one right after the other: a moment later more readings can be signed at once."""
+
 _AWAY_S = 1.0
 _REFUSED_S = 10.0
 
@@ -126,6 +129,7 @@ class Reader:
             waiting = await self._spool.unsigned(_AT_ONCE)
             if not waiting:
                 await woken(self.closed)
+                await asyncio.sleep(_LINGER_S)
                 continue
             try:
                 signatures = await asyncio.to_thread(sign_all, [each.message for each in waiting])

@@ -13,13 +13,11 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
-
-import aiosqlite
 
 from gateway.decode import Registers
 from gateway.intervals import Chain, ClosedReading, Sample
@@ -118,15 +116,13 @@ class ReaderLife:
 class Spool:
     """One open spool file. Calls may come from several tasks; transactions are serial."""
 
-    def __init__(
-        self, path: Path, connection: aiosqlite.Connection, lock: IO[bytes], room: Room
-    ) -> None:
+    def __init__(self, path: Path, room: Room, thread: ThreadPoolExecutor, lock: IO[bytes]) -> None:
         """Use `open`."""
         self.path = path
         self.room = room
-        self._connection = connection
+        self._thread = thread
         self._owned = lock
-        self._lock = asyncio.Lock()
+        self._database: sqlite3.Connection
 
     @classmethod
     async def open(cls, path: Path, room: Room | None = None) -> Self:
@@ -141,20 +137,25 @@ class Spool:
         lock = _own(path)
         watched = Room(path, reserve_bytes=0) if room is None else room
         watched.keep_reserve()
-        await asyncio.to_thread(ready_file, path, SCHEMA, VERSION)
-        connection = await aiosqlite.connect(path, isolation_level=None)
-        await connection.execute("PRAGMA journal_mode=WAL")
-        await connection.execute("PRAGMA synchronous=FULL")
-        await connection.executescript(SCHEMA)
-        await asyncio.to_thread(_sync_folder, path.parent)
-        return cls(path, connection, lock, watched)
+        spool = cls(path, watched, ThreadPoolExecutor(1, "spool"), lock)
+        await spool._on_thread(spool._open)
+        return spool
+
+    def _open(self) -> None:
+        ready_file(self.path, SCHEMA, VERSION)
+        self._database = sqlite3.connect(self.path, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.executescript(SCHEMA)
+        _sync_folder(self.path.parent)
 
     async def close(self) -> None:
-        """Close the file."""
-        await self._connection.close()
+        """Close the file, after what was begun is done."""
+        await self._on_thread(self._database.close)
+        self._thread.shutdown()
         self._owned.close()
 
-    async def write(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` in one transaction: all or nothing, and on the disk when this returns.
 
         When the disk is full it is done again, after the reserve was given up, until there is room:
@@ -162,8 +163,7 @@ class Spool:
         """
         while True:
             try:
-                async with self._transaction() as tx:
-                    done = await work(tx)
+                done = await self._on_thread(self._transaction, work)
             except sqlite3.OperationalError as reason:
                 if reason.sqlite_errorcode != sqlite3.SQLITE_FULL:
                     raise
@@ -173,26 +173,32 @@ class Spool:
                 self.room.taken()
                 return done
 
-    async def add(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+    async def add(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` that brings new readings, when there is room for them; as `write`."""
         await self.room.wait()
         return await self.write(work)
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        async with self._lock:
-            await self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                await self._connection.commit()
-            except BaseException:
-                await self._connection.rollback()
-                raise
-
-    async def rows(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
+    async def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Rows of a query, never from the middle of a transaction."""
-        async with self._lock:
-            return list(await self._connection.execute_fetchall(query, values))
+        return await self._on_thread(self._rows, query, values)
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        database = self._database
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            done = work(database)
+            database.execute("COMMIT")
+        except BaseException:
+            database.rollback()
+            raise
+        return done
+
+    def _rows(self, query: str, values: Sequence[Any]) -> list[Any]:
+        return self._database.execute(query, values).fetchall()
+
+    async def _on_thread(self, work: Callable[..., T], *values: Any) -> T:
+        """One thread does everything that touches the file: serial, and off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *values)
 
     async def begin_life(self, operating_s: int) -> ReaderLife:
         """Count a start of the reader.
@@ -201,10 +207,10 @@ class Spool:
             operating_s: operating seconds to begin with when this spool is new.
         """
 
-        async def count(tx: aiosqlite.Connection) -> None:
-            await tx.execute("INSERT OR IGNORE INTO life VALUES ('boots', 0)")
-            await tx.execute("INSERT OR IGNORE INTO life VALUES ('operating_s', ?)", (operating_s,))
-            await tx.execute("UPDATE life SET value = value + 1 WHERE name = 'boots'")
+        def count(tx: sqlite3.Connection) -> None:
+            tx.execute("INSERT OR IGNORE INTO life VALUES ('boots', 0)")
+            tx.execute("INSERT OR IGNORE INTO life VALUES ('operating_s', ?)", (operating_s,))
+            tx.execute("UPDATE life SET value = value + 1 WHERE name = 'boots'")
 
         await self.write(count)
         life = dict(await self.rows("SELECT name, value FROM life"))
@@ -243,19 +249,19 @@ class Spool:
         """
         registers = sample.registers
 
-        async def keep(tx: aiosqlite.Connection) -> None:
-            await tx.execute(
+        def keep(tx: sqlite3.Connection) -> None:
+            tx.execute(
                 "INSERT OR REPLACE INTO meter VALUES (?, -1, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(meter, sample.boundary_s, chain.previous, chain.events, sample.boundary_s),
                     *(registers.import_wh, registers.export_wh, sample.words, sample.offset_ms),
                 ),
             )
-            await tx.execute(
+            tx.execute(
                 "UPDATE life SET value = max(value, ?) WHERE name = 'operating_s'", (life_s,)
             )
             if closed is not None:
-                await tx.execute(
+                tx.execute(
                     "INSERT OR IGNORE INTO reading"
                     " (meter, sequence, interval_start_s, state, protected, payload)"
                     " VALUES (?, ?, ?, 'closed', ?, ?)",
@@ -273,10 +279,10 @@ class Spool:
         """Keep verified records of a signing meter, and where to go on."""
         found = list(records)
 
-        async def keep(tx: aiosqlite.Connection) -> None:
+        def keep(tx: sqlite3.Connection) -> None:
             for record in found:
                 reading = record.reading
-                await tx.execute(
+                tx.execute(
                     "INSERT OR IGNORE INTO reading"
                     " (meter, sequence, interval_start_s, state, encoded, queued_ms)"
                     " VALUES (?, ?, ?, 'queued', ?, ?)",
@@ -285,8 +291,8 @@ class Spool:
                         *(record.encoded, now_ms),
                     ),
                 )
-                await _advance(tx, meter, reading.interval_start_s + reading.interval_s)
-            await _move_on(tx, meter, next_sequence)
+                _advance(tx, meter, reading.interval_start_s + reading.interval_s)
+            _move_on(tx, meter, next_sequence)
 
         await self.add(keep)
 
@@ -295,12 +301,12 @@ class Spool:
     ) -> None:
         """Keep a record that will not be witnessed, with its bytes and the reason; go on."""
 
-        async def keep(tx: aiosqlite.Connection) -> None:
-            await tx.execute(
+        def keep(tx: sqlite3.Connection) -> None:
+            tx.execute(
                 "INSERT OR IGNORE INTO apart VALUES (?, ?, ?, ?, ?)",
                 (meter, sequence, content, reason, now_ms),
             )
-            await _move_on(tx, meter, sequence + 1)
+            _move_on(tx, meter, sequence + 1)
 
         await self.add(keep)
 
@@ -317,8 +323,8 @@ class Spool:
         """Keep the signatures of closed readings: from now on they may be witnessed."""
         values = [(encoded, now_ms, each.meter, each.sequence) for each, encoded in signed]
 
-        async def keep(tx: aiosqlite.Connection) -> None:
-            await tx.executemany(
+        def keep(tx: sqlite3.Connection) -> None:
+            tx.executemany(
                 "UPDATE reading SET state = 'queued', encoded = ?, queued_ms = ?,"
                 " protected = NULL, payload = NULL"
                 " WHERE meter = ? AND sequence = ? AND state = 'closed'",
@@ -344,16 +350,16 @@ class Spool:
         return found
 
 
-async def _advance(tx: aiosqlite.Connection, meter: str, boundary_s: int) -> None:
-    await tx.execute(
+def _advance(tx: sqlite3.Connection, meter: str, boundary_s: int) -> None:
+    tx.execute(
         "INSERT INTO meter (id, next_sequence, done_s, previous, events) VALUES (?, -1, ?, ?, 0)"
         " ON CONFLICT (id) DO UPDATE SET done_s = max(done_s, excluded.done_s)",
         (meter, boundary_s, _NO_HASH),
     )
 
 
-async def _move_on(tx: aiosqlite.Connection, meter: str, next_sequence: int) -> None:
-    await tx.execute(
+def _move_on(tx: sqlite3.Connection, meter: str, next_sequence: int) -> None:
+    tx.execute(
         "INSERT INTO meter (id, next_sequence, done_s, previous, events) VALUES (?, ?, -1, ?, 0)"
         " ON CONFLICT (id) DO UPDATE SET next_sequence = excluded.next_sequence",
         (meter, next_sequence, _NO_HASH),

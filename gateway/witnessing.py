@@ -112,34 +112,33 @@ class Witness:
         """
         while (batch := await self._outbox.unsigned()) is not None:
             await self._sign(batch)
-        # After each batch of the backlog live readings come first again.
-        while (live := await self._due_lane()) is not None:
-            await self._open(live)
+        while True:
+            # After each batch of the backlog live readings come first again.
+            dues = await self._dues_ms()
+            due_ms = {live: each for live, each in dues.items() if each is not None}
+            now_ms = self._clock.now_ms()
+            lane = next((live for live, each in due_ms.items() if each <= now_ms), None)
+            if lane is None:
+                return min(due_ms.values(), default=None)
+            await self._open(lane)
             self.heart.beat()
-        times = [await self._due_ms(live) for live in (True, False)]
-        return min((due_ms for due_ms in times if due_ms is not None), default=None)
 
-    async def _due_lane(self) -> bool | None:
-        """The lane whose next batch is due: True live, False backlog, None neither."""
-        for live in (True, False):
-            due_ms = await self._due_ms(live)
-            if due_ms is not None and due_ms <= self._clock.now_ms():
-                return live
-        return None
-
-    async def _due_ms(self, live: bool) -> int | None:
-        """When a lane's next batch closes; None when nothing waits in it."""
+    async def _dues_ms(self) -> dict[bool, int | None]:
+        """When the next batch of the live lane and of the backlog closes; None: nothing waits."""
         finished_s = self._finished_s()
         lanes = await self._outbox.waiting(
             self._clock.now_ms(), live_from_s(self._clock.now_ms()), self._limits.max_readings
         )
-        lane: Waiting = lanes[0 if live else 1]
+        settled = not any(lane.count for lane in lanes) or not await self._outbox.any_closed()
+        return {
+            live: self._due_ms(lane, settled and finished_s >= lane.newest_start_s)
+            for live, lane in zip((True, False), lanes, strict=True)
+        }
+
+    def _due_ms(self, lane: Waiting, complete: bool) -> int | None:
         if not lane.count:
             return None
-        complete = finished_s >= lane.newest_start_s
-        if lane.count >= self._limits.max_readings or (
-            complete and not await self._outbox.any_closed()
-        ):
+        if complete or lane.count >= self._limits.max_readings:
             return lane.oldest_ms
         return lane.oldest_ms + 1000 * self._limits.max_wait_s
 

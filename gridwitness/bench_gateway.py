@@ -275,12 +275,13 @@ class BenchMeter:
 
         self._registers = Sdm630(21_010_000 + unit)
         self._clock = clock
+        self._begun_ms = clock.now_ms()
 
     def answer(self, pdu: bytes) -> bytes:
         """The reply to a request."""
         from hwsim.registers import Flow
 
-        mwh = self._clock.now_ms() // 3_600 % 10**12
+        mwh = (self._clock.now_ms() - self._begun_ms) * 1_000 // 3_600
         return self._registers.answer(pdu, Flow(mwh, 0, (1_000 / 3,) * 3))
 
 
