@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from hwsim.modbus_device import Delay, always, between
+from hwsim.modbus_device import Delay, always, between, usually
 from wire.errors import Malformed
 
 _NONE = object()
@@ -38,13 +38,19 @@ class Options:
         return bool(self._value(key, bool, "true or false", default))
 
     def delay(self, key: str, default: float | None = None) -> Delay:
-        """Seconds, or `[least, most]`: a number, or any between two."""
-        value = self._value(key, (int, float, list), "seconds or [least, most]", default)
+        """Seconds, `[least, most]` for any between two, or `{median, spread}` for a long tail."""
+        wanted = "seconds, [least, most] or {median, spread}"
+        value = self._value(key, (int, float, list, dict), wanted, default)
+        numbers = list(value.values()) if isinstance(value, dict) else value
+        if not isinstance(numbers, list):
+            return always(float(numbers))
+        if len(numbers) != 2 or not all(_is_number(each) and each >= 0 for each in numbers):
+            raise self.wrong(key, wanted)
         if isinstance(value, list):
-            if len(value) != 2 or not all(_is_number(each) for each in value):
-                raise self.wrong(key, "seconds or [least, most]")
             return between(float(value[0]), float(value[1]))
-        return always(float(value))
+        if value.keys() != {"median", "spread"}:
+            raise self.wrong(key, wanted)
+        return usually(float(value["median"]), float(value["spread"]))
 
     def numbers(self, key: str, default: list[int] | None = None) -> list[int]:
         """Whole numbers."""

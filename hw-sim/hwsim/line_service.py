@@ -13,7 +13,7 @@ from pathlib import Path
 from hwsim import line_file
 from hwsim.line_file import LineFile
 from hwsim.line_port import LinePort
-from hwsim.rs485 import Frame
+from hwsim.rs485 import Device, Frame
 from wire.errors import Malformed
 
 
@@ -61,9 +61,18 @@ def _introduce(line: LineFile, path: str, as_json: bool) -> None:
 def _show(frame: Frame, names: dict[object | None, str], as_json: bool) -> None:
     first = frame.characters[0]
     said = {names[who]: None for each in frame.characters for who in each.talkers}
-    octets = bytes(each.octet for each in frame.characters).hex(" ")
+    octets = bytes(each.octet for each in frame.characters)
+    early = [name for who, name in names.items() if _comes_early(frame, octets, who)]
     if as_json:
-        told = {"at_s": round(first.start_s, 6), "from": list(said), "octets": octets}
-        print(json.dumps(told), flush=True)
-    else:
-        print(f"{first.start_s:10.4f} s  {' + '.join(said):24}  {octets}", flush=True)
+        told = {"at_s": round(first.start_s, 6), "from": list(said), "octets": octets.hex(" ")}
+        print(json.dumps(told | {"too_early_for": early}), flush=True)
+        return
+    note = f"  (too early for {early[0]})" if early else ""
+    print(f"{first.start_s:10.4f} s  {' + '.join(said):28}  {octets.hex(' ')}{note}", flush=True)
+
+
+def _comes_early(frame: Frame, octets: bytes, who: object | None) -> bool:
+    """Whether a device did not hear a request to it for want of silence."""
+    if not isinstance(who, Device) or None not in frame.characters[0].talkers:
+        return False
+    return octets[0] == who.unit != 0 and frame.silence_s < who.silence_s

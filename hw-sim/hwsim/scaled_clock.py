@@ -113,9 +113,17 @@ class Pacer:
             if number:
                 progress(number)
 
-    async def _advance(self, limit_ms: int) -> None:
+    def let_pass(self, limit_ms: int) -> None:
+        """Let time run up to a moment and stand there; returns at once."""
         now_ms, self._limit_ms = self._clock.now_ms(), limit_ms
         self._write(now_ms, self._rate * 10**6)
+
+    def stop(self) -> None:
+        """Let time stand where it is."""
+        self.let_pass(self._clock.now_ms())
+
+    async def _advance(self, limit_ms: int) -> None:
+        self.let_pass(limit_ms)
         while self._clock.now_ms() < limit_ms:
             await asyncio.sleep(LONGEST_LOOK_S)
 

@@ -11,7 +11,7 @@ from tests.hw_sim.line_master import ask, listen, read_frame, words_of
 from wire.errors import Malformed
 
 ARGUMENTS = {
-    "late": "delay_s = 0.5",
+    "late": "delay_s = {median = 0.03, spread = 0.5}",
     "exception": "code = 3",
     "holes": "registers = [0]",
     "babbling": 'every_s = [1, 2]\nsays = "01 04"',
@@ -103,7 +103,11 @@ def test_a_line_has_noise_and_echo(tmp_path: Path) -> None:
         ('[[device]]\nmodel = "abb-b23"\nunit = 1\nmode = "A"', "unknown key 'mode'"),
         ('[[device]]\nmodel = "abb-b23"\nunits = [1, "2"]', "units is a list of whole numbers"),
         ('[[device]]\nmodel = "abb-b23"\nunit = 1\nphases = 4', "phases is 1, 2 or 3, not 4"),
-        ('[[device]]\nmodel = "abb-b23"\nunit = 1\ndelay_s = [1]', "seconds or [least, most]"),
+        ('[[device]]\nmodel = "abb-b23"\nunit = 1\ndelay_s = [1]', "seconds, [least, most] or"),
+        (
+            '[[device]]\nmodel = "abb-b23"\nunit = 1\ndelay_s = {low = 1, high = 2}',
+            "{median, spread}",
+        ),
         ('[[device]]\nmodel = "abb-b23"\nunit = 1\npower_w = [[1, 2]]', "begin at 0 and rise"),
         ('[[device]]\nmodel = "abb-b23"\nunit = 1\npower_w = [1, 2]', "W or [[from_s, W], …]"),
         ('[[device]]\nmodel = "sunspec-meter-203"\nunit = 1\nbase = 1', "base is 40000 or 0"),

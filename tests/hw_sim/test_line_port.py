@@ -176,6 +176,23 @@ def test_a_schneider_is_read_at_the_factorys_19200_8e1(tmp_path: Path) -> None:
         assert struct.unpack(">QQ", struct.pack(">8H", *words)) == (1_234_567, 98_765)
 
 
+def test_the_program_says_which_request_came_too_early(tmp_path: Path) -> None:
+    content = f'{FAST}[[device]]\nmodel = "eastron-sdm120"\nunit = 1'
+    with (
+        Program(tmp_path, content, "--json", "--frames") as program,
+        ModbusSerialClient(
+            json.loads(program.first)["path"], baudrate=115_200, timeout=0.3, retries=0
+        ) as master,
+    ):
+        master.read_input_registers(0, count=2, device_id=1)
+        with pytest.raises(ModbusIOException):
+            master.read_input_registers(0, count=2, device_id=1)
+        assert program.process.stdout is not None
+        frames = [json.loads(program.process.stdout.readline()) for _ in range(3)]
+    early = [each["too_early_for"] for each in frames]
+    assert early == [[], [], ["unit 1 eastron-sdm120"]]
+
+
 def test_the_program_tells_its_port_and_every_frame_and_ends_cleanly(tmp_path: Path) -> None:
     link = tmp_path / "port"
     content = f'{FAST}[[device]]\nmodel = "peacefair-pzem"\nunit = 1'
@@ -261,8 +278,8 @@ def test_an_adapter_that_vanishes_hangs_up_and_returns_under_its_name(tmp_path: 
 def test_octets_that_nobody_reads_are_lost_when_the_port_is_full(tmp_path: Path) -> None:
     async def live() -> int:
         device = ModbusDevice(1, Pzem(), PowerSteps())
-        babbling = Babbling(device, When(), always(0.001), bytes(2_000))
-        port = LinePort(Wire([babbling], 4_000_000))
+        babbling = Babbling(device, When(), always(0.005), bytes(200))
+        port = LinePort(Wire([babbling], 460_800))
         try:
             await condition(lambda: port.lost_octets)
         finally:

@@ -110,8 +110,8 @@ def test_an_sdm630_has_sums_and_phases() -> None:
 def test_an_sdm120s_total_counts_both_ways_until_its_mode_is_changed() -> None:
     meter = Sdm120()
     assert singles(read(meter, 0x156, 2, 4)) == pytest.approx([1_333.33])
-    for mode, total in ((1.0, 1_234.56), (3.0, 1_135.80)):
-        assert meter.write(0xF920, struct.unpack(">HH", struct.pack(">f", mode))) == 0
+    for mode, total in ((1, 1_234.56), (3, 1_135.80)):
+        assert meter.write(0xF920, (mode,)) == 0
         assert singles(read(meter, 0x156, 2, 4)) == pytest.approx([total])
 
 
@@ -125,6 +125,7 @@ def test_an_eastron_refuses_odd_and_long_questions() -> None:
         assert refusal(meter, 0x48, 4, 3) == 2
         assert meter.write(0x48, (0, 0)) == 2
         assert meter.write(0x14, (0x7FC0, 0)) == 3
+    assert Sdm120().write(0xF920, (4,)) == 3
 
 
 def test_an_eastron_has_a_serial_number_and_a_code() -> None:
@@ -215,6 +216,16 @@ def test_an_abb_counts_hundredths_in_64_bits() -> None:
     assert read(B23(), 0x5B1A, 2) == [0xFFFF, 65_536 - 10_000]
     assert read(B23(), 0x8960, 2) == [0x4232, 0x3320]
     assert refusal(B23(), 0x5000, 8, 4) == 1
+
+
+def test_an_abb_answers_as_its_makers_example() -> None:
+    # ABB A43 manual, chapter 9.11.1: the counters; reactive energy does not flow here.
+    flow = Flow(8_567_200_000, 2_012_259_000, (0.0,) * 3)
+    wire = Wire([ModbusDevice(5, B23(), lambda _: flow)])
+    reply = ask(wire, 0.0, bytes.fromhex("05 03 50 00 00 24 55 55"))
+    assert reply[:27].hex(" ").upper() == (
+        "05 03 48 00 00 00 00 00 0D 12 90 00 00 00 00 00 03 12 09 00 00 00 00 00 0A 00 86"
+    )
 
 
 def test_an_abb_says_all_ones_for_what_is_not_there() -> None:

@@ -6,7 +6,8 @@ What is not there reads all ones (unsigned) or the highest value (signed).
 
 from hwsim.registers import READ_HOLDING, Flow, RegisterMap, big, lay, text
 
-IMPORT, EXPORT, POWER, IDENTITY, SERIAL, FIRMWARE = 0x5000, 0x5004, 0x5B14, 0x8960, 0x8900, 0x8908
+IMPORT, EXPORT, NET, POWER = 0x5000, 0x5004, 0x5008, 0x5B14
+IDENTITY, SERIAL, FIRMWARE = 0x8960, 0x8900, 0x8908
 _PHASES = 3
 _HUNDREDTH_KWH = 10_000
 """mWh in a step of the counters."""
@@ -17,7 +18,7 @@ class B23(RegisterMap):
 
     functions = (READ_HOLDING,)
     readable = (
-        range(IMPORT, IMPORT + 0x20), range(0x5460, 0x5478), range(0x5B00, 0x5B42),
+        range(IMPORT, IMPORT + 0x24), range(0x5460, 0x5478), range(0x5B00, 0x5B42),
         range(SERIAL, SERIAL + 2), range(FIRMWARE, FIRMWARE + 8), range(IDENTITY, IDENTITY + 6),
     )  # fmt: skip
 
@@ -32,6 +33,7 @@ class B23(RegisterMap):
         values = {
             IMPORT: counter(flow.import_mwh),
             EXPORT: counter(flow.export_mwh),
+            NET: net(flow),
             POWER: big(round(flow.watts * 100), 2),
             0x5B2C: [round(flow.hertz * 100)],
             0x5B3A: [1000],
@@ -55,3 +57,10 @@ class B23(RegisterMap):
 def counter(mwh: int | None, phases: int = 1) -> list[int]:
     """A counter, or a phase's even share of it; all ones when there is none."""
     return big(-1 if mwh is None else mwh // phases // _HUNDREDTH_KWH, 4)
+
+
+def net(flow: Flow) -> list[int]:
+    """Import less export, signed; the highest value when there is none."""
+    if flow.import_mwh is None or flow.export_mwh is None:
+        return big((1 << 63) - 1, 4)
+    return big((flow.import_mwh - flow.export_mwh) // _HUNDREDTH_KWH, 4)

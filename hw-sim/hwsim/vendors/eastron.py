@@ -29,6 +29,7 @@ IMPORT, EXPORT, TOTAL = 0x48, 0x4A, 0x156
 _PARITY, _UNIT, _BAUD, _MODE, _SERIAL, _CODE, _SOFTWARE = (
     0x12, 0x14, 0x1C, 0xF920, 0xFC00, 0xFC02, 0xFC03,
 )  # fmt: skip
+_SDM120_CODE = 0x0020
 _ROLL_OVER_MWH = 10**12
 """The display ends at 999,999.99 kWh."""
 
@@ -37,12 +38,9 @@ class _Eastron(RegisterMap):
     functions = (READ_INPUT,)
     most_words = 80
     silence_s = 0.06
-    code = 0
-    phases = 1
 
-    def __init__(self, serial: int = 21_010_001, step_wh: int = RESOLUTION_WH) -> None:
-        """Make a meter with a serial number whose energy registers move in steps of Wh."""
-        self.serial = serial
+    def __init__(self, step_wh: int = RESOLUTION_WH) -> None:
+        """Make a meter whose energy registers move in steps of Wh."""
         self._step_wh = step_wh
         self._settings = {_PARITY: 0.0, _UNIT: 1.0, _BAUD: 2.0}
 
@@ -57,11 +55,15 @@ class _Eastron(RegisterMap):
         if function != READ_HOLDING:
             return super().read(function, address, count, flow)
         settings = lay({each: float32(value) for each, value in self._settings.items()})
-        settings |= lay({_SERIAL: big(self.serial, 2), _CODE: [self.code], _SOFTWARE: [0x0203]})
+        settings |= self.holding()
         wanted = range(address, address + count)
         if not all(each in settings for each in wanted):
             return ILLEGAL_ADDRESS
         return [settings[each] for each in wanted]
+
+    def holding(self) -> dict[int, int]:
+        """Settings and identity that are no floats."""
+        return {}
 
     def write(self, address: int, values: Sequence[int]) -> int:
         """Take a setting, one float."""
@@ -86,17 +88,37 @@ class Sdm120(_Eastron):
 
     readable = (range(0x160),)
     baudrate = 2_400
-    code = 0x0020
 
-    def __init__(self, serial: int = 21_010_001, step_wh: int = RESOLUTION_WH) -> None:
+    def __init__(self, step_wh: int = RESOLUTION_WH, serial: int = 21_010_001) -> None:
         """As it leaves the factory: mode 2, total = import + export."""
-        super().__init__(serial, step_wh)
-        self._settings[_MODE] = 2.0
+        super().__init__(step_wh)
+        self._serial = serial
+        self._mode = 2
+
+    def holding(self) -> dict[int, int]:
+        """Measurement mode, serial number, meter code and software version."""
+        return lay(
+            {
+                _MODE: [self._mode],
+                _SERIAL: big(self._serial, 2),
+                _CODE: [_SDM120_CODE],
+                _SOFTWARE: [0x0203],
+            }
+        )
+
+    def write(self, address: int, values: Sequence[int]) -> int:
+        """Take a setting; the mode is one register."""
+        if address != _MODE or len(values) != 1:
+            return super().write(address, values)
+        if values[0] not in (1, 2, 3):
+            return ILLEGAL_VALUE
+        self._mode = values[0]
+        return 0
 
     def words(self, flow: Flow) -> dict[int, int]:
         """Input registers."""
         taken, given = flow.import_mwh or 0, flow.export_mwh or 0
-        total = {1.0: taken, 2.0: taken + given, 3.0: taken - given}
+        total = {1: taken, 2: taken + given, 3: taken - given}
         return lay(
             {
                 VOLTAGE: float32(flow.volts),
@@ -107,7 +129,7 @@ class Sdm120(_Eastron):
                 FREQUENCY: float32(flow.hertz),
                 IMPORT: self.energy(flow.import_mwh),
                 EXPORT: self.energy(flow.export_mwh),
-                TOTAL: self.energy(total.get(self._settings[_MODE], taken + given)),
+                TOTAL: self.energy(total[self._mode]),
             }
         )
 
@@ -116,14 +138,10 @@ class Sdm630(_Eastron):
     """Three phases. Energies count since the last reset, in kWh or, by its menu, in MWh."""
 
     readable = (range(0x180),)
-    code = 0x0070
-    phases = 3
 
-    def __init__(
-        self, serial: int = 21_010_001, step_wh: int = RESOLUTION_WH, prefix: str = "k"
-    ) -> None:
+    def __init__(self, step_wh: int = RESOLUTION_WH, prefix: str = "k") -> None:
         """With the prefix of the energies, k or M, that somebody chose in its menu."""
-        super().__init__(serial, step_wh)
+        super().__init__(step_wh)
         self._mega = prefix == "M"
 
     def energy(self, mwh: int | None) -> list[int]:

@@ -2,8 +2,9 @@
 
 Sources: EM330/EM340/ET330/ET340 protocol v2 rev 17 as quoted by the PyPI package
 carlo-gavazzi-energy-meter-modbus; volkszaehler/mbmd carlogavazzi-ex3x0.go and -em24.go; evcc PR
-17173 (an EM24 counts its total at 0x3E, at 0x42 what can be reset). Functions 3 and 4 read the
-same. A value that overflows (the display shows EEE) reads 0x7FFF in its high word.
+17173 (an EM24 counts its total at 0x3E, at 0x42 what can be reset); as many words in a request as
+the gateway's templates quote from the documents. Functions 3 and 4 read the same. A value that
+overflows (the display shows EEE) reads 0x7FFF in its high word.
 """
 
 from collections.abc import Sequence
@@ -66,6 +67,7 @@ class Em340(_Gavazzi):
     """EM340 of October 2018 or later."""
 
     code = 341
+    most_words = 50
     readable: tuple[range, ...] = (
         range(0x5C), range(FIRMWARE, FIRMWARE + 2), range(0x400, 0x40C), range(MODE, MODE + 1),
         range(SERIAL, SERIAL + 7),
@@ -118,6 +120,7 @@ class Em540(Em340):
 class Em24(_Gavazzi):
     """EM24 with RS-485. Where it has an export counter depends on its variant."""
 
+    most_words = 11
     readable = (range(0x5C),)
 
     def __init__(self, mode: str = "C", export: bool = True) -> None:
