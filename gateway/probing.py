@@ -81,6 +81,11 @@ class Probe:
             each for each in self.modes if each.check.holds and each.verdict is Verdict.DIFFERS
         )
 
+    @property
+    def as_made(self) -> bool:
+        """Whether no harmless mode differs; a harmful one is told, never a reason to hide it."""
+        return all(each.check.holds or each.verdict is not Verdict.DIFFERS for each in self.modes)
+
 
 async def check(ask: Ask, unit: int, template: Template) -> int:
     """See that a meter is what its template says; returns the base of its SunSpec model.
@@ -125,8 +130,8 @@ async def probe(ask: Ask, unit: int, template: Template) -> Probe:
 async def identify(ask: Ask, unit: int, templates: Sequence[Template]) -> list[Probe]:
     """All templates that a device may be read with, the sure ones alone when there are any.
 
-    Among hints those with the most that holds: a variant without export is named when there is no
-    other.
+    Among hints those with the most that holds, among the sure those with the modes that they were
+    made for: a variant without export is named when there is no other.
 
     Args:
         ask: asks; each request is asked once, however many templates want it.
@@ -139,8 +144,8 @@ async def identify(ask: Ask, unit: int, templates: Sequence[Template]) -> list[P
         if template.identity or template.energy_registers.model:
             held = await probe(remembered.ask, unit, template)
             found += [held] if held.matches else []
-    if any(each.sure for each in found):
-        return [each for each in found if each.sure]
+    if sure := [each for each in found if each.sure]:
+        return [each for each in sure if each.as_made] or sure
     most = max((len(each.identity) for each in found), default=0)
     return [each for each in found if len(each.identity) == most]
 

@@ -15,6 +15,7 @@ from gateway.line import NoAnswer
 from gateway.probing import Probe, identify, signing_id
 from gateway.readout_line import line_for
 from gateway.template import Template
+from wire.errors import Unavailable
 
 SETTINGS = (
     (9_600, "none", 1),
@@ -106,9 +107,11 @@ async def settings_with_answers(
 ) -> list[tuple[BusConfig, list[int]]]:
     """Try the usual line settings on a port of our own; return those with answers.
 
-    Garbage is no answer here: wrong settings sound like that.
+    Garbage is no answer here: wrong settings sound like that. Raises Unavailable when the port can
+    do none of them.
     """
     found = []
+    refused: list[Unavailable] = []
     for baudrate, parity, stopbits in SETTINGS:
         tried = replace(bus, baudrate=baudrate, parity=parity, stopbits=stopbits)
         line = line_for(tried)
@@ -117,10 +120,14 @@ async def settings_with_answers(
             for unit in units:
                 progress(f"{settings_words(tried)}, unit {unit}: {len(there)} found")
                 there += [unit] if await _heard(line.ask, unit) else []
+        except Unavailable as reason:
+            refused.append(reason)
         finally:
             line.close()
         if there:
             found.append((tried, there))
+    if len(refused) == len(SETTINGS):
+        raise refused[0]
     return found
 
 

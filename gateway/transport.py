@@ -6,6 +6,7 @@ came. What the bytes mean is for `gateway.frames`, when to send for `gateway.lin
 
 import asyncio
 import os
+import termios
 from collections.abc import Callable, Set
 from typing import Protocol
 
@@ -159,7 +160,7 @@ class SerialTransport:
                 timeout=0,
                 write_timeout=0,
             )
-        except (OSError, ValueError) as reason:
+        except (OSError, ValueError, termios.error) as reason:
             raise Unavailable(f"cannot open {self._path}: {reason}") from None
         os.set_blocking(self._port.fileno(), False)
         asyncio.get_running_loop().add_reader(self._port.fileno(), self._readable)
@@ -196,7 +197,7 @@ class SerialTransport:
             raise Unavailable(f"{self._path} is not open")
         try:
             self._port.baudrate = baudrate
-        except (OSError, ValueError) as reason:
+        except (OSError, ValueError, termios.error) as reason:
             raise Unavailable(f"{self._path} at {baudrate} baud: {reason}") from None
         self._baudrate = baudrate
 
