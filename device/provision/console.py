@@ -80,7 +80,7 @@ class Console(SerialTransport):  # type: ignore[misc]
                 self._say(PRESS_RESET)
             heard += self._interrupt_until(deadline, heard)
             if heard.endswith(RAW_PROMPT):
-                self._reboot()
+                self.fresh()
                 return
         raise self._nothing(heard, time.monotonic() - began)
 
@@ -123,8 +123,8 @@ class Console(SerialTransport):  # type: ignore[misc]
         with self._own_faults():
             self.serial.write(data)
 
-    def _reboot(self) -> None:
-        """A soft reset, which does not run main.py in raw mode: nothing of it runs meanwhile."""
+    def fresh(self) -> None:
+        """A soft reset, which does not run main.py in raw mode: the memory is empty again."""
         heard = b""
         self._write(b"\x04")
         deadline = time.monotonic() + _ANSWER_LIMIT_S

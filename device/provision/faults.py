@@ -186,7 +186,15 @@ BAD_ARGUMENT = Row(
     "P-17",
     1,
     "{what}.",
-    "gridwitness meter provision --help",
+    "the same command with --help",
+)
+NOT_BACK = Row(
+    "P-18",
+    0,
+    "The board was reset and its port {port} did not come back within {seconds} s.",
+    "wait for its lamp, then the same command again: it goes on where it was. Twice: another cable,"
+    " a hub with its own supply",
+    away=True,
 )
 
 OLD_MICROPYTHON = Row(
@@ -369,6 +377,12 @@ NOT_ENROLLABLE = Row(
     "No enrolment can be made of this: {why}.",
     "correct --role, --reader, --service-a or --site; or leave --reader out, and enrol later",
 )
+NOT_PROVED = Row(
+    "P-77",
+    7,
+    "The meter does not prove what its registers show: {why}.",
+    "the same command again. Twice: take another board",
+)
 
 NOT_LOCKED = Row(
     "P-80",
@@ -381,6 +395,32 @@ NOT_WRITTEN = Row(
     8,
     "{path} cannot be written: {why}.",
     "another folder: --out. The meter itself is ready",
+)
+
+NO_METER = Row(
+    "P-90",
+    0,
+    "The board on {port} is no meter yet.",
+    "gridwitness meter provision makes one of it; or name the right port: --port",
+)
+NOT_CONFIRMED = Row(
+    "P-91",
+    0,
+    "Nothing was acknowledged: nobody confirmed it.",
+    "look at the meter, then answer y, or give --yes",
+)
+NOT_ACKNOWLEDGED = Row(
+    "P-92",
+    0,
+    "The meter has not acknowledged what stands: {why}.",
+    "the same command again; then gridwitness meter check",
+)
+STILL_STANDS = Row(
+    "P-93",
+    0,
+    "Acknowledged, and it stands again: {names}.",
+    "close the covers, take the magnet away, provision a changed configuration; then the same"
+    " command again",
 )
 
 TABLE = tuple(value for value in list(globals().values()) if isinstance(value, Row))

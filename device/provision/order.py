@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from device.provision import asked, measuring, registered
+from device.provision.at_prompt import Proof
 from device.provision.bundle import FIRMWARE, Bundle
 from device.provision.console import Patience
 from device.provision.enrolment import Placement
@@ -72,6 +73,9 @@ class Order:
     lock_secure_element: bool = False
     """Lock a new secure element's configuration for ever."""
 
+    first_record_s: float = 0.0
+    """How long a first record is waited for: in life nobody waits for a quarter of an hour."""
+
     checking: bool = False
     """Change nothing."""
 
@@ -109,6 +113,9 @@ class Found:
 
     record: CommissioningRecord | None = None
     """What meter and technician signed."""
+
+    proof: Proof | None = None
+    """What the meter signed last, its registers among it."""
 
     enrolment: Transaction | None = None
     """Signed by meter and technician, for the operator."""

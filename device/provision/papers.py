@@ -31,9 +31,10 @@ def of_walk(found: Found, steps: Sequence[Step], technician: PublicKey, simulate
         software_id=found.bundle.software_id,
         made_at_s=int(time.time()),
         clock_error_ms=found.clock_error_ms,
-        registers_wh=found.registers_wh,
+        registers_wh=found.registers_wh if found.proof is None else found.proof.registers_wh,
         steps=tuple(steps),
         measured=found.measured,
+        proof=found.proof,
         board=f"{found.identity.machine}, MicroPython {found.identity.version_text}",
         simulated=simulated,
     )

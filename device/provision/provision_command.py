@@ -187,6 +187,7 @@ def _order(args: argparse.Namespace, port: str, technician: "Signer | None") -> 
         site=args.site,
         registration=_registration(args),
         lock_secure_element=args.lock_secure_element,
+        first_record_s=args.simulated.first_record_s if args.simulate else 0.0,
         confirm=lambda question: _confirm(args, question),
         **common,
     )
@@ -210,6 +211,8 @@ def _config(args: argparse.Namespace) -> dict[str, Any]:
         "key": "atecc608" if args.secure_element else "flash",
         "locked": 0 if args.no_lock else 1,
     }
+    if args.simulate:
+        config["paced_time_file"] = args.simulated.paced_time_file
     if args.receiver:
         config["receiver"] = {"kind": "nmea", "baudrate": 9600}
     return config

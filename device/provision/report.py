@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from device.provision.at_prompt import Proof
 from device.provision.label import Label, groups, spki
 from wire.commissioning import CommissioningRecord
 from wire.errors import Malformed
@@ -87,6 +88,9 @@ class Report:
     measured: Measured | None = None
     """What the element measured; None when nothing was connected."""
 
+    proof: Proof | None = None
+    """What the meter signed when it was commissioned; its signatures are checked too."""
+
     board: str = ""
     """Which board and MicroPython."""
 
@@ -99,6 +103,8 @@ class Report:
     def __post_init__(self) -> None:
         """Check the signatures; raises BadSignature, or Malformed for a content without a visit."""
         self.record.verify(self.meter_key, self.technician_key)
+        if self.proof is not None:
+            self.proof.verify(self.meter_key)
         object.__setattr__(self, "label", Label.of(self.record.content["meter"], self.meter_key))
 
     @property
@@ -133,12 +139,30 @@ class Report:
             f"On {time_words(self.made_at_s)} this was verified: the meter's key {kid} signed the"
             f" configuration {self.record.configuration_id.hex()}, and the technician's key {who}"
             " signed the same bytes.",
+            *self._proved,
             "The key was made in the meter; what commissioned it never saw it. Every reading names"
             " this configuration; a reading that names another was made after a change that nobody"
             " signed here.",
             "To verify again, on any computer and without a network: gridwitness verify FILE.gwr"
             " --key KEY, with the meter's file of records and the public key of this report,"
             " whose fingerprint is on the label.",
+        ]
+
+    @property
+    def _proved(self) -> list[str]:
+        if self.proof is None:
+            return []
+        event, (import_wh, export_wh) = self.proof.snapshot.event, self.proof.registers_wh
+        words = (
+            f"Then the meter showed its registers, {import_wh} Wh import and {export_wh} Wh export,"
+            f" and signed the same in its event {event.number}"
+        )
+        if self.proof.record is None:
+            return [f"{words}. It had no record yet: the first is of the first whole interval."]
+        reading = self.proof.record.reading
+        return [
+            f"{words}; its record {reading.sequence}, of the interval from"
+            f" {time_words(reading.interval_start_s)}, bears its signature."
         ]
 
 
@@ -168,6 +192,9 @@ def as_json(report: Report) -> dict[str, Any]:
         "start_wh": report.visit.get("start_wh", []),
         "seals": report.seals,
         "old_meter": report.visit.get("old_meter", {}),
+        "snapshot": _snapshot_json(report.proof),
+        "record": _record_json(report.proof),
+        "acknowledged": _acknowledged_json(report.proof),
         "measured": _measured_json(report.measured),
         "clock_error_ms": report.clock_error_ms,
         "technician": {
@@ -193,6 +220,41 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def _key_json(public: PublicKey) -> dict[str, str]:
     return {"text": public.text, "spki": spki(public).hex(), "kid": public.kid.hex()}
+
+
+def _snapshot_json(proof: Proof | None) -> dict[str, Any] | None:
+    if proof is None:
+        return None
+    event = proof.snapshot.event
+    return {
+        "event": event.number,
+        "time_s": event.time_s,
+        "registers_wh": list(proof.registers_wh),
+        "signed": proof.snapshot.encoded.hex(),
+    }
+
+
+def _record_json(proof: Proof | None) -> dict[str, Any] | None:
+    if proof is None or proof.record is None:
+        return None
+    reading = proof.record.reading
+    return {
+        "sequence": reading.sequence,
+        "interval_start_s": reading.interval_start_s,
+        "registers_wh": [reading.import_wh, reading.export_wh],
+        "signed": proof.record.encoded.hex(),
+    }
+
+
+def _acknowledged_json(proof: Proof | None) -> dict[str, Any] | None:
+    if proof is None or proof.acknowledged is None:
+        return None
+    return {
+        "event": proof.acknowledged.event.number,
+        "what": [each.words for each in proof.stood],
+        "stands_again": [each.words for each in proof.left],
+        "signed": proof.acknowledged.encoded.hex(),
+    }
 
 
 def _measured_json(measured: Measured | None) -> dict[str, Any] | None:

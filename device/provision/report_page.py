@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from device.provision.at_prompt import Proof
 from device.provision.label import groups, spki
 from device.provision.report import Measured, Report, Step
 from wire.event import time_words
@@ -116,6 +117,10 @@ def _place(report: Report) -> Iterable[tuple[str, str]]:
         yield "Site", f"{latitude / 1e7:.5f}, {longitude / 1e7:.5f}"
     yield "Import register", kilowatt_hours(report.registers_wh[0])
     yield "Export register", kilowatt_hours(report.registers_wh[1])
+    match report.visit.get("start_wh"):
+        case [int(import_wh), int(export_wh)]:
+            energies = f"{kilowatt_hours(import_wh)} import, {kilowatt_hours(export_wh)} export"
+            yield "Element at start", energies
     yield "Seals", ", ".join(map(text, report.seals)) or "none"
     match report.visit.get("old_meter"):
         case {"id": name, "import_wh": int(import_wh), "export_wh": int(export_wh)}:
@@ -131,11 +136,27 @@ def _meter(report: Report) -> Iterable[tuple[str, str]]:
     yield "Software", f"<code>{report.software_id.hex()}</code>"
     yield "Configuration", f"<code>{groups(report.record.configuration_id.hex())}</code>"
     yield "Element", text(content["element"]["kind"])
+    if report.proof is not None:
+        yield from _proof(report.proof)
     yield "Modbus unit", text(content["unit"])
     yield "Clock error", f"{report.clock_error_ms / 1000:.3f} s"
     yield "Locked", "yes" if content.get("locked") == 1 else "no"
     if report.board:
         yield "Board", text(report.board)
+
+
+def _proof(proof: Proof) -> Iterable[tuple[str, str]]:
+    event = proof.snapshot.event
+    yield "Registers signed", f"event {event.number}, {text(time_words(event.time_s))}"
+    if proof.record is None:
+        yield "Record", "none yet"
+    else:
+        reading = proof.record.reading
+        begins = text(time_words(reading.interval_start_s))
+        yield "Record", f"{reading.sequence}, interval from {begins}"
+    if proof.acknowledged is not None:
+        what = "; ".join(each.words for each in proof.stood)
+        yield "Acknowledged", f"{text(what)} (event {proof.acknowledged.event.number})"
 
 
 def kilowatt_hours(energy_wh: int) -> str:

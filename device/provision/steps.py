@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from device.provision import asked, bundle, enrolment, faults, install, measuring, registered
+from device.provision.at_prompt import Proof, prove
 from device.provision.commissioning import Visit, complete, content_of, with_meter
 from device.provision.console import Console, Say, session
 from device.provision.order import Found, Order
@@ -229,9 +230,20 @@ class Steps:
             raise faults.CONFIGURATION_DIFFERS.fault(found=found.hex(), expected=expected.hex())
         self.found.record = record
         self._enrol(console, record)
+        proof = self._prove(console)
         restart(console, window_ms(self._config))
-        words = f"configuration {expected.hex()} signed by meter and technician; meter serves"
+        words = f"configuration {expected.hex()} signed; {proof.words}; meter serves"
         return ("already" if kept else "ok"), words
+
+    def _prove(self, console: Console) -> Proof:
+        """The last word is the meter's: what it signs of its registers."""
+        who = str(self.order.visit.get("technician") or self._technician.public.kid.hex())
+        meter = str(self.order.config["meter"])
+        proof = prove(console, meter, self._public, who, self.order.first_record_s)
+        self.found.proof = proof
+        self.found.warnings += [f"acknowledged: {each.words}" for each in proof.stood]
+        self.found.warnings += [f"stands again: {each.words}" for each in proof.left]
+        return proof
 
     def _content(self) -> dict[str, Any]:
         """What is to be signed: as it was, when only the moment and the registers are others."""

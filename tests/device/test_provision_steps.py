@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from device.provision import asked, bundle, install, papers, registered, steps
+from device.provision import asked, bundle, install, papers, registered, running, steps
 from device.provision.console import PRESS_RESET, Console, Patience
 from device.provision.faults import AwayFault, Fault, RefusedFault
 from hwsim.board import Board
@@ -84,6 +84,7 @@ def unplug(desk: Desk, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, a
 
 DEEDS = [
     (1, asked, "identity"),
+    (2, bundle, "make"),
     (3, install, "_remove"),
     (3, install, "_write"),
     (3, install, "software_id"),
@@ -94,6 +95,7 @@ DEEDS = [
     (6, asked, "measured"),
     (7, asked, "check_configuration"),
     (7, asked, "store"),
+    (7, steps, "prove"),
     (7, steps, "restart"),
 ]
 
@@ -125,6 +127,38 @@ def test_unplugged_at_any_step_the_same_command_completes(
     assert key in (None, files["/key.bin"]), "a second key would orphan the first"
     assert files["/commissioning.cbor"] == walk.found.record.encoded
     assert not [path for path in files if path.endswith(".new")]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_unplugged_while_its_lock_is_tried_the_same_command_completes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    order = {"config": {**desk.order().config, "locked": 1}}
+    tried = running.still_answers
+
+    def pulled(console: Console) -> bool:
+        if after:
+            tried(console)
+        desk.board.close()
+        return tried(console)
+
+    monkeypatch.setattr(steps, "still_answers", pulled)
+    with pytest.raises(AwayFault) as caught:
+        desk.walk(**order)
+    assert (caught.value.row.code, caught.value.status) == ("P-10", 18)
+    monkeypatch.setattr(steps, "still_answers", tried)
+    desk.again()
+    before = desk.files()
+    walk, done = desk.walk(**order)
+    assert [step.outcome for step in done] == [
+        *["ok"] * 2,
+        *["already"] * 2,
+        *["ok"] * 2,
+        "already",
+        "ok",
+    ]
+    assert walk.found.record is not None
+    assert before["/commissioning.cbor"] == walk.found.record.encoded
 
 
 def test_half_an_application_never_starts(desk: Desk) -> None:

@@ -1,0 +1,144 @@
+"""Names that only their own module can know are short ones on a board.
+
+MicroPython keeps every name of a program once, for as long as it runs, with 20 bytes and more of its
+own; the meter had five hundred. Two kinds of them say nothing to anybody outside: a parameter that
+nobody passes by name, and a name with an underscore in front. Parameters become `a`, `b` … in each
+function, private names `_0`, `_1` … in each module, so that all modules share them. Like `inlining`
+this works on text, and lines stay lines.
+
+Decides which names those are, and what is done to sources before mpy-cross sees them (`compact`).
+Public names, classes and what stands in texts stay, so whatever a board or a console asks for is
+there. Leaves compiling to others.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from string import ascii_lowercase
+
+from device.provision.inlining import inline
+
+OPTIONS = ("-O3",)
+"""For mpy-cross: no line numbers, which nobody reads of a meter in its case."""
+
+_PRIVATE = re.compile(r"_[A-Za-z]\w*")
+
+Edit = tuple[int, int, str, str]
+"""Line, column in bytes, the name that stands there, the name that comes there."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def compact(sources: Mapping[str, str]) -> dict[str, str]:
+    """Sources by path as mpy-cross gets them; they must be all that know of each other."""
+    return shorten(inline(sources))
+
+
+def shorten(sources: Mapping[str, str]) -> dict[str, str]:
+    """The same sources with short names."""
+    trees = {path: ast.parse(text) for path, text in sources.items()}
+    kept = set().union(*map(_told, trees.values()))
+    for tree in trees.values():
+        kept |= _private(_mentioned(tree)) - _defined(tree)
+    return {
+        path: _rewritten(sources[path], sorted(_edits(tree, kept), reverse=True))
+        for path, tree in trees.items()
+    }
+
+
+def _told(tree: ast.Module) -> Iterator[str]:
+    """Names by which something is passed or imported, and those in f-strings.
+
+    Python 3.11 does not know where in its line a name in an f-string stands.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+        elif isinstance(node, ast.alias):
+            yield node.name
+        elif isinstance(node, ast.JoinedStr):
+            yield from _mentioned(node)
+
+
+def _mentioned(tree: ast.AST) -> Iterator[str]:
+    """Every name and attribute in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+
+
+def _private(names: Iterable[str]) -> set[str]:
+    return {name for name in names if _PRIVATE.fullmatch(name)}
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """Private names that this module gives to something."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, Function | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+    return _private(found)
+
+
+def _edits(tree: ast.Module, kept: set[str]) -> Iterator[Edit]:
+    """All that changes in a module."""
+    private = sorted(_defined(tree) - kept)
+    short = {name: f"_{number}" for number, name in enumerate(private)}
+    kept = kept | {"self"} | {node.id for node in _outside(tree) if isinstance(node, ast.Name)}
+    for node in _outside(tree):
+        if isinstance(node, Function):
+            parameters = _parameters(node, kept)
+            for inner in ast.walk(node):
+                yield from _edit(inner, short, parameters)
+        else:
+            yield from _edit(node, short, {})
+
+
+def _outside(tree: ast.AST) -> Iterator[ast.AST]:
+    """What is in a module; its functions and methods as wholes."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if not isinstance(node, Function):
+            yield from _outside(node)
+
+
+def _parameters(function: Function, kept: set[str]) -> dict[str, str]:
+    """Short names for the parameters of a function and of those within it."""
+    inside = list(ast.walk(function))
+    used = {node.id for node in inside if isinstance(node, ast.Name)}
+    given = dict.fromkeys(node.arg for node in inside if isinstance(node, ast.arg))
+    letters = (letter for letter in ascii_lowercase if letter not in used | given.keys())
+    return dict(zip([name for name in given if name not in kept], letters, strict=False))
+
+
+def _edit(
+    node: ast.AST, private: Mapping[str, str], parameters: Mapping[str, str]
+) -> Iterator[Edit]:
+    """How a node changes by itself."""
+    if isinstance(node, ast.Name) and (short := parameters.get(node.id) or private.get(node.id)):
+        yield node.lineno, node.col_offset, node.id, short
+    elif isinstance(node, ast.arg) and node.arg in parameters:
+        yield node.lineno, node.col_offset, node.arg, parameters[node.arg]
+    elif isinstance(node, ast.Attribute) and node.attr in private:
+        line, end = node.end_lineno or 0, node.end_col_offset or 0
+        yield line, end - len(node.attr), node.attr, private[node.attr]
+    elif isinstance(node, Function | ast.ClassDef) and node.name in private:
+        word = "class " if isinstance(node, ast.ClassDef) else "def "
+        yield node.lineno, node.col_offset + len(word), node.name, private[node.name]
+
+
+def _rewritten(source: str, from_the_end: Iterable[Edit]) -> str:
+    lines = source.encode().split(b"\n")
+    for line, column, before, after in from_the_end:
+        text = lines[line - 1]
+        rest = text[column:]
+        if not rest.startswith(before.encode()):
+            raise ValueError(f"line {line}: {before} is not where it should be")
+        lines[line - 1] = text[:column] + after.encode() + rest[len(before) :]
+    return b"\n".join(lines).decode()
