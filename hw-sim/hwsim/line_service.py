@@ -40,7 +40,8 @@ async def serve(path: Path, link: Path | None, frames: bool, as_json: bool) -> N
     try:
         _introduce(line, port.path, as_json)
         if frames:
-            names: dict[object | None, str] = dict(zip(line.wire.devices, line.names, strict=True))
+            short = [name.split(",")[0] for name in line.names]
+            names: dict[object | None, str] = dict(zip(line.wire.devices, short, strict=True))
             names[None] = "master"
             line.wire.watch = lambda frame: _show(frame, names, as_json)
         await ended.wait()

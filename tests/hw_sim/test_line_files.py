@@ -6,6 +6,7 @@ import pytest
 
 from gridwitness import cli
 from hwsim import line_file, line_service
+from hwsim.gps import TROUBLES
 from hwsim.line_file import COUNTER_FAULTS, FAULTS, MODELS, PUSH, READOUT
 from tests.hw_sim.line_master import ask, listen, read_frame, words_of
 from wire.errors import Malformed
@@ -137,6 +138,12 @@ def test_a_mistake_in_a_lines_file_is_said_in_words(
     with pytest.raises(Malformed) as refused:
         line_file.load(write(tmp_path, content))
     assert words in str(refused.value)
+
+
+def test_every_name_is_in_the_manual() -> None:
+    manual = (Path(__file__).parent.parent.parent / "docs/SIMULATION.md").read_text()
+    names = [*MODELS, READOUT, PUSH, *FAULTS, *COUNTER_FAULTS, *TROUBLES]
+    assert [each for each in names if f"`{each}`" not in manual] == []
 
 
 def test_the_example_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
