@@ -153,7 +153,9 @@ class BusActor:
             "reason": self.line.down,
             "babbling_units": list(self.line.babble.units(now_s)) if babbles else [],
             "echoes": self.line.echoes,
+            "answers": self.line.answers,
             "errors": dict(self.line.errors),
+            "meters": list(self.meters),
         }
 
     def errors_of(self, meter: str) -> Counter[str]:

@@ -69,6 +69,8 @@ class Line:
         """Who talks without being asked."""
         self.down = ""
         """Why the line cannot be opened, in words; empty when it can."""
+        self.answers = 0
+        """How often a device answered as it should."""
         self.errors: Counter[str] = Counter()
         """How often each kind of failure was seen: `no-answer`, `garbled`, `babble`, `line-down`,
         `exception-2` and so on, `late` and `stray`."""
@@ -121,6 +123,7 @@ class Line:
             self.count("line-down", request.unit)
             self._transport.close()
             raise
+        self.answers += 1
         return found
 
     async def settle(self) -> None:

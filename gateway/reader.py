@@ -86,6 +86,8 @@ class Reader:
         """Intervals without a reading since the start."""
         self.token = "ready"
         """`ready` or `away`."""
+        self.reason = ""
+        """Why the token cannot sign; empty when it can."""
         self.heart = Heart("reader")
 
     async def begin(self, genesis_s: int) -> None:
@@ -136,10 +138,10 @@ class Reader:
             except (Unavailable, Refused) as reason:
                 if self.token == "ready":
                     _log.warning("the token cannot sign; readings wait", reason=str(reason))
-                self.token = "away"
+                self.token, self.reason = "away", str(reason)
                 await asyncio.sleep(_AWAY_S if isinstance(reason, Unavailable) else _REFUSED_S)
                 continue
-            self.token = "ready"
+            self.token, self.reason = "ready", ""
             pairs = zip(waiting, signatures, strict=True)
             await self._spool.queue(
                 [

@@ -168,8 +168,12 @@ class Gateway:
             "time": "known" if self._time.ready() else "waiting for the first synchronisation",
             "place": self._place.report(asyncio.get_running_loop().time()),
             "token": "ready" if ready else "away",
+            "token_reason": next((each.reason for each in parts if each and each.reason), ""),
             "answers": dict(self._receipts.counts),
-            "buses": {actor.name: dict(actor.line.errors) for actor in self._buses},
+            "buses": {actor.name: actor.report() for actor in self._buses},
+            "meter_errors": {
+                name: dict(actor.errors_of(name)) for actor in self._buses for name in actor.meters
+            },
         }
 
     def _last_interval_start_s(self) -> int:

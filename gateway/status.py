@@ -1,31 +1,23 @@
 """The status page: what the gateway is doing, for people, monitors and the demo's pacer.
 
-Serves `GET /status` (JSON) and `GET /metrics` (Prometheus text) on loopback; changes nothing and
-knows no secret. What the numbers mean is decided where they are counted.
+Serves `GET /` (a page for a person), `GET /status` (JSON) and `GET /metrics` (Prometheus text) on
+loopback; changes nothing and knows no secret. What the numbers mean is decided where they are
+counted.
 """
 
 import asyncio
+import http.client
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway.config import Address
+from gateway.metrics import metrics
+from gateway.page import page
 from wire.errors import Unavailable
 
 REQUEST_TIMEOUT_S = 5.0
 MOST_REQUEST = 8_192
-COUNTED = (
-    "closed",
-    "queued",
-    "witnessed",
-    "published",
-    "final",
-    "refused",
-    "duplicates",
-    "apart",
-    "gaps",
-)
-
 Report = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
@@ -75,38 +67,29 @@ class StatusPage:
             return _response("200 OK", "application/json", body)
         if path == b"/metrics":
             return _response("200 OK", "text/plain; version=0.0.4", metrics(await self._report()))
-        return _response("404 Not Found", "text/plain", "GET /status or /metrics\n")
+        if path == b"/":
+            return _response("200 OK", "text/html; charset=utf-8", page(await self._report()))
+        return _response("404 Not Found", "text/plain", "GET /, /status or /metrics\n")
 
 
-def metrics(report: Mapping[str, Any]) -> str:
-    """A report as Prometheus text (exposition format 0.0.4)."""
-    lines = ["# TYPE gridwitness_gateway_readings gauge"]
-    lines += [f'gridwitness_gateway_readings{{state="{name}"}} {report[name]}' for name in COUNTED]
-    lines.append("# TYPE gridwitness_gateway_last_interval_start_seconds gauge")
-    lines.append(
-        f"gridwitness_gateway_last_interval_start_seconds {report['last_interval_start_s']}"
-    )
-    lines.append("# TYPE gridwitness_gateway_up gauge")
-    for part, good in (("broker", "connected"), ("token", "ready")):
-        lines.append(f'gridwitness_gateway_up{{part="{part}"}} {int(report[part] == good)}')
-    lines.append("# TYPE gridwitness_gateway_meter_live gauge")
-    lines += [
-        f'gridwitness_gateway_meter_live{{meter="{name}"}} {int(meter["state"] == "live")}'
-        for name, meter in report["meters"].items()
-    ]
-    lines.append("# TYPE gridwitness_gateway_bus_errors_total counter")
-    lines += [
-        f'gridwitness_gateway_bus_errors_total{{bus="{bus}",kind="{kind}"}} {count}'
-        for bus, errors in report["buses"].items()
-        for kind, count in errors.items()
-    ]
-    return "\n".join(lines) + "\n"
+def ask(address: Address) -> Mapping[str, Any]:
+    """Ask a running gateway for its report; raises Unavailable."""
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=REQUEST_TIMEOUT_S)
+    try:
+        connection.request("GET", "/status")
+        report: dict[str, Any] = json.loads(connection.getresponse().read())
+        return report
+    except (OSError, ValueError, http.client.HTTPException) as reason:
+        where = f"{address.host}:{address.port}"
+        raise Unavailable(f"no gateway answers at {where}: {reason}") from None
+    finally:
+        connection.close()
 
 
 def _response(status: str, kind: str, body: str) -> bytes:
     content = body.encode()
     head = (
         f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n"
-        "Connection: close\r\n\r\n"
+        "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + content

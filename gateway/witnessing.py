@@ -84,6 +84,8 @@ class Witness:
         """Set when a batch can be published."""
         self.token = "ready"
         """`ready` or `away`."""
+        self.reason = ""
+        """Why the token cannot sign; empty when it can."""
         self.heart = Heart("witness")
 
     async def run(self, queued: asyncio.Event) -> None:
@@ -172,7 +174,7 @@ class Witness:
         signature = await asyncio.to_thread(self._signer.sign, batch.sequence, batch.message)
         witness = assemble(batch.protected, batch.root, signature)
         await self._outbox.keep_witness(batch.sequence, witness)
-        self.token, self._leap = "ready", 1
+        self.token, self.reason, self._leap = "ready", "", 1
         self.witnessed.set()
 
     async def _leap_over(self) -> None:
@@ -189,7 +191,7 @@ class Witness:
     async def _away(self, reason: str, pause_s: float) -> None:
         if self.token == "ready":
             _log.warning("the token cannot sign; batches wait", reason=reason)
-        self.token = "away"
+        self.token, self.reason = "away", reason
         await asyncio.sleep(pause_s)
 
     async def _wait(self, queued: asyncio.Event, due_ms: int | None) -> None:
