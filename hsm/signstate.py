@@ -2,12 +2,13 @@
 
 A slot (a vote's height, round and kind; a witness key's batch sequence) is on the disk before its
 signature is asked for. The same bytes again give the stored signature again; anything else is
-refused, whatever the program above has forgotten.
+refused, whatever the program above has forgotten. Old slots are forgotten, so that the file stays
+small for ever, and what was forgotten is refused from then on.
 """
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -19,12 +20,19 @@ from wire.keys import PublicKey, Signer
 KEPT_HEIGHTS = 8
 """Vote slots of older heights are forgotten; votes below the highest height are refused anyway."""
 
+KEPT_STATEMENTS = 1024
+"""Batches of a witness key that are known; one that is asked again is among the newest few."""
+
+_WORTH_SHRINKING = 256
+"""Pages of the file that are free, and more than are used: then it is written anew, smaller."""
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS votes (
     height INTEGER NOT NULL, round INTEGER NOT NULL, kind TEXT NOT NULL, message BLOB NOT NULL,
     attachment BLOB NOT NULL, signature BLOB, PRIMARY KEY (height, round, kind));
 CREATE TABLE IF NOT EXISTS statements (
     sequence INTEGER PRIMARY KEY, message BLOB NOT NULL, signature BLOB);
+CREATE TABLE IF NOT EXISTS forgotten (one INTEGER PRIMARY KEY, sequence INTEGER NOT NULL);
 """
 
 
@@ -82,6 +90,20 @@ class SignState:
             path.chmod(0o600)
             sync_folder(path.parent)
         self._path = path
+        with self._writing() as database:
+            _forget_statements(database)
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Give a file's free pages back, when it holds little else."""
+        with self._lock, _in_words(self._path):
+            (free,), (pages,) = (
+                self._database.execute(f"PRAGMA {name}").fetchone()
+                for name in ("freelist_count", "page_count")
+            )
+            if free > _WORTH_SHRINKING and free > pages // 2:
+                with suppress(sqlite3.OperationalError):  # No room for a copy: it stays as it is.
+                    self._database.execute("VACUUM")
 
     def close(self) -> None:
         """Close the file."""
@@ -159,7 +181,13 @@ class SignState:
             ).fetchone()
             if known is not None:
                 return _same(known, message, f"batch {sequence}")
+            (forgotten,) = database.execute("SELECT max(sequence) FROM forgotten").fetchone()
+            if forgotten is not None and sequence <= forgotten:
+                raise DoubleSign(
+                    f"batch {sequence}: what this key signed up to {forgotten} is forgotten"
+                )
             database.execute("INSERT INTO statements VALUES (?, ?, NULL)", (sequence, message))
+            _forget_statements(database)
         return b""
 
     def keep_statement(self, sequence: int, signature: bytes) -> None:
@@ -185,6 +213,17 @@ def inspect(path: Path) -> str:
         if number is not None
     ]
     return "; ".join(said) or "nothing signed yet"
+
+
+def _forget_statements(database: sqlite3.Connection) -> None:
+    """Keep the newest batches, and how far the others went."""
+    newest_forgotten = database.execute(
+        "SELECT sequence FROM statements ORDER BY sequence DESC LIMIT 1 OFFSET ?",
+        (KEPT_STATEMENTS,),
+    ).fetchone()
+    if newest_forgotten is not None:
+        database.execute("REPLACE INTO forgotten VALUES (1, ?)", newest_forgotten)
+        database.execute("DELETE FROM statements WHERE sequence <= ?", newest_forgotten)
 
 
 def _check_whole(database: sqlite3.Connection) -> None:
