@@ -59,7 +59,9 @@ def units_of(text: str) -> list[int]:
     """Addresses written as `1-247` or `1,5,10-12`; raises ValueError."""
     units: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.partition("-")
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ValueError(f"units are written as 1-247 or 1,5,10-12, not {text!r}")
         units |= set(range(int(first), int(last or first) + 1))
     if not units or min(units) < 1 or max(units) > 247:
         raise ValueError(f"units can be 1 to 247, not {text}")
