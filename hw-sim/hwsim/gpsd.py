@@ -18,6 +18,7 @@ _STATUS = {6: 5, 8: 8}
 """GGA's estimated and simulated as TPV's status; a normal fix has none."""
 
 _LONGEST = 8_192
+_COMPACT = (",", ":")
 
 
 def tpv(epoch: Epoch) -> dict[str, Any]:
@@ -129,4 +130,6 @@ class GpsdServer:
 
 def _say(writer: asyncio.StreamWriter, *reports: dict[str, Any]) -> None:
     if not writer.is_closing():
-        writer.write("".join(f"{json.dumps(each)}\r\n" for each in reports).encode())
+        writer.write(
+            "".join(f"{json.dumps(each, separators=_COMPACT)}\r\n" for each in reports).encode()
+        )
