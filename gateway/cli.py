@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway import cli_init, cli_line
+from gateway import cli_init, cli_line, kept
 
 if TYPE_CHECKING:
     from gateway.config import GatewayConfig
-
-_ASK_TIMEOUT_S = 5.0
 
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,6 +40,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     bundle.add_argument("--out", type=Path, required=True, help="the archive to write, .tar.gz")
     bundle.set_defaults(run=write_bundle)
     cli_init.add_command(verbs)
+    kept.add_command(verbs)
     cli_line.add_commands(verbs)
 
 
@@ -122,21 +121,9 @@ def show_status(args: argparse.Namespace) -> int:
 
 def ask_status(settings: "GatewayConfig") -> Mapping[str, Any]:
     """Return a running gateway's report; raises Unavailable."""
-    import http.client
+    from gateway.status import ask
 
-    from wire.errors import Unavailable
-
-    address = settings.status
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=_ASK_TIMEOUT_S)
-    try:
-        connection.request("GET", "/status")
-        report: dict[str, Any] = json.loads(connection.getresponse().read())
-        return report
-    except (OSError, ValueError, http.client.HTTPException) as reason:
-        where = f"{address.host}:{address.port}"
-        raise Unavailable(f"no gateway answers at {where}: {reason}") from None
-    finally:
-        connection.close()
+    return ask(settings.status)
 
 
 def _words(report: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.spool import Spool
 
-_OLDEST = """
+OLDEST = """
 SELECT MIN(at) FROM (
     SELECT MIN(interval_start_s) AS at FROM reading WHERE state = 'closed'
     UNION ALL SELECT MIN(interval_start_s) FROM reading
@@ -16,11 +16,12 @@ SELECT MIN(at) FROM (
     UNION ALL SELECT MIN(oldest_start_s) FROM batch
         WHERE state IN ('open', 'witnessed', 'published'))
 """
+"""Start of the oldest interval whose reading has no receipt."""
 
 
 async def oldest_start_s(spool: Spool) -> int | None:
     """Start of the oldest interval whose reading has no receipt yet; refused ones apart."""
-    ((oldest_s,),) = await spool.rows(_OLDEST)
+    ((oldest_s,),) = await spool.rows(OLDEST)
     return None if oldest_s is None else int(oldest_s)
 
 
