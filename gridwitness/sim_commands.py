@@ -8,4 +8,6 @@ from validator.simulation import cli as agreement
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `sim` with the test equipment and the simulated agreement."""
-    agreement.add_consensus_command(equipment.add_commands(subparsers))
+    simulators = equipment.add_commands(subparsers)
+    agreement.add_consensus_command(simulators)
+    agreement.add_twins_command(simulators)

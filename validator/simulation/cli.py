@@ -1,4 +1,7 @@
-"""`gridwitness sim consensus`: many seeds, judged; the seed of any failure reproduces it."""
+"""`gridwitness sim consensus` and `sim twins`: agreement under chance, and under every splitting.
+
+The seed, or the scenario, of any failure reproduces it.
+"""
 
 import argparse
 import json
@@ -24,6 +27,59 @@ def add_consensus_command(
     parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="the first (0)")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     parser.set_defaults(run=run_command)
+
+
+def add_twins_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `twins` to `gridwitness sim`."""
+    parser = subparsers.add_parser(
+        "twins",
+        help="run one validator twice, under every splitting of the network, round by round",
+        description="Each scenario is one twinned validator and, for each of the first rounds, one"
+        " splitting into groups and who of them hears COMMITs; all are played. Exit status 1 when"
+        " one broke agreement, accused somebody without a twin, or did not end after healing.",
+    )
+    parser.add_argument("--validators", type=int, default=4, metavar="N", help="how many (4)")
+    parser.add_argument("--rounds", type=int, default=1, metavar="R", help="split rounds (1)")
+    parser.add_argument("--groups", type=int, default=2, metavar="G", help="at most so many (2)")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
+    parser.set_defaults(run=run_twins)
+
+
+def run_twins(args: argparse.Namespace) -> int:
+    """Play every scenario and print the summary."""
+    from validator.simulation.twins import play, scenarios
+
+    if min(args.validators - 3, args.rounds, args.groups) < 1:
+        print("gridwitness sim: 4 or more validators, 1 or more rounds and groups", file=sys.stderr)
+        return 2
+    members = validators(args.validators)
+    started = time.monotonic()
+    played, failures = 0, []
+    for twinned, weathers in scenarios(args.validators, args.rounds, args.groups):
+        failure = play(members, twinned, weathers)
+        played += 1
+        if failure is not None:
+            failures.append(str(failure))
+            print(failure)
+        if played % 1_000 == 0:
+            print(f"{played} scenarios", file=sys.stderr)
+    summary = {
+        "validators": args.validators,
+        "rounds": args.rounds,
+        "groups": args.groups,
+        "scenarios": played,
+        "failures": failures,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    _print(summary, args.json)
+    return 1 if failures else 0
+
+
+def _print(summary: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        print("\n".join(f"{name:20} {value}" for name, value in summary.items()))
 
 
 def run_command(args: argparse.Namespace) -> int:
@@ -57,8 +113,5 @@ def run_command(args: argparse.Namespace) -> int:
     for outcome in outcomes:
         for words in outcome.safety:
             print(f"seed {outcome.seed}: {words}")
-    if args.json:
-        print(json.dumps(summary))
-    else:
-        print("\n".join(f"{name:20} {value}" for name, value in summary.items()))
+    _print(summary, args.json)
     return 1 if summary["failing_seeds"] else 0
