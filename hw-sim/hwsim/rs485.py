@@ -75,10 +75,13 @@ class Frame:
         """Silence before it."""
         return self.characters[0].start_s - self.before_s
 
-    def for_ears_of(self, device: object) -> bytes | None:
-        """The octets that a device heard; None when its receiver found an error in them."""
-        there = [each for each in self.characters if device not in each.talkers]
-        return bytes(each.octet for each in there) if all(each.sound for each in there) else None
+    def for_ears_of(self, device: object | None = None) -> bytes:
+        """The octets that a device heard, who hears nothing while it talks; None: all of them.
+
+        Nothing when its receiver found an error in them.
+        """
+        there = [each for each in self.characters if device is None or device not in each.talkers]
+        return bytes(each.octet for each in there) if all(each.sound for each in there) else b""
 
 
 @dataclass(slots=True)
@@ -226,10 +229,12 @@ class Wire:
         hearing.characters.clear()
         if self.watch is not None and hearing.ear.format == self._default:
             self.watch(frame)
+        talkers = {who for each in frame.characters for who in each.talkers}
+        whole = frame.for_ears_of()
         for device in self.devices:
             if (device.line or self._default) != hearing.ear.format:
                 continue
-            octets = frame.for_ears_of(device)
+            octets = frame.for_ears_of(device) if device in talkers else whole
             if octets and frame.silence_s >= device.silence_s - hearing.ear.format.bit_s:
                 self._will_say(device, device.heard(octets, now_s), now_s)
         self._regroup(now_s)

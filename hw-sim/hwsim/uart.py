@@ -36,6 +36,28 @@ class LineFormat:
     stop_bits: int = 1
     """1 or 2."""
 
+    character_bits: int = field(init=False, compare=False)
+    """Start, data, parity and stop bits."""
+
+    bit_s: float = field(init=False, compare=False)
+    """Length of a bit."""
+
+    character_s: float = field(init=False, compare=False)
+    """Length of an octet on the line."""
+
+    frame_end_s: float = field(init=False, compare=False)
+    """Silence that ends a Modbus frame (Modbus over serial line V1.02, section 2.5.1.1)."""
+
+    def __post_init__(self) -> None:
+        bits = 1 + self.data_bits + (self.parity != "N") + self.stop_bits
+        length_s = bits / self.baudrate
+        object.__setattr__(self, "character_bits", bits)
+        object.__setattr__(self, "bit_s", 1 / self.baudrate)
+        object.__setattr__(self, "character_s", length_s)
+        object.__setattr__(
+            self, "frame_end_s", 0.00175 if self.baudrate > 19_200 else 3.5 * length_s
+        )
+
     @classmethod
     def of(cls, baudrate: int, bits: str) -> Self:
         """From a rate and bits as everybody writes them: `8N1`; raises Malformed."""
@@ -49,26 +71,6 @@ class LineFormat:
     def bits(self) -> str:
         """As everybody writes them: `8N1`."""
         return f"{self.data_bits}{self.parity}{self.stop_bits}"
-
-    @property
-    def bit_s(self) -> float:
-        """Length of a bit."""
-        return 1 / self.baudrate
-
-    @property
-    def character_bits(self) -> int:
-        """Start, data, parity and stop bits."""
-        return 1 + self.data_bits + (self.parity != "N") + self.stop_bits
-
-    @property
-    def character_s(self) -> float:
-        """Length of an octet on the line."""
-        return self.character_bits / self.baudrate
-
-    @property
-    def frame_end_s(self) -> float:
-        """Silence that ends a Modbus frame (Modbus over serial line V1.02, section 2.5.1.1)."""
-        return 0.00175 if self.baudrate > 19_200 else 3.5 * self.character_s
 
     def parity_bit(self, data: int) -> int:
         """The parity bit that belongs to the data bits."""
