@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway import cli_init, cli_line, kept
+from gateway import cli_init, cli_line, cli_read, kept
 
 if TYPE_CHECKING:
     from gateway.config import GatewayConfig
@@ -42,6 +42,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     cli_init.add_command(verbs)
     kept.add_command(verbs)
     cli_line.add_commands(verbs)
+    cli_read.add_command(verbs)
 
 
 def run_gateway(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`gridwitness gateway scan | probe | read | sniff`: look at a line and who is on it.
+"""`gridwitness gateway scan | probe | sniff`: look at a line and who is on it.
 
 Each goes through the running gateway when there is one, without stopping its polling, and opens the
 line itself otherwise. Nothing here can write a register.
@@ -10,14 +10,13 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli_bus import add_verb, asked_aloud, named_bus
+
 if TYPE_CHECKING:
-    from gateway.asking import Asked
-    from gateway.config import BusConfig, BusMeter, GatewayConfig
+    from gateway.config import BusConfig, GatewayConfig
     from gateway.probing import Answer, Probe
     from gateway.scanning import Found
 
@@ -26,62 +25,18 @@ _PROGRESS_EVERY_S = 2.0
 
 def add_commands(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the verbs to those of `gateway`."""
-    scan = _verb(verbs, "scan", run_scan, "find who answers on a bus, and what it is")
+    scan = add_verb(verbs, "scan", run_scan, "find who answers on a bus, and what it is")
     scan.add_argument("--units", default="1-247", help="addresses, as 1-247 or 1,5,10-12")
     scan.add_argument(
         "--lines", action="store_true", help="try the usual baud rates and parities first"
     )
-    probe = _verb(verbs, "probe", run_probe, "say what is at an address, and how it is set")
+    probe = add_verb(verbs, "probe", run_probe, "say what is at an address, and how it is set")
     probe.add_argument("unit", type=int, help="address, 1 to 247")
     probe.add_argument("--template", default="", help="hold it against this template only")
-    read = _verb(verbs, "read", run_read, "read a configured meter's energy now, or raw registers")
-    read.add_argument("meter", nargs="?", default="", help="id of a meter of the configuration")
-    read.add_argument("--raw", action="store_true", help="registers as they are, with guesses")
-    read.add_argument("--unit", type=int, default=1, help="with --raw: address")
-    read.add_argument("--function", type=int, default=3, choices=(3, 4), help="with --raw")
-    read.add_argument("--address", type=_number, default=0, help="with --raw: register, 0x48")
-    read.add_argument("--count", type=int, default=2, help="with --raw: registers, 1 to 125")
-    sniff = _verb(verbs, "sniff", run_sniff, "print the frames on a line, and say nothing oneself")
+    sniff = add_verb(
+        verbs, "sniff", run_sniff, "print the frames on a line, and say nothing oneself"
+    )
     sniff.add_argument("--for", dest="for_s", type=float, default=0.0, help="seconds; 0: for ever")
-
-
-def _verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    words: str,
-) -> argparse.ArgumentParser:
-    verb = verbs.add_parser(name, help=words)
-    verb.add_argument("config", type=Path, help="gateway.toml")
-    verb.add_argument("--bus", default="", help="name of the bus, when there are several")
-    verb.add_argument("--timeout-ms", type=int, default=0, help="how long to wait for an answer")
-    verb.add_argument("--json", action="store_true", help="JSON instead of text")
-    verb.set_defaults(run=run)
-    return verb
-
-
-def _number(text: str) -> int:
-    return int(text, 0)
-
-
-def _bus(args: argparse.Namespace, settings: "GatewayConfig") -> "BusConfig":
-    from gateway.asking import bus_named
-    from gateway.config_table import BadConfiguration
-
-    bus = bus_named(settings, args.bus)
-    if bus.readout and args.verb in ("scan", "probe"):
-        raise BadConfiguration(f"bus {bus.name} speaks IEC 62056-21: {args.verb} asks Modbus only")
-    return replace(bus, timeout_ms=args.timeout_ms) if args.timeout_ms else bus
-
-
-@contextlib.asynccontextmanager
-async def _asked(settings: "GatewayConfig", bus: "BusConfig") -> AsyncIterator["Asked"]:
-    from gateway.asking import asked
-
-    async with asked(settings, bus) as way:
-        how = "through the running gateway" if way.live else "on a line of our own"
-        print(f"bus {bus.name}, {how}", file=sys.stderr)
-        yield way
 
 
 class _Progress:
@@ -115,13 +70,13 @@ async def _scan(args: argparse.Namespace, settings: "GatewayConfig", units: Sequ
     from gateway.scanning import scan, settings_words
 
     known = templates.load_all(settings.templates)
-    bus = _bus(args, settings)
+    bus = named_bus(args, settings)
     lines = [(bus, list(units))]
     if args.lines:
         lines = await _lines(settings, bus, units)
     report = []
     for line, there in lines:
-        async with _asked(settings, line) as way:
+        async with asked_aloud(settings, line) as way:
             found = await scan(way.ask, there, known, _Progress())
         report.append({"line": settings_words(line), "units": [_found(each) for each in found]})
         if not args.json:
@@ -214,7 +169,7 @@ async def _probe_unit(args: argparse.Namespace, settings: "GatewayConfig") -> in
     from gateway.scanning import Found, look
     from wire.errors import Unavailable
 
-    async with _asked(settings, _bus(args, settings)) as way:
+    async with asked_aloud(settings, named_bus(args, settings)) as way:
         if args.template:
             held = await probe(
                 way.ask, args.unit, templates.load(args.template, settings.templates)
@@ -256,78 +211,6 @@ def _print_probe(found: "Found") -> None:
                 print(f"  {title}: {line}")
 
 
-def run_read(args: argparse.Namespace) -> int:
-    """Read energy, or registers."""
-    from gateway import config
-    from gateway.config_table import BadConfiguration
-
-    settings = config.load(args.config)
-    if args.raw:
-        return asyncio.run(_read_raw(args, settings))
-    if not args.meter:
-        raise BadConfiguration("name a meter of the configuration, or ask for registers with --raw")
-    for bus in settings.buses:
-        for meter in bus.meters:
-            if meter.id == args.meter:
-                return asyncio.run(_read_meter(args, settings, bus, meter))
-    raise BadConfiguration(f"no meter {args.meter!r} in {args.config}")
-
-
-async def _read_raw(args: argparse.Namespace, settings: "GatewayConfig") -> int:
-    from gateway.config_table import BadConfiguration
-    from gateway.frames import Request
-    from gateway.guesses import guesses
-
-    if not (1 <= args.count <= 125 and 0 <= args.address <= 0xFFFF and 1 <= args.unit <= 247):
-        raise BadConfiguration("a read is 1 to 125 registers of unit 1 to 247, from 0 to 0xFFFF")
-    request = Request(args.unit, args.function, args.address, args.count)
-    async with _asked(settings, _bus(args, settings)) as way:
-        words = await way.ask(request, 60)
-    rows = [(args.address + at, word, guesses(words[at:])) for at, word in enumerate(words)]
-    if args.json:
-        print(json.dumps([{"address": at, "word": word, **each} for at, word, each in rows]))
-        return 0
-    for at, word, each in rows:
-        print(f"0x{at:04X}  {word:04x}  " + "  ".join(f"{k} {v}" for k, v in each.items()))
-    return 0
-
-
-async def _read_meter(
-    args: argparse.Namespace, settings: "GatewayConfig", bus: "BusConfig", meter: "BusMeter"
-) -> int:
-    from gateway import templates
-    from gateway.config import SIGNING
-    from gateway.config_table import BadConfiguration
-    from gateway.decode import decode, evidence
-    from gateway.energy import read_energy
-    from gateway.probing import check
-
-    if meter.template == SIGNING:
-        raise BadConfiguration(f"meter {meter.id} signs its readings: the gateway fetches those")
-    template = templates.load(meter.template, settings.templates)
-    if args.timeout_ms:
-        bus = replace(bus, timeout_ms=args.timeout_ms)
-    async with _asked(settings, bus) as way:
-        base = await check(way.ask, meter.unit, template)
-        words = await read_energy(way.ask, meter.unit, template, base)
-    found = decode(template, words)
-    report: Mapping[str, Any] = {
-        "meter": meter.id,
-        "import_wh": found.import_wh,
-        "export_wh": found.export_wh,
-        "words": evidence(template, words).hex(),
-        "template": template.name,
-        "template_hash": template.hash.hex(),
-    }
-    if args.json:
-        print(json.dumps(report))
-    else:
-        print(f"{meter.id}: import {found.import_wh} Wh, export {found.export_wh} Wh")
-        print(f"  words {evidence(template, words).hex(' ', 2)}")
-        print(f"  template {template.name}, {template.hash.hex()}")
-    return 0
-
-
 def run_sniff(args: argparse.Namespace) -> int:
     """Print frames until told to end."""
     from gateway import config
@@ -335,5 +218,5 @@ def run_sniff(args: argparse.Namespace) -> int:
 
     settings = config.load(args.config)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(sniff(settings, _bus(args, settings), args.for_s, args.json))
+        asyncio.run(sniff(settings, named_bus(args, settings), args.for_s, args.json))
     return 0

@@ -10,7 +10,8 @@ from gateway.initial import Answers
 from gridwitness.cli import main
 
 RTU = ("--serial", "/dev/ttyUSB0", "--meter", "m1:1:eastron-sdm630", "--meter", "m2:2:gridwitness")
-COMMON = [*"--id gw-1 --broker b.example:8883 --latitude 13.7563 --longitude -100.5018".split()]
+COMMON = ["--id", "gw-1", "--broker", "b.example:8883"]
+COMMON += ["--latitude", "13.7563", "--longitude", "-100.5018"]
 
 
 def init(path: Path, *words: str) -> int:
