@@ -3,12 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from hsm.doctor import Finding
 
 ALGORITHMS = {"es256": -7, "eddsa": -8}
 
@@ -35,11 +30,22 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
             verb.add_argument("--alg", choices=sorted(ALGORITHMS), default="es256")
             verb.add_argument("--audit", type=Path, help="audit file that gets a line for it")
         if name == "doctor":
-            verb.add_argument("--sign-state", type=Path, help="also check what the key has signed")
+            _add_doctor(verb)
     audit = verbs.add_parser("audit", help="check that no line of an audit file was changed")
     audit.add_argument("file", type=Path)
     audit.add_argument("--json", action="store_true", help="end with one JSON object")
     audit.set_defaults(run=check_audit)
+
+
+def _add_doctor(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--expect", metavar="KEY", help="the registered key, as text or as a file")
+    verb.add_argument("--sign-state", type=Path, help="also check what the key has signed")
+    verb.add_argument("--reconnect", action="store_true", help="also open the token a second time")
+    verb.add_argument(
+        "--final-try",
+        action="store_true",
+        help="log in although one wrong PIN more would lock the token",
+    )
 
 
 def init_token(args: argparse.Namespace) -> int:
@@ -91,15 +97,26 @@ def _report(args: argparse.Namespace, text: str, kid: str, thumbprint: str) -> i
 
 def check_token(args: argparse.Namespace) -> int:
     """Run the checks; exit status 1 when one fails."""
-    from hsm.doctor import examine
+    from hsm.doctor import Finding, Subject, findings
+    from hsm.publickey import read_key
     from hsm.uri import KeyUri
 
-    uri = KeyUri.parse(args.uri)
-    findings = examine(uri, args.softhsm2_conf, sign_state=args.sign_state)
-    _show(findings, print if not args.json else _to_stderr)
-    good = all(each.good for each in findings)
+    subject = Subject(
+        KeyUri.parse(args.uri),
+        args.softhsm2_conf,
+        None if args.expect is None else read_key(args.expect),
+        args.sign_state,
+        args.reconnect,
+        args.final_try,
+    )
+    found: list[Finding] = []
+    for each in findings(subject):
+        found.append(each)
+        row = f"{'ok ' if each.good else 'BAD'}  {each.check:12} {each.words}"
+        print(row, file=sys.stderr if args.json else sys.stdout, flush=True)
+    good = all(each.good for each in found)
     if args.json:
-        checks = [{"check": e.check, "good": e.good, "words": e.words} for e in findings]
+        checks = [{"check": e.check, "good": e.good, "words": e.words} for e in found]
         print(json.dumps({"good": good, "checks": checks}))
     return 0 if good else 1
 
@@ -114,12 +131,3 @@ def check_audit(args: argparse.Namespace) -> int:
     else:
         print(f"{count} lines, each following from the one before; the last one's hash is {last}")
     return 0
-
-
-def _show(findings: "list[Finding]", say: Callable[[str], None]) -> None:
-    for each in findings:
-        say(f"{'ok ' if each.good else 'BAD'}  {each.check:12} {each.words}")
-
-
-def _to_stderr(words: str) -> None:
-    print(words, file=sys.stderr)

@@ -27,6 +27,9 @@ from wire.errors import Malformed, Refused, Unavailable
 ANSWER_TIMEOUT_S = 30.0
 GRACE_S = 2.0
 
+COMMAND = (sys.executable, "-P", "-m", "hsm.worker")
+"""-P: no module of the working folder is loaded where the PIN goes."""
+
 
 class KeyRefused(Refused):
     """The token or its key cannot do what is asked, or the key is not the pinned one."""
@@ -57,10 +60,9 @@ class TokenProcess:
         environment = dict(os.environ)
         if softhsm2_conf is not None:
             environment["SOFTHSM2_CONF"] = str(softhsm2_conf.resolve())
-        # -P: no module of the working folder is loaded where the PIN goes. A session of its own:
-        # Ctrl-C at the terminal is for the parent, whose end then ends this one.
+        # A session of its own: Ctrl-C at the terminal is for the parent, whose end ends this one.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "hsm.worker"],
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

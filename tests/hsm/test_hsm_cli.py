@@ -59,9 +59,13 @@ def test_the_doctor_ends_with_a_table_or_one_object(
     assert found["good"] is True
     assert [each["check"] for each in found["checks"]] == [
         "module",
-        "pin file",
+        "token",
         "pin",
+        "login",
+        "mechanisms",
         "key",
+        "kept",
+        "public key",
         "signature",
     ]
     missing = str(tmp_path / "none.sqlite")

@@ -332,9 +332,9 @@ def test_many_threads_get_their_own_signatures(token: Token) -> None:
 def test_the_doctor_names_the_first_thing_to_mend(token: Token) -> None:
     public: PublicKey = token.make("w", ES256)
     uri = token.uri("w")
-    assert [each.good for each in examine(uri, token.conf, public)] == [True] * 5
+    assert [each.good for each in examine(uri, token.conf, public)] == [True] * 9
     other = token.make("other", ES256)
-    assert "another key" in examine(uri, token.conf, other)[-1].words
+    assert "somebody swapped it" in examine(uri, token.conf, other)[-1].words
     assert "no key" in examine(token.uri("missing"), token.conf)[-1].words
     token.pin_file.chmod(0o644)
     assert "chmod 600" in examine(uri, token.conf)[-1].words
