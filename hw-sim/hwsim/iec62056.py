@@ -5,13 +5,14 @@ with the highest rate it offers, the acknowledgement that chooses a rate, the da
 check character at that rate, back to 300. All octets are 7E1. The lines are OBIS codes with values.
 
 Sources: IEC 62056-21:2002, sections 6.3 (messages), 6.4.3 (mode C), A.1 (block check character);
-the pushed telegram has the form of vzlogger's tests/MeterD0.cpp.
+the pushed telegram has the form of vzlogger's tests/MeterD0.cpp, or of DSMR P1 5.0.2, section 6.2.
 """
 
 import re
 from functools import reduce
 from operator import xor
 
+from hwsim.modbus_device import crc16
 from hwsim.registers import Curve, Flow
 from hwsim.rs485 import Device, Transmission
 from hwsim.uart import LineFormat
@@ -23,6 +24,7 @@ RATES = {"0": 300, "1": 600, "2": 1_200, "3": 2_400, "4": 4_800, "5": 9_600, "6"
 REACTION_S = 0.2
 """From one message to the answer: 20 ms (200 ms before the 2002 edition) to 1.5 s."""
 
+_HEAD = b"/GWT5SIMULATED\r\n\r\n"
 _PATIENCE_S = 2.2
 """It waits so long for an acknowledgement, then everything starts again."""
 
@@ -99,10 +101,24 @@ class PushMeter(Device):
     """Sends its telegram every few seconds to whoever listens; hears nothing."""
 
     def __init__(
-        self, curve: Curve, every_s: float = 2.0, serial: str = "12345678", baudrate: int = 9_600
+        self,
+        curve: Curve,
+        every_s: float = 2.0,
+        serial: str = "12345678",
+        line: LineFormat | None = None,
+        dsmr: bool = False,
     ) -> None:
-        """A meter that speaks for the first time after one pause."""
-        self.line = LineFormat.of(baudrate, "7E1")
+        """A meter that speaks for the first time after one pause.
+
+        Args:
+            curve: what flows through it.
+            every_s: from one telegram to the next.
+            serial: its number.
+            line: its settings; None: 9600 7E1.
+            dsmr: ends its telegram with a CRC, as DSMR meters do (at 115200 8N1).
+        """
+        self.line = line or LineFormat.of(9_600, "7E1")
+        self._dsmr = dsmr
         self._curve = curve
         self._every_s = every_s
         self._serial = serial
@@ -113,7 +129,11 @@ class PushMeter(Device):
         return self._next_s
 
     def unasked(self, now_s: float) -> list[Transmission]:
-        """A telegram, without a check character."""
+        """A telegram, as D0 meters push it or as DSMR meters do."""
         self._next_s += self._every_s
-        lines = data_lines(self._serial, self._curve(now_s), code="1-0:{}*255", unit="")
-        return [Transmission(0.0, b"/GWT5SIMULATED\r\n\r\n" + lines + b"!\r\n")]
+        flow = self._curve(now_s)
+        if not self._dsmr:
+            lines = data_lines(self._serial, flow, code="1-0:{}*255", unit="")
+            return [Transmission(0.0, _HEAD + lines + b"!\r\n")]
+        telegram = _HEAD + data_lines(self._serial, flow, code="1-0:{}") + b"!"
+        return [Transmission(0.0, telegram + b"%04X\r\n" % crc16(telegram, start=0))]

@@ -7,7 +7,7 @@ example with every key is `EXAMPLE`; docs/SIMULATION.md explains them.
 import math
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hwsim import faults
@@ -168,7 +168,10 @@ def _healthy(table: Options, unit: int, curve: Curve, line: LineFormat, seed: in
         return ReadoutMeter(curve, table.text("serial", "12345678"), rate=letters[rate])
     if model == PUSH:
         every_s, serial = table.number("every_s", 2.0), table.text("serial", "12345678")
-        return PushMeter(curve, every_s, serial, line.baudrate)
+        dsmr = table.flag("dsmr")
+        if not dsmr and not table.has("bits"):
+            line = replace(line, data_bits=7, parity="E")  # Whatever the master has on its pty.
+        return PushMeter(curve, every_s, serial, line, dsmr)
     if model not in MODELS:
         known = ", ".join(sorted([*MODELS, READOUT, PUSH]))
         raise Malformed(f"{table.where}: no model {model!r}; there are: {known}")

@@ -76,4 +76,4 @@ def _comes_early(frame: Frame, octets: bytes, who: object | None) -> bool:
     """Whether a device did not hear a request to it for want of silence."""
     if not isinstance(who, Device) or None not in frame.characters[0].talkers:
         return False
-    return octets[0] == who.unit != 0 and frame.silence_s < who.silence_s
+    return octets[0] == who.unit != 0 and frame.comes_too_early(who.silence_s)

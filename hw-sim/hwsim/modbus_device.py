@@ -46,12 +46,17 @@ def _crc_table() -> tuple[int, ...]:
 _CRC = _crc_table()
 
 
-def check_sum(data: bytes) -> bytes:
-    """CRC-16 of Modbus RTU, low byte first (Modbus over serial line V1.02, section 6.2.2)."""
-    crc = 0xFFFF
+def crc16(data: bytes, start: int = 0xFFFF) -> int:
+    """CRC-16 with the reflected polynomial 0xA001: of Modbus, and from 0 on of DSMR telegrams."""
+    crc = start
     for octet in data:
         crc = crc >> 8 ^ _CRC[(crc ^ octet) & 0xFF]
-    return crc.to_bytes(2, "little")
+    return crc
+
+
+def check_sum(data: bytes) -> bytes:
+    """CRC-16 of Modbus RTU, low byte first (Modbus over serial line V1.02, section 6.2.2)."""
+    return crc16(data).to_bytes(2, "little")
 
 
 def with_check_sum(data: bytes) -> bytes:

@@ -20,6 +20,9 @@ from hwsim.uart import Burst, Ear, Heard, LineFormat
 _FORGOTTEN_S = 0.25
 """What ended so long ago is in no receiver any more: longer than a character at 50 baud."""
 
+_SLACK_S = 0.0001
+"""A silence that is shorter by so little is long enough."""
+
 
 @dataclass(frozen=True, slots=True)
 class Transmission:
@@ -74,6 +77,10 @@ class Frame:
     def silence_s(self) -> float:
         """Silence before it."""
         return self.characters[0].start_s - self.before_s
+
+    def comes_too_early(self, silence_s: float) -> bool:
+        """Whether somebody who needs so much silence has not heard it."""
+        return self.silence_s < silence_s - _SLACK_S
 
     def for_ears_of(self, device: object | None = None) -> bytes:
         """The octets that a device heard, who hears nothing while it talks; None: all of them.
@@ -235,7 +242,7 @@ class Wire:
             if (device.line or self._default) != hearing.ear.format:
                 continue
             octets = frame.for_ears_of(device) if device in talkers else whole
-            if octets and frame.silence_s >= device.silence_s - hearing.ear.format.bit_s:
+            if octets and not frame.comes_too_early(device.silence_s):
                 self._will_say(device, device.heard(octets, now_s), now_s)
         self._regroup(now_s)
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from gateway.frames import Garbled
+from gateway.readout import pushed_in
 from hwsim.curves import PowerSteps
 from hwsim.iec62056 import PushMeter, ReadoutMeter, block_check
 from hwsim.rs485 import Wire
@@ -73,3 +75,15 @@ def test_a_telegram_is_pushed_again_and_again() -> None:
         b"/GWT5SIMULATED\r\n\r\n1-0:0.0.0*255(12345678)\r\n1-0:1.8.0*255(000001.2963)\r\n"
         b"1-0:2.8.0*255(000002.0012)\r\n1-0:16.7.0*255(-01.5000*kW)\r\n"
     )
+
+
+def test_a_dsmr_telegram_ends_with_its_crc() -> None:
+    line = LineFormat.of(115_200, "8N1")
+    wire = Wire([PushMeter(CURVE, every_s=1.0, line=line, dsmr=True)], 115_200)
+    telegram = b"".join(octets for _, octets in listen(wire, 1.5))
+    found = pushed_in(telegram)
+    assert found is not None
+    assert (found[0].checked, found[1]) == (True, len(telegram))
+    assert b"1-0:1.8.0(000001.2963*kWh)" in telegram
+    with pytest.raises(Garbled):
+        pushed_in(telegram.replace(b"1.2963", b"1.2964"))
