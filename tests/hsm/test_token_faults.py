@@ -5,14 +5,12 @@ After each fault the doctor says what is the case, and changes nothing about it.
 
 import os
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
 import unittest.mock
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -21,11 +19,10 @@ import pytest
 
 from hsm import token_process
 from hsm.doctor import examine
-from hsm.refusals import PinLocked, PinRefused, mark_of, tried_of
+from hsm.refusals import PinRefused, tried_of
 from hsm.signer import LIST_SIZE, KeyRefused
 from hsm.token_process import TokenProcess
-from hsm.tpm import exchange, lock_out
-from tests.hsm.tokens import Token, token_of, until
+from tests.hsm.tokens import Token, doctor, token_of, until
 from wire.errors import Unavailable
 from wire.keys import ES256, PublicKey, normalise_s
 
@@ -94,28 +91,6 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-@pytest.fixture
-def tpm(tmp_path: Path) -> Iterator[Token]:
-    """A fresh TPM."""
-    with token_of("tpm", tmp_path) as made:
-        yield made
-
-
-def doctor(token: Token, pinned: PublicKey | None = None) -> str:
-    """The doctor's last row."""
-    last = examine(token.uri("w"), token.conf, pinned)[-1]
-    return f"{'ok' if last.good else 'BAD'} {last.check}: {last.words}"
-
-
-def clear_lock_out(token: Token) -> None:
-    """What an operator does by `tpm2_dictionarylockout --clear-lockout`."""
-    password = struct.pack(">IIHBH", 9, 0x40000009, 0, 0, 0)
-    command = struct.pack(">HIII", 0x8002, 27, 0x139, 0x4000000A) + password
-    with socket.socket(socket.AF_UNIX) as channel:
-        channel.connect(str(token.folder / "tpm.sock"))
-        exchange(channel.fileno(), command)
-
-
 def replaced(place: Any, name: str, value: Any) -> AbstractContextManager[None]:
     return unittest.mock.patch.object(place, name, value)
 
@@ -173,58 +148,6 @@ def test_a_server_killed_in_mid_batch_costs_one_try(
         verified(public, asked, signer.sign_all(asked))
         signer.close()
         assert doctor(token, public).startswith("ok signature")
-
-
-def test_power_cuts_lock_a_tpm_and_it_heals_without_a_pin_tried_in_vain(
-    tpm: Token, patient: Callable[[], None]
-) -> None:
-    public = tpm.make("w", ES256)
-    signer = tpm.open("w", public)
-    assert tpm.server is not None
-    cuts = 0
-    while True:
-        try:
-            signer.sign(b"m")
-        except Unavailable:
-            patient()
-            continue
-        except PinLocked:
-            break
-        tpm.server.kill()
-        tpm.server.start()
-        cuts += 1
-    assert cuts == 3
-    signer.close()
-    assert lock_out().failures == 3
-    assert doctor(tpm).startswith("BAD lock-out: locked: 3 of 3")
-    assert not mark_of(tpm.pin_file).exists()
-    clear_lock_out(tpm)
-    patient()
-    public.verify(b"m", signer.sign(b"m"))
-    signer.close()
-    assert lock_out().failures == 0
-    assert doctor(tpm, public).startswith("ok signature")
-
-
-def test_a_tpm_counts_one_wrong_pin_however_often_programs_start(
-    tpm: Token, patient: Callable[[], None]
-) -> None:
-    public = tpm.make("w", ES256)
-    right = tpm.pin_file.read_text()
-    tpm.pin_file.write_text("00000000")
-    for _ in range(2):  # Each a new program.
-        signer = tpm.open("w", public)
-        for _ in range(2):
-            with pytest.raises(PinRefused):
-                signer.sign(b"m")
-            patient()
-    with pytest.raises(PinRefused):
-        tpm.make("more", ES256)
-    assert lock_out().failures == 1
-    assert "BAD pin: refused before, not tried again" in doctor(tpm)
-    assert lock_out().failures == 1
-    tpm.pin_file.write_text(right)
-    public.verify(b"m", tpm.open("w", public).sign(b"m"))
 
 
 def test_a_pin_whose_only_try_was_cut_off_is_not_tried_again(

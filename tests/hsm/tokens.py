@@ -19,6 +19,7 @@ from urllib.parse import quote
 import pytest
 
 from hsm import ceremony
+from hsm.doctor import examine
 from hsm.durable import write_new
 from hsm.signer import TokenSigner, open_signer
 from hsm.tpm import exchange
@@ -263,3 +264,9 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
         for name, value in values.items():
             patch.setenv(name, value)
         yield
+
+
+def doctor(token: Token, pinned: PublicKey | None = None) -> str:
+    """The doctor's last row about the key `w`."""
+    last = examine(token.uri("w"), token.conf, pinned)[-1]
+    return f"{'ok' if last.good else 'BAD'} {last.check}: {last.words}"
