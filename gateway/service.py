@@ -33,6 +33,7 @@ from gateway.room import Room
 from gateway.schedule import INTERVAL_S
 from gateway.spool import Spool
 from gateway.status import StatusPage
+from gateway.symptoms import AS_IN_FILE
 from gateway.timing import FirstSync, NetworkClock, kernel_quality
 from gateway.watchdog import Heart, ServiceManager, reloading_state, watch
 from gateway.witnessing import Statements, Witness
@@ -71,7 +72,7 @@ class Gateway:
         )
         self._buses = Buses(self._actor, self._registered.buses)
         self._witness: Witness | None = None
-        self.configuration = "as in its file"
+        self.configuration = AS_IN_FILE
         """Whether the file's last change was taken, and why not."""
         self._place = Place(config.place, receiver_for(config.place))
 
@@ -253,5 +254,5 @@ async def _reload_again(gateway: Gateway, file: Path, again: asyncio.Event) -> N
             gateway.configuration = f"the changed file is refused, the old one holds: {reason}"
         else:
             _log.info("the changed configuration holds", file=str(file), changes=words)
-            gateway.configuration = "as in its file"
+            gateway.configuration = AS_IN_FILE
         manager.tell("READY=1")

@@ -11,6 +11,9 @@ from typing import Any
 OLD_S = 3 * 3_600
 """A reading that has no receipt for so long is worth a word."""
 
+AS_IN_FILE = "as in its file"
+"""What a gateway says whose newest configuration is in force."""
+
 WORTHLESS = 10
 """Answers that prove nothing: a few can be an old session's."""
 
@@ -38,6 +41,7 @@ def symptoms(report: Mapping[str, Any]) -> list[Finding]:
     """Everything that a report says of a running gateway."""
     found = [_disk(report["disk"]), _readings(report), _kept(report), _token(report)]
     found += [_broker(report), _answers(report["answers"]), _time(report)]
+    found += [_place(report["place"]), _configuration(report["configuration"])]
     for name, bus in report["buses"].items():
         found += _bus(name, bus, report)
     return found
@@ -140,6 +144,25 @@ def _time(report: Mapping[str, Any]) -> Finding:
     return Finding(
         "time", False, f"{report['time']}: no boundary is read before; check chrony's sources"
     )
+
+
+def _place(place: Mapping[str, Any]) -> Finding:
+    if place["moved"]:
+        return Finding(
+            "place",
+            False,
+            f"the receiver says {place['from_site_m']} m from the surveyed site, and statements"
+            " name that: was the gateway moved? If so, have its site registered anew; if not,"
+            " look at the receiver's antenna",
+        )
+    if place["receiver"] in ("none", "fixes"):
+        return Finding("place", True, f"by {place['source']}, within {place['accuracy_m']:.0f} m")
+    words = f"{place['receiver']}; statements name the surveyed site meanwhile and say so"
+    return Finding("place", place["receiver"] == "starting", words)
+
+
+def _configuration(words: str) -> Finding:
+    return Finding("configuration", words == AS_IN_FILE, words)
 
 
 def _bus(name: str, bus: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[Finding]:
