@@ -24,6 +24,7 @@ from gateway.reader import Reader
 from gateway.readout_line import line_for
 from gateway.registered import PolledMeter
 from gateway.scanning import scan
+from gateway.sniffing import sniff
 from gateway.spool import Spool
 from gateway.transport import Tap
 from tests.gateway.meters_on_a_line import METERS, QUIET, bus_on, configured, on_a_pty, quiet
@@ -332,3 +333,35 @@ async def _scan_twice(ask: Any) -> list[list[tuple[int, str]]]:
 def test_the_socket_has_a_short_name_whatever_its_folder(tmp_path: Path) -> None:
     with short_name(tmp_path / "spool.control") as name:
         assert len(name) < 100
+
+
+def test_sniff_shows_both_sides_of_a_talk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bus = FakeBus()
+
+    async def act(config: GatewayConfig) -> None:
+        listening = asyncio.ensure_future(sniff(config, config.buses[0], 0.3, False))
+        await until(lambda: bool(bus.taps))
+        for tap in tuple(bus.taps):
+            tap(True, bytes.fromhex("01040000000271CB"))
+            tap(False, bytes.fromhex("01040443663334"))
+            tap(False, bytes.fromhex("1B38FF"))
+        await listening
+
+    served(tmp_path, bus, act)
+    said = [line[14:] for line in capsys.readouterr().out.splitlines()]
+    assert said == [
+        "> unit   1  asked by function 4: 2 registers from 0x0000  [01040000000271cb]",
+        "< unit   1  answers function 4: 4366 3334  [010404436633341b38]",
+        "< NOISE     1 octets that are no frame  [ff]",
+    ]
+
+
+def test_a_bus_that_is_unknown_cannot_be_sniffed(tmp_path: Path) -> None:
+    async def act(config: GatewayConfig) -> None:
+        other = replace(config.buses[0], name="other")
+        with pytest.raises(Unavailable, match="no bus 'other'"):
+            await sniff(config, other, 1.0, False)
+
+    served(tmp_path, FakeBus(), act)
