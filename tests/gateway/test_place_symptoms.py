@@ -28,7 +28,7 @@ def told(fix: Fix) -> Place:
     [
         (Place(SITE, None), True, "by survey, within 5 m"),
         (told(HERE), True, "by receiver, within 3 m"),
-        (told(Fix(188_000_000, 989_851_020, 30)), False, "1299 m from the surveyed site"),
+        (told(Fix(188_000_000, 989_851_020, 30)), False, "1300 m from the surveyed site"),
         (Place(PlaceConfig(0, 0, 100), Told([])), True, "starting; statements name the surveyed"),
     ],
     ids=["survey", "fixes", "moved", "starting"],
