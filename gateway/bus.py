@@ -21,12 +21,13 @@ from gateway.fences import Owed
 from gateway.frames import DeviceRefused, Garbled, Request
 from gateway.jobs import Job, Jobs
 from gateway.line import Line, LineDown
-from gateway.meter_time import AGAIN_S, GIVE_EVERY_S, MeterState
+from gateway.meter_time import GIVE_EVERY_S, MeterState
 from gateway.reader import Reader
 from gateway.records import Progress, Records
 from gateway.registered import Meter, PolledMeter, SigningMeter
-from gateway.samples import Samples
+from gateway.samples import Doubtful, Samples
 from gateway.schedule import (
+    AGAIN_S,
     LATEST_READ_MS,
     Ask,
     BusSchedule,
@@ -50,6 +51,7 @@ _NOBODY = (10, 11)
 
 _FENCES_AT_ONCE = 3
 _REOPEN_S = 5.0
+_LEAST_REST_S = 0.001
 
 
 class BusActor:
@@ -132,8 +134,7 @@ class BusActor:
                 if await self._job_instead_of(step, now_ms):
                     continue
                 if isinstance(step, Rest):
-                    real_s = self._clock.real_s_until(step.until_ms)
-                    await self._jobs.wait(min(real_s, step.at_most_s))
+                    await self._rest(step, now_ms)
                 elif isinstance(step, Missed):
                     self.schedule.missed(step.meter, step.boundary_s)
                     if self.samples.last[step.meter] is not None:
@@ -143,6 +144,14 @@ class BusActor:
                     self._look_for_babblers()
         finally:
             self._jobs.end()
+
+    async def _rest(self, step: Rest, now_ms: int) -> None:
+        real_s = self._clock.real_s_until(step.until_ms)
+        rest_s = max(_LEAST_REST_S, min(real_s, step.at_most_s))
+        if self.schedule.time_for_more(now_ms):
+            await self._jobs.wait(rest_s)
+        else:
+            await asyncio.sleep(rest_s)  # Questions wait until the boundary is dealt with.
 
     def report(self) -> Mapping[str, Any]:
         """How the line is, for the status page."""
@@ -176,6 +185,10 @@ class BusActor:
         except LineDown as reason:
             self._line_is_down(str(reason))
             return
+        except Doubtful as reason:
+            _log.info("read again", meter=meter.id, reason=str(reason))
+            self.line.count(reason.code, meter.unit)
+            self.schedule.again(meter.id, asyncio.get_running_loop().time())
         except (Unavailable, Refused) as reason:
             self._failed(meter, reason)
             health = self.schedule.health(meter.id)
@@ -286,7 +299,7 @@ class BusActor:
             return
         quality = self.own_clock()
         good = meter_time.may_give(quality)
-        self._time_due_s[meter.id] = now_s + (GIVE_EVERY_S if good else AGAIN_S)
+        self._time_due_s[meter.id] = now_s + (GIVE_EVERY_S if good else meter_time.AGAIN_S)
         try:
             if good:
                 await meter_time.give(self._ask, meter.unit, self._clock, quality)
@@ -323,12 +336,16 @@ class BusActor:
                 job.answer.set_exception(reason)
         else:
             self._line_is_there()
+            if meter and _looks_like_energy(job.request, meter):
+                self.schedule.again(meter.id, asyncio.get_running_loop().time())
             if not job.answer.done():
                 job.answer.set_result(words)
 
     async def _fence_for(self, job: Job, meter: Meter | None) -> None:
         """Fence the unit when it may still owe a reply that could be taken for the answer."""
         unit, wanted = job.request.unit, fences.shape(job.request)
+        if meter and _looks_like_energy(job.request, meter):
+            await asyncio.sleep(AGAIN_S)  # An energy that is said twice has gone by then.
         if not self._owed[unit] and not (meter and self.schedule.is_suspect(meter.id)):
             return
         choice = _fences_of(meter) if meter else fences.like(job.request)
@@ -345,3 +362,11 @@ def _fences_of(meter: Meter) -> list[Request]:
     if isinstance(meter, PolledMeter):
         return fences.of_template(meter.unit, meter.template)
     return window.fences(meter.unit)
+
+
+def _looks_like_energy(request: Request, meter: Meter) -> bool:
+    """Whether the reply to a request, said twice, could be taken for the meter's energy."""
+    return isinstance(meter, PolledMeter) and any(
+        fences.shape(request) == (block.function, block.words)
+        for block in meter.template.energy_registers.blocks
+    )

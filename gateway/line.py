@@ -31,6 +31,7 @@ LEAST_SILENCE_S = 0.00175
 
 _CHARACTERS = 3.5
 _BITS = 11
+_INSTANT_S = 1e-6
 _QUIET_S = 0.05
 """A line is drained when nothing came for so long."""
 
@@ -166,7 +167,9 @@ class Line:
             wanted_s = max(self._silence_s, silence_s)
             loop = asyncio.get_running_loop()
             deadline_s = loop.time() + wanted_s + MOST_DRAIN_S
-            while (pause_s := self._transport.inbox.last_byte_s + wanted_s - loop.time()) > 0:
+            while (
+                pause_s := self._transport.inbox.last_byte_s + wanted_s - loop.time()
+            ) > _INSTANT_S:
                 if loop.time() + pause_s > deadline_s:
                     self._discard(False)
                     raise Babbling("the line does not fall silent: somebody talks unasked")

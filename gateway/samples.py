@@ -1,9 +1,8 @@
 """Boundary reads of meters that cannot sign: what was read, and whether it is believed.
 
-Decides that a doubtful value is read a second time, that a block with a hole is read in pieces, and
-that two reads whose replies look alike are kept apart by a fence, so that a reply that came twice
-is not taken for the next one. What the words mean is for `gateway.decode`; what becomes of a
-sample, for `gateway.reader`.
+Decides that a doubtful value is read a second time, after the other meters, that a block with a
+hole is read in pieces, and that two pieces whose replies look alike are kept apart by a fence. What
+the words mean is for `gateway.decode`; what becomes of a sample, for `gateway.reader`.
 """
 
 import asyncio
@@ -22,6 +21,7 @@ from gateway.probing import check
 from gateway.registered import PolledMeter
 from gateway.template import Block
 from gateway.timing import NetworkClock
+from wire.errors import Refused
 
 _log = structlog.get_logger()
 
@@ -30,6 +30,12 @@ NO_REGISTER, NO_VALUE = 2, 3
 
 Fence = Callable[[PolledMeter], Awaitable[None]]
 """Asks a meter its fence."""
+
+
+class Doubtful(Refused):
+    """What was read is read again a little later, when a reply that came twice has gone by."""
+
+    code = "doubtful"
 
 
 class Disagreement(Garbled):
@@ -48,37 +54,42 @@ class Samples:
         self._clock = clock
         self._holes: dict[str, Holes] = defaultdict(Holes)
         self._bases: dict[str, int] = {}
+        self._doubtful: dict[str, Sample] = {}
 
     def forget(self, meter: str) -> None:
         """The meter failed: what answers next may be another one."""
         self._bases.pop(meter, None)
 
     async def take(self, meter: PolledMeter, boundary_s: int) -> Sample:
-        """Read once, or twice when the first value is doubtful.
+        """Read the meter once; a doubtful value is believed when a second call confirms it.
 
         Raises:
+            Doubtful: ask again in a while.
             Disagreement: the second read does not confirm the first.
-            WrongMeter: it is not what its template says, or set so that it counts otherwise.
-            NoValue: the meter has no value to give.
+            NoValue, NoSuchModel: the meter has no value to give.
             DeviceRefused, Garbled, Unavailable: what the line says.
         """
-        seen: set[Shape] = set()
-        first = await self._read(meter, boundary_s, seen)
-        before = self.last[meter.id]
-        if before is None or not (reason := _doubt(before, first, meter)):
-            return first
-        second = await self._read(meter, boundary_s, seen)
-        if not _doubt(before, second, meter):
-            _log.info("first read dismissed", meter=meter.id, reason=reason)
-            return second
-        elapsed_ms = second.offset_ms - first.offset_ms
-        if not confirms(first.registers, second.registers, elapsed_ms, meter.limits):
+        now = await self._read(meter, boundary_s)
+        before, first = self.last[meter.id], self._doubtful.pop(meter.id, None)
+        if first is not None and first.boundary_s != boundary_s:
+            first = None
+        reason = "" if before is None else _doubt(before, now, meter)
+        if not reason:
+            if first is not None:
+                _log.info("first read dismissed", meter=meter.id)
+            return now
+        if first is None:
+            self._doubtful[meter.id] = now
+            raise Doubtful(reason)
+        elapsed_ms = now.offset_ms - first.offset_ms
+        if not confirms(first.registers, now.registers, elapsed_ms, meter.limits):
             raise Disagreement(f"two reads disagree, and {reason}")
         _log.warning("doubtful value confirmed", meter=meter.id, reason=reason)
-        return second
+        return now
 
-    async def _read(self, meter: PolledMeter, boundary_s: int, seen: set[Shape]) -> Sample:
+    async def _read(self, meter: PolledMeter, boundary_s: int) -> Sample:
         template = meter.template
+        seen: set[Shape] = set()
 
         async def ask(request: Request, silence_ms: int) -> tuple[int, ...]:
             if shape(request) in seen:

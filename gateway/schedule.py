@@ -20,6 +20,10 @@ INTERVAL_S = 900
 LATEST_READ_MS = 60_000
 """A boundary read later than this is worth nothing: the boundary is missed, which is a gap."""
 
+WRONG_CLOCK_S = 86_400
+"""What was read for a boundary so far ahead was read by a wrong clock; polling goes on without it.
+After a smaller step back no interval is read twice: the boundaries come again."""
+
 DEAD_AFTER = 2
 """Failures in a row after which a meter is only probed."""
 
@@ -30,6 +34,9 @@ MOST_BUSY = 10
 """So often in a row a meter may say that it is busy; then it counts as one that refuses."""
 
 BUSY_S = 0.2
+AGAIN_S = 0.5
+"""A device, or what is between it and us, says an answer twice within this time, or not at all."""
+
 MOST_BACKOFF_S = 60.0
 MOST_DOWN_S = 5.0
 FIRST_LOOK_S, MOST_LOOK_S = 0.02, 1.0
@@ -225,6 +232,12 @@ class BusSchedule:
         track.turn += 1
         track.back_off(real_s)
 
+    def again(self, meter: str, real_s: float) -> None:
+        """The meter is asked again when a reply that came twice has gone by; the others first."""
+        track = self._tracks[meter]
+        track.turn += 1
+        track.not_before_s = max(track.not_before_s, real_s + AGAIN_S)
+
     def busy(self, meter: str, real_s: float) -> None:
         """The meter says that it is busy: the others are asked meanwhile."""
         track = self._tracks[meter]
@@ -297,14 +310,16 @@ class BusSchedule:
 
     @staticmethod
     def _over(track: _Track, boundary_s: int) -> None:
-        track.done_s = max(track.done_s, boundary_s)
+        ahead = track.done_s > boundary_s + WRONG_CLOCK_S
+        track.done_s = boundary_s if ahead else max(track.done_s, boundary_s)
         track.look_s = FIRST_LOOK_S
         track.looking_since_s = None
 
     @staticmethod
     def _wants(track: _Track, boundary_s: int) -> bool:
         asked_anyway = track.suspect or track.health in (Health.DEAD, Health.HELD)
-        return asked_anyway or track.done_s < boundary_s
+        ahead = track.done_s > boundary_s + WRONG_CLOCK_S
+        return asked_anyway or track.done_s < boundary_s or ahead
 
     @staticmethod
     def _rank(track: _Track) -> tuple[bool, bool, bool, int, float]:

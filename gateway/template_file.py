@@ -6,6 +6,7 @@ right check sums. What the values mean is written at `gateway.template`.
 """
 
 import hashlib
+import itertools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -189,10 +190,11 @@ def _check(template: Template) -> None:
     energy = template.energy_registers
     if not energy.blocks:
         raise ValueError(f"{template.name}: no [[energy.read]]")
-    if any(_clashes(each, template.fence) for each in _reads(template)):
-        raise ValueError(f"{template.name}: the fence and every other read must differ in length")
-    if len({(each.function, each.words) for each in energy.blocks}) < len(energy.blocks):
-        raise ValueError(f"{template.name}: each [[energy.read]] must have a length of its own")
+    if any(_clashes(one, other) for one, other in _kept_apart(template)):
+        raise ValueError(
+            f"{template.name}: the fence and every other read must differ in length, "
+            "and so must the reads of energy"
+        )
     longest = max(each.words for each in (*energy.blocks, template.fence))
     if longest > template.most_words:
         raise ValueError(f"{template.name}: a read of {longest} registers is too long for it")
@@ -207,10 +209,12 @@ def _check(template: Template) -> None:
         raise ValueError(f"{template.name}: unit_wh is not above 0")
 
 
-def _reads(template: Template) -> Iterator[Block]:
-    yield from template.energy_registers.blocks
+def _kept_apart(template: Template) -> Iterator[tuple[Block, Block]]:
+    """Pairs of reads whose replies must not look alike."""
+    blocks = template.energy_registers.blocks
+    yield from itertools.combinations((template.fence, *blocks), 2)
     for check in (*template.identity, *template.modes):
-        yield check.block
+        yield template.fence, check.block
 
 
 def _clashes(one: Block, other: Block) -> bool:
