@@ -93,7 +93,7 @@ def with_commissioning(
     try:
         opened = CommissioningRecord.open(record)
         if technician is None:
-            opened.sign.verify(registered.key)
+            opened.check_meter(registered.key)
         else:
             opened.verify(registered.key, technician)
     except Refused as reason:

@@ -2,20 +2,21 @@
 
 A COSE_Sign (RFC 9052 §4.1) whose payload is the configuration that the meter runs with; the first 8
 bytes of the payload's SHA-256 are the configuration id that every reading carries (field 17). The
-meter signs first, with its own key, the technician second. Decides the record's shape, its size and
-whose signature stands where; what the configuration's values mean is decided by the firmware
-(`meter.config`), who may be a technician by the validators.
+meter signs first, with its own key, the technician second. Decides the record's shape, its size,
+whose signature stands where and whether the registry's entry is about it, by one rule for the
+technician's tool, the validators and every verifier; what the configuration's values mean is
+decided by the firmware (`meter.config`), who may be a technician by the validators.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from wire import cbor, fields
 from wire.cose import HEADER_CONTENT_TYPE, Sign, open_sign
 from wire.errors import BadSignature, Malformed
-from wire.keys import ES256, PublicKey, Signer
+from wire.keys import PublicKey, Signer
 
 CONTENT_TYPE = "application/x-gridwitness-commissioning"
 PROTECTED = cbor.encode({HEADER_CONTENT_TYPE: CONTENT_TYPE})
@@ -25,6 +26,9 @@ MOST_BYTES = 6 * 1024
 """Bytes of a record: an enrolment of 8 KiB carries it whole."""
 
 CONFIGURATION_ID_SIZE = 8
+Stands = Callable[[PublicKey, bytes, bytes], bool]
+"""Tells whether a signature is a key's over a message: (key, message, signature)."""
+
 _MOST_TEXT = 500
 _LARGEST_INT = 2**53 - 1  # What every JSON reader keeps exactly: the board stores it as JSON.
 _MOST_UNIT = 247
@@ -127,8 +131,6 @@ class CommissioningRecord:
             raise Malformed(f"a commissioning record's content type is {CONTENT_TYPE}")
         if len(sign.signers) != 2:
             raise Malformed("a commissioning record has two signatures: meter's, technician's")
-        if sign.signers[0][0] != ES256:
-            raise Malformed("the first signature, the meter's, is no ES256")
         return cls(data, sign, check_content(cbor.decode(sign.payload)))
 
     @property
@@ -146,12 +148,63 @@ class CommissioningRecord:
         """Hint of the key that signed as the technician, 8 bytes."""
         return self.sign.signers[1][1]
 
+    def check_entry(self, meter: str, node: str, zone: str, configuration_id: bytes) -> None:
+        """Check that what the registry writes of the meter is about this record.
+
+        Args:
+            meter: its id.
+            node: its grid node.
+            zone: its zone.
+            configuration_id: the record that was meant, 8 bytes.
+
+        Raises:
+            Malformed: naming what differs.
+        """
+        for name, value in (("meter", meter), ("node", node), ("zone", zone)):
+            if self.content[name] != value:
+                raise Malformed(f"the commissioning record speaks of another {name}")
+        if configuration_id != self.configuration_id:
+            raise Malformed("the commissioning record is not the one that the entry names")
+
     def verify(self, meter: PublicKey, technician: PublicKey) -> None:
         """Check both signatures, each in its place; raises BadSignature."""
-        for place, public, words in ((0, meter, "meter"), (1, technician, "technician")):
-            if self.sign.signers[place] != (public.alg, public.kid):
-                raise BadSignature(f"the {words}'s key {public.kid.hex()} has not signed")
-            try:
-                self.sign.verify(public)
-            except BadSignature as reason:
-                raise BadSignature(f"the {words}'s signature: {reason}") from None
+        self.technician_of(meter, (technician,))
+
+    def check_meter(self, meter: PublicKey, stands: Stands = PublicKey.stands) -> None:
+        """Check the first signature only, the meter's; raises BadSignature."""
+        self._check_signer(0, meter, "meter", stands)
+
+    def technician_of(
+        self,
+        meter: PublicKey,
+        technicians: Iterable[PublicKey],
+        stands: Stands = PublicKey.stands,
+    ) -> PublicKey:
+        """Check both signatures, each in its place, and tell whose the second one is.
+
+        Args:
+            meter: the meter's key.
+            technicians: keys of those who may commission it.
+            stands: checks a signature; the validators' remembers what it was asked before.
+
+        Raises:
+            BadSignature: it is not signed by the meter first and by one of these second.
+        """
+        self.check_meter(meter, stands)
+        known = tuple(technicians)
+        for technician in known:
+            if self.sign.signers[1] == (technician.alg, technician.kid):
+                self._check_signer(1, technician, "technician", stands)
+                return technician
+        whose = " or ".join(each.kid.hex() for each in known[:3]) or "of nobody known"
+        raise BadSignature(f"the technician's key {whose} has not signed the record second")
+
+    def _check_signer(self, place: int, public: PublicKey, words: str, stands: Stands) -> None:
+        if self.sign.signers[place] != (public.alg, public.kid):
+            order = ("first", "second")[place]
+            raise BadSignature(
+                f"the {words}'s key {public.kid.hex()} has not signed the record {order}"
+            )
+        found = self.sign.signature_of(public)
+        if found is None or not stands(public, *found):
+            raise BadSignature(f"the {words}'s signature is not its key's over this record")

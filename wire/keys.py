@@ -163,6 +163,14 @@ class PublicKey:
         except InvalidSignature:
             raise BadSignature("the signature does not match the key and the bytes") from None
 
+    def stands(self, message: bytes, signature: bytes) -> bool:
+        """Tell what `verify` would say."""
+        try:
+            self.verify(message, signature)
+        except BadSignature:
+            return False
+        return True
+
 
 class Signer(Protocol):
     """Whatever can sign for one key: a token, an encrypted file, a key in memory."""

@@ -246,20 +246,15 @@ def examine(transaction: Transaction, genesis: Genesis | None = None) -> Examine
         raise BadSignature(f"the meter's signature of the enrolment: {reason}") from None
     record = CommissioningRecord.open(transaction.commissioning)
     _check_same(transaction.entry, record)
-    if record.sign.signers[0] != (key.alg, key.kid):
-        raise BadSignature("another key than the meter's signed the commissioning record first")
-    try:
-        record.sign.verify(key)
-    except BadSignature as reason:
-        raise BadSignature(f"the commissioning record: {reason}") from None
+    record.check_meter(key)
     if genesis is None:
         return Examined(transaction, key, record, None, None)
     if transaction.network != genesis.network:
         raise Malformed(f"this enrolment is for another network than {genesis.topic_name}")
     operator = _operator(genesis, str(record.content["zone"]))
-    technician = _technician(genesis, operator, transaction)
-    transaction.sign.verify(technician.key)
-    record.verify(key, technician.key)
+    technicians = _technicians(genesis, operator)
+    technician = _who_signed(transaction, technicians, operator)
+    record.technician_of(key, [each.key for each in technicians])
     return Examined(transaction, key, record, technician, operator)
 
 
@@ -271,11 +266,12 @@ def _key_of(entry: Mapping[str, Any]) -> PublicKey:
 
 
 def _check_same(entry: Mapping[str, Any], record: CommissioningRecord) -> None:
-    for name, field in (("meter", "id"), ("node", "node"), ("zone", "zone")):
-        if record.content[name] != entry.get(field):
-            raise Malformed(f"the commissioning record speaks of another {name} than the entry")
-    if record.configuration_id.hex() != entry.get("configuration_id"):
-        raise Malformed("the commissioning record is not the one that the entry names")
+    meter, node, zone = (str(entry.get(name)) for name in ("id", "node", "zone"))
+    number = entry.get("configuration_id")
+    try:
+        record.check_entry(meter, node, zone, bytes.fromhex(str(number)))
+    except ValueError:
+        raise Malformed(f"configuration_id: {number!r} is not hexadecimal") from None
     if entry.get("role") not in ROLES:
         raise Malformed(f"role: one of {', '.join(ROLES)}")
 
@@ -291,13 +287,18 @@ def _operator(genesis: Genesis, zone: str) -> Party:
     raise Malformed(f"the network {genesis.topic_name} has no zone {zone}")
 
 
-def _technician(genesis: Genesis, operator: Party, transaction: Transaction) -> Party:
-    """Which of the operator's technicians signed; raises BadSignature when none did."""
-    for each in _entries(genesis, "technicians"):
-        if each.get("operator") == operator.id:
-            technician = _party(each)
-            if transaction.is_signed_by(technician.key):
-                return technician
+def _technicians(genesis: Genesis, operator: Party) -> list[Party]:
+    """Those who commission meters for an operator."""
+    known = _entries(genesis, "technicians")
+    return [_party(each) for each in known if each.get("operator") == operator.id]
+
+
+def _who_signed(transaction: Transaction, technicians: list[Party], operator: Party) -> Party:
+    """Which of the technicians signed the enrolment; raises BadSignature when none did."""
+    for technician in technicians:
+        if transaction.is_signed_by(technician.key):
+            transaction.sign.verify(technician.key)
+            return technician
     raise BadSignature(f"no technician of {operator.id} signed it")
 
 

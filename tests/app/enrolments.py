@@ -104,7 +104,8 @@ class Enrolment:
         return self.key or signer(self.meter)
 
     def commissioning(self) -> bytes:
-        content = {"meter": self.meter, "node": "n3", "zone": "z1", "unit": 9} | self.record
+        content: dict[str, Any] = {"meter": self.meter, "node": "n3", "zone": "z1", "unit": 9}
+        content |= {"element": {"kind": "simulated"}} | self.record
         record = Sign(cbor.encode({3: self.record_type}), cbor.encode(content))
         signers = self.record_signers
         for each in (self.own, TECHNICIAN) if signers is None else signers:

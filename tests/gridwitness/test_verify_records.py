@@ -212,7 +212,7 @@ def test_a_commissioning_record_of_other_keys_or_none_is_refused(
     assert "the commissioning record: the technician's key" in words
     status, _, words = verify(records, "--key", READER.public.text)
     assert status == 1
-    assert "the commissioning record: the key" in words
+    assert "the commissioning record: the meter's key" in words
     status, _, words = verify([b"\xd8\x62\x80", *RECORDS], "--key", KEY)
     assert status == 1
     assert "the commissioning record: not a COSE_Sign" in words

@@ -98,9 +98,40 @@ def test_a_forged_signature_is_named(place: int) -> None:
 def test_neither_one_signature_nor_three_nor_the_technician_first() -> None:
     once = unsigned(CONTENT).signed_by(METER)
     thrice = once.signed_by(TECHNICIAN).signed_by(SoftSigner.from_private(ES256, bytes([9]) * 32))
-    for wrong in (once, thrice, unsigned(CONTENT).signed_by(TECHNICIAN).signed_by(METER)):
+    for wrong in (once, thrice):
         with pytest.raises(Malformed, match="signature"):
             CommissioningRecord.open(wrong.encoded)
+    swapped = CommissioningRecord.open(
+        unsigned(CONTENT).signed_by(TECHNICIAN).signed_by(METER).encoded
+    )
+    with pytest.raises(BadSignature, match="has not signed the record first"):
+        swapped.verify(METER.public, TECHNICIAN.public)
+
+
+def test_a_meter_may_have_a_key_of_either_algorithm() -> None:
+    meter = SoftSigner.from_private(EDDSA, bytes([4]) * 32)
+    record = CommissioningRecord.open(sign_record(CONTENT, meter, TECHNICIAN))
+    record.verify(meter.public, TECHNICIAN.public)
+
+
+def test_the_second_signature_tells_which_technician() -> None:
+    record = CommissioningRecord.open(sign_record(CONTENT, METER, TECHNICIAN))
+    other = SoftSigner.from_private(ES256, bytes([9]) * 32).public
+    assert record.technician_of(METER.public, [other, TECHNICIAN.public]) == TECHNICIAN.public
+    for technicians in ([], [other], [METER.public]):
+        with pytest.raises(BadSignature, match="technician's key"):
+            record.technician_of(METER.public, technicians)
+
+
+@pytest.mark.parametrize("name", ["meter", "node", "zone", "configuration_id"])
+def test_an_entry_is_about_the_record_or_what_differs_is_named(name: str) -> None:
+    record = CommissioningRecord.open(sign_record(CONTENT, METER, TECHNICIAN))
+    entry: dict[str, Any] = {key: CONTENT[key] for key in ("meter", "node", "zone")}
+    entry["configuration_id"] = record.configuration_id
+    record.check_entry(**entry)
+    words = "not the one that the entry names" if name == "configuration_id" else f"another {name}"
+    with pytest.raises(Malformed, match=words):
+        record.check_entry(**entry | {name: b"" if name == "configuration_id" else "other"})
 
 
 def test_what_was_signed_as_another_thing_is_no_commissioning_record() -> None:

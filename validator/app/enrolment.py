@@ -3,26 +3,25 @@
 Decides one reason code for one transaction on one state. An enrolment is signed by the meter's key,
 which shows that somebody holds it, by a technician of the zone's operator and by the operator; it
 carries the commissioning record that its configuration id names, signed by the meter and a
-technician. A retirement is signed by the operator. A change holds from an interval that has not
-begun when its block is made, so that no window that may be sealed already changes; an id or a key
-is never registered twice, so that history always answers who signed.
+technician of that operator (`wire.commissioning` decides whether it is one). A retirement is signed
+by the operator. A change holds from an interval that has not begun when its block is made, so that
+no window that may be sealed already changes; an id or a key is never registered twice, so that
+history always answers who signed.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from validator.app.carrier import SignatureBook
 from validator.app.entries import Meter
 from validator.app.registries import Change, Registries, change_of
-from wire import cbor
-from wire.cose import HEADER_CONTENT_TYPE, Sign, open_sign
+from wire.commissioning import CommissioningRecord
+from wire.cose import Sign
 from wire.errors import BadKey, Refused
 from wire.keys import PublicKey
 from wire.results import REASONS
 from wire.transaction import RETIRE_METER, Transaction
 
-COMMISSIONING_TYPE = "application/x-gridwitness-commissioning"
 MOST_AHEAD_S = 35 * 86_400
 """How far ahead a change may be decided, seconds."""
 
@@ -204,18 +203,8 @@ def _check_commissioning(
     """The record is the one that was signed on site, for this meter at this place."""
     assert meter.key is not None
     try:
-        record = open_sign(data)
-        headers, content = record.headers, cbor.decode(record.payload)
+        record = CommissioningRecord.open(data)
+        record.check_entry(meter.id, meter.node, meter.zone, meter.configuration_id)
+        record.technician_of(meter.key, technicians, book.stands)
     except Refused as reason:
         raise RefusedTransaction(UNFIT_COMMISSIONING, str(reason)) from None
-    if headers != {HEADER_CONTENT_TYPE: COMMISSIONING_TYPE} or not isinstance(content, dict):
-        raise RefusedTransaction(UNFIT_COMMISSIONING, "not a commissioning record")
-    if hashlib.sha256(record.payload).digest()[:8] != meter.configuration_id:
-        raise RefusedTransaction(UNFIT_COMMISSIONING, "another configuration id")
-    for name in ("meter", "node", "zone"):
-        if content.get(name) != getattr(meter, "id" if name == "meter" else name):
-            raise RefusedTransaction(UNFIT_COMMISSIONING, f"it speaks of another {name}")
-    if not _has_signed(record, meter.key, book):
-        raise RefusedTransaction(UNFIT_COMMISSIONING, "the meter has not signed it")
-    if _one_that_signed(record, technicians, book) is None:
-        raise RefusedTransaction(UNFIT_COMMISSIONING, "no technician has signed it")
