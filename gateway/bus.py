@@ -348,7 +348,7 @@ class BusActor:
             await asyncio.sleep(AGAIN_S)  # An energy that is said twice has gone by then.
         if not self._owed[unit] and not (meter and self.schedule.is_suspect(meter.id)):
             return
-        choice = _fences_of(meter) if meter else fences.like(job.request)
+        choice = [*(_fences_of(meter) if meter else ()), *fences.like(job.request)]
         choice = [each for each in choice if fences.shape(each) != wanted]
         await self._fence_unit(unit, choice, job.silence_ms)
         if meter:

@@ -160,16 +160,16 @@ def always_moody(random: Random) -> Iterator[Mood]:
             yield Mood(delay_s, random.random() < 0.1, again_s)
 
 
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize(("line", "scenes"), [("wire", 25), ("quiet", 150), ("tcp", 150)])
 def test_thousands_of_answers_of_moody_meters_are_each_given_to_their_own_question(
-    line: str,
+    line: str, scenes: int
 ) -> None:
     asked = 0
-    for seed in range(40):
+    for seed in range(scenes):
         scene = play(line, always_moody(Random(seed)), twice=True, seed=seed)
         assert scene.mistakes == [], seed
         asked += len(scene.memory.questions)
-    assert asked >= 2_000
+    assert asked >= 100 * scenes
 
 
 def test_the_bus_recovers_once_answers_come_in_time() -> None:
