@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hsm.hints import family, hint
+from hsm.hints import family, hint, leak
 from hsm.refusals import cut_off, mark_of, refused_before, tried_of
 from hsm.signstate import inspect
 from hsm.token_process import TokenProcess
@@ -209,6 +209,8 @@ class _Examination:
         facts = self._ask("key")
         if facts["extractable"] or facts["value_readable"] or not facts["sensitive"]:
             raise _Wrong("the private key can be read out of the token: take a new key (hsm key)")
+        if known := leak(str(self._uri.module)):
+            raise _Wrong(known)
         if not facts["sign"]:
             raise _Wrong("the token does not let this key sign (CKA_SIGN)")
         said = "sensitive, not extractable"
