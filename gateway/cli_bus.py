@@ -46,6 +46,7 @@ async def asked_aloud(settings: "GatewayConfig", bus: "BusConfig") -> AsyncItera
     from gateway.asking import asked
 
     async with asked(settings, bus) as way:
-        how = "through the running gateway" if way.live else "on a line of our own"
+        live = "through the running gateway, with its time-outs"
+        how = live if way.live else "on a line of our own"
         print(f"bus {bus.name}, {how}", file=sys.stderr)
         yield way

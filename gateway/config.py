@@ -25,7 +25,7 @@ READOUTS = ("sign-on", "push")
 
 _READOUT_BAUDRATES = {"sign-on": 300, "push": 9_600}
 _READOUT_TIMEOUT_MS = 10_000
-_MOST_ADDRESS = 32
+_MOST_ADDRESS = 40
 
 MOST_UNIT = 247
 """Largest address of a Modbus device on a serial line."""
@@ -130,7 +130,8 @@ class BusMeter:
     """The signed transaction that enrolled it; None for a meter of the genesis file."""
 
     address: str = ""
-    """What a meter on an IEC 62056-21 line is called by; empty: whoever is there."""
+    """Number of a meter on an IEC 62056-21 line: asked for, and compared with what it says of
+    itself; empty: whoever is there."""
 
 
 @dataclass(frozen=True, slots=True)

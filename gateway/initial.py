@@ -135,7 +135,7 @@ _READOUT_METER = Text("""
 [[bus.meter]]
 # As registered, and printed on the meter.
 id = $id
-# Its address when several hang on one line; empty: whoever is there.
+# Its number, as a readout says it. Empty: whoever is there, also the neighbour's meter.
 # address = ""
 # The signed file that enrolled it, for a meter that is not in the genesis file.
 # enrolment = "meter.enrolment"

@@ -19,6 +19,11 @@ _LINE = re.compile(
     rb"(?:1-[0-9]:)?(?P<code>[12]\.8\.[0-4])(?:\*255)?"
     rb"\((?P<value>[0-9]{1,12}(?:\.[0-9]{1,6})?)(?:\*(?P<unit>[kM]?Wh)?)?\)"
 )
+_NAME = re.compile(
+    rb"(?:[0-9]-[0-9]:)?(?:0\.0\.0|96\.1\.[0-9]|C\.1(?:\.[0-9])?)(?:\*255)?\((?P<name>[^()*]{1,40})\)"
+)
+"""Where meters say their number: 0.0.0, 96.1.x, and C.1 of older ones."""
+
 _UNITS_WH = {None: 1_000, b"": 1_000, b"Wh": 1, b"kWh": 1_000, b"MWh": 1_000_000}
 """A line without a unit is kWh: Hager and ACE meters leave it away."""
 
@@ -41,6 +46,12 @@ def _direction(found: dict[bytes, bytes], code: bytes) -> bytes:
     if code + b"0" in found:
         return found[code + b"0"]
     return b"\n".join(found[each] for each in sorted(found) if each.startswith(code))
+
+
+def numbers_in(data: bytes) -> set[str]:
+    """The numbers by which a meter calls itself; empty when it says none."""
+    found = (_NAME.fullmatch(line.strip()) for line in data.splitlines())
+    return {match["name"].decode("ascii", "replace").strip() for match in found if match}
 
 
 def lay_out(lines: tuple[bytes, bytes]) -> bytes | None:

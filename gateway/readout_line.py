@@ -14,7 +14,7 @@ import asyncio
 from gateway.config import BusConfig
 from gateway.frames import Garbled, Request
 from gateway.line import Line, NoAnswer
-from gateway.obis import energy_lines, energy_of, lay_out
+from gateway.obis import energy_lines, energy_of, lay_out, numbers_in
 from gateway.readout import (
     Telegram,
     acknowledgement,
@@ -26,6 +26,7 @@ from gateway.readout import (
     with_parity,
 )
 from gateway.transport import SerialTransport, transport_for
+from gateway.window import WrongMeter
 from gateway.words import bytes_words
 from wire.errors import Unavailable
 
@@ -57,16 +58,19 @@ class ReadoutLine(Line):
         self._addresses = {meter.unit: meter.address for meter in bus.meters}
 
     async def ask(self, request: Request, silence_ms: int = 0) -> tuple[int, ...]:
-        """Get a readout; see `Line.ask` for the errors.
+        """Get a readout; see `Line.ask` for the other errors.
 
         Args:
             request: of which unit; as many registers are given as it asks for.
             silence_ms: not needed here.
+
+        Raises:
+            WrongMeter: another meter than the bus's configuration names.
         """
         await self._open(request.unit)
         try:
             async with asyncio.timeout(self._bus.timeout_ms / 1000):
-                return _registers(await self._believed(request.unit))[: request.count]
+                telegram = await self._believed(request.unit)
         except TimeoutError:
             self.count("no-answer", request.unit)
             raise NoAnswer(f"no readout within {self._bus.timeout_ms} ms") from None
@@ -77,6 +81,14 @@ class ReadoutLine(Line):
             self.count("line-down", request.unit)
             self._port.close()
             raise
+        self._check(request.unit, telegram)
+        return _registers(telegram)[: request.count]
+
+    def _check(self, unit: int, telegram: Telegram) -> None:
+        """See that a meter which says its number says the one that was asked for."""
+        wanted, numbers = self._addresses.get(unit, ""), numbers_in(telegram.data)
+        if wanted and numbers and wanted not in numbers:
+            raise WrongMeter(f"the meter says it is {', '.join(sorted(numbers))}, not {wanted}")
 
     async def _believed(self, unit: int) -> Telegram:
         """A telegram with a right check, or one that the one before agrees with."""

@@ -5,6 +5,7 @@ came. What the bytes mean is for `gateway.frames`, when to send for `gateway.lin
 """
 
 import asyncio
+import errno
 import os
 import termios
 from collections.abc import Callable, Set
@@ -19,6 +20,17 @@ _PARITY = {
     "none": serial.PARITY_NONE,
     "even": serial.PARITY_EVEN,
     "odd": serial.PARITY_ODD,
+}
+_IN_USE = "another program has it: stop that one, or name another port"
+_CURES = {
+    errno.ENOENT: "it is not there: is the adapter plugged in? A name under /dev/serial/by-path "
+    "stays the same when adapters are numbered anew",
+    errno.EACCES: "not allowed: add the gateway's user to the group dialout",
+    errno.EPERM: "not allowed: add the gateway's user to the group dialout",
+    errno.EBUSY: _IN_USE,
+    errno.EAGAIN: _IN_USE,
+    errno.EIO: "the adapter does not answer: plug it in again",
+    errno.ENXIO: "the adapter is gone: plug it in again",
 }
 _CHUNK = 4_096
 _MOST_BUFFERED = 65_536
@@ -159,9 +171,10 @@ class SerialTransport:
                 stopbits=self._bus.stopbits,
                 timeout=0,
                 write_timeout=0,
+                exclusive=True,  # Two masters on one line garble each other.
             )
         except (OSError, ValueError, termios.error) as reason:
-            raise Unavailable(f"cannot open {self._path}: {reason}") from None
+            raise Unavailable(f"cannot open {self._path}: {_why_not(reason)}") from None
         os.set_blocking(self._port.fileno(), False)
         asyncio.get_running_loop().add_reader(self._port.fileno(), self._readable)
 
@@ -225,6 +238,11 @@ class SerialTransport:
         if self._port is not None:
             asyncio.get_running_loop().remove_reader(self._port.fileno())
         self.inbox.connection_lost(reason)
+
+
+def _why_not(reason: Exception) -> str:
+    """Why a port cannot be opened, and what to do."""
+    return _CURES.get(getattr(reason, "errno", None) or 0, str(reason))
 
 
 def _tell(taps: Set[Tap], data: bytes) -> None:

@@ -119,7 +119,7 @@ def test_an_optical_head_needs_little(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("added", "words"),
     [
-        ('address = "/?!"', "address is up to 32 letters and digits"),
+        ('address = "/?!"', "address is up to 40 letters and digits"),
         ('template = "eastron-sdm120"', "head cannot be read with the template eastron-sdm120"),
     ],
 )

@@ -12,7 +12,7 @@ from gateway.config import BusConfig, BusMeter
 from gateway.decode import NoValue, Registers, decode
 from gateway.frames import READ_HOLDING, Garbled, Request
 from gateway.line import NoAnswer
-from gateway.obis import TEXT_OCTETS, energy_lines, energy_of, lay_out
+from gateway.obis import TEXT_OCTETS, energy_lines, energy_of, lay_out, numbers_in
 from gateway.readout import (
     block_in,
     identification_in,
@@ -22,6 +22,7 @@ from gateway.readout import (
 )
 from gateway.readout_line import ReadoutLine, line_for
 from gateway.transport import SerialTransport
+from gateway.window import WrongMeter
 from gateway.words import bytes_words
 from hwsim.curves import PowerSteps
 from hwsim.iec62056 import PushMeter, ReadoutMeter
@@ -199,6 +200,18 @@ def test_a_pushed_telegram_counts_when_the_next_one_agrees() -> None:
 def test_a_meter_of_another_address_stays_silent() -> None:
     with pytest.raises(NoAnswer, match="no readout within 900 ms"):
         over_a_pty(ReadoutMeter(CURVE, serial="4711"), head("sign-on", 300, 900, "4712"))
+
+
+def test_a_meter_that_says_another_number_is_not_read() -> None:
+    assert numbers_in(DSMR) == {
+        "3960221976967177082151037881335713",
+        "4819243993373755377509728609491464",
+    }
+    assert numbers_in(LANDIS_GYR) == {"20000"}
+    assert numbers_in(HAGER) == set()
+    bus = head("push", 9_600, address="4712")
+    with pytest.raises(WrongMeter, match="says it is 4711, not 4712"):
+        over_a_pty(PushMeter(CURVE, every_s=0.2, serial="4711"), bus)
 
 
 def test_a_bus_of_that_kind_gets_such_a_line() -> None:

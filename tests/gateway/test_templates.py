@@ -1,10 +1,13 @@
 """Each template says where it comes from, and reads what its maker's documents and meters sent."""
 
+import contextlib
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway import templates
 from gateway.decode import Registers, decode, evidence
@@ -147,6 +150,17 @@ def test_a_template_that_cannot_be_right_is_refused(before: str, after: str, wor
     with pytest.raises(UnknownTemplate) as caught:
         parse(SDM120.replace(before, after, 1).encode())
     assert words in str(caught.value)
+
+
+@given(st.data())
+def test_whatever_a_file_says_it_is_a_template_or_refused(data: st.DataObject) -> None:
+    lines = SDM120.splitlines()
+    place = data.draw(st.integers(0, len(lines) - 1))
+    key = lines[place].partition("=")[0]
+    values = st.sampled_from(["", "1", "-1", "[]", "[1, 2]", '["x"]', "inf", "{}", '"x"', "true"])
+    lines[place] = f"{key}= {data.draw(values)}" if data.draw(st.booleans()) else ""
+    with contextlib.suppress(UnknownTemplate):
+        assert parse("\n".join(lines).encode()).energy.words
 
 
 def test_the_check_sums_that_eastron_prints_wrongly_are_not_copied() -> None:
