@@ -14,7 +14,7 @@ CRASH_PAUSE_MS = 1000
 SWEEP_BYTES = 1024  # While modules are loaded: what stays would lie scattered among what goes.
 
 
-def live():
+def _live():
     """Be the meter if this board is one; returns when a technician is to have the console."""
     from meter import start
 
@@ -29,7 +29,7 @@ def live():
         loop.serve(*parts)
 
 
-def note(kind, *details):
+def _note(kind, *details):
     """Keep a note for the next start."""
     from meter import notes
 
@@ -43,15 +43,15 @@ def main():
         print("service: the jumper is set")
         return
     try:
-        live()
+        _live()
     except KeyboardInterrupt:
-        note("session")
+        _note("session")
         print("service: the meter has stopped")
     except Exception as error:
         kind = type(error).__name__
         print("not running:", kind, error)
         if kind not in ("StateLost", "SelfTestFailed", "NotConfigured"):
-            note("crash", error)
+            _note("crash", error)
             time.sleep_ms(CRASH_PAUSE_MS)
             board.reset()
 

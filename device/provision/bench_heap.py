@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from device.provision import bench_process
+from device.provision import bench_process, bundle
 from wire.errors import Refused, Unavailable
 from wire.keys import ES256, PublicKey
 from wire.reading import SignedReading
@@ -107,11 +107,15 @@ class Desk:
         self._image, self._run = folder / "flash.img", folder / "run.img"
         self._frames, self._answers = folder / "frames", folder / "answers"
         bench_process.compile_all(self._modules)
+        for path, content in bundle.make("rp2040", bench_process.FIRMWARE).files.items():
+            file = folder / "board" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
         self._frames.write_bytes(requests())
         self._image.write_bytes(b"\xff" * (4096 * 2816))
         idle = "import gc\ngc.collect()\nprint(gc.mem_alloc())"
         self._empty = int(bench_process.micropython(idle, self._modules))
-        self._start("512k", "year", self._image, bench_process.FIRMWARE, self._modules)
+        self._start("512k", "year", self._image, folder / "board", self._modules)
 
     def _start(self, heap: str, name: str, *arguments: Path) -> str:
         given = ["", *map(str, arguments)]

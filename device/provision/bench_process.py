@@ -59,7 +59,7 @@ def compile_files(paths: Iterable[Path], into: Path, arch: str = "") -> dict[str
         compiled = (into / path.relative_to(FIRMWARE)).with_suffix(".mpy")
         compiled.parent.mkdir(parents=True, exist_ok=True)
         command = [compiler, *OPTIONS, *([f"-march={arch}"] if arch else [])]
-        command += ["-s", path.name, "-o", str(compiled), "-"]
+        command += ["-s", path.stem, "-o", str(compiled), "-"]
         _run(command, {}, texts[_name(path)])
         sizes[str(compiled.relative_to(into))] = compiled.stat().st_size
     return sizes

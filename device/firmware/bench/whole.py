@@ -83,6 +83,10 @@ class Board:
 
     lock = feed
 
+    def reset(self):
+        """The end: whoever reads the answers misses some."""
+        sys.exit()
+
     def rtc_s(self):
         """No clock of its own."""
 

@@ -1,4 +1,4 @@
-"""Makes the flash of a meter that has run for a year: `year.py IMAGE SOURCES MODULES`.
+"""Makes the flash of a meter that has run for a year: `year.py IMAGE FILES MODULES`.
 
 Its files are copied as they are on a board, its log is full with 35,040 records, its state goes on
 from there. The records are the same one 35,040 times: whoever reads them back is told nothing, but
@@ -27,12 +27,12 @@ def copy(source, target):
 
 
 def copy_folder(source, target):
-    """All compiled files of a folder and the folders in it."""
+    """All files of a folder and the folders in it."""
     os.mkdir(target)
     for name, kind, *_ in os.ilistdir("/host" + source):
         if kind == 0x4000:
             copy_folder(source + "/" + name, target + "/" + name)
-        elif name.endswith(".mpy"):
+        else:
             copy(source + "/" + name, target + "/" + name)
 
 
@@ -46,13 +46,13 @@ def fill_log():
             f.write(slot * PER_FILE)
 
 
-def main(image, sources, modules):
+def main(image, files, modules):
     """Make it."""
     vfs.VfsLfs2.mkfs(Flash(image), progsize=256, readsize=256)
     insert(image, modules)
-    copy(sources + "/main.py", "/main.py")
-    copy(sources + "/boards/rp2040.py", "/board.py")  # For its bytes: `whole` stands for it.
-    copy_folder(modules + "/meter", "/meter")
+    copy(files + "/main.py", "/main.py")
+    copy(files + "/board.py", "/board.py")  # For its bytes: `whole` stands for it.
+    copy_folder(files + "/meter", "/meter")
     fill_log()
     from meter import signing, state
 

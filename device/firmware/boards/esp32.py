@@ -11,8 +11,8 @@ import time
 import machine
 import micropython
 
+from meter import NotConfigured
 from meter.clock import EPOCH_S
-from meter.config import NotConfigured
 from meter.rs485 import Rs485
 
 KIND = "esp32"

@@ -13,8 +13,8 @@ import machine
 import micropython
 import rp2
 
+from meter import NotConfigured
 from meter.clock import EPOCH_S
-from meter.config import NotConfigured
 from meter.rs485 import Rs485
 
 KIND = "rp2040"

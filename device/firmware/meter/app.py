@@ -17,7 +17,7 @@ RETRY_MS = 10000  # After which a signer or a flash that failed is tried again.
 LOOK_MS = 500  # How often covers and the receiver's time are looked at.
 MEASURED_FOR_MS = 1000  # How long what the element measured is shown.
 RECEIVER_ERROR_S = 1
-INPUTS = (
+_INPUTS = (
     (record.COVER_OPEN, events.COVER_OPEN),
     (record.TERMINAL_COVER_OPEN, events.TERMINAL_COVER_OPEN),
     (record.MAGNETIC_FIELD, events.MAGNET),
@@ -262,7 +262,7 @@ class Meter:
         """See whether somebody opened the meter, and what time the receiver has."""
         changed = False
         if self.inputs:
-            for on, (bit, kind) in zip(self.inputs(), INPUTS):
+            for on, (bit, kind) in zip(self.inputs(), _INPUTS):
                 if on and not self._state["sticky"] & bit and self._event(kind, []):
                     self._state["sticky"] |= bit
                     changed = True

@@ -229,3 +229,8 @@ def _lock_once(chip, mode, checksum, at):
     except SignerFailed:
         if chip.configuration()[at]:
             raise
+
+
+def make(settings, board):
+    """The signer of the chip at the board's bus."""
+    return AteccSigner(board.i2c())

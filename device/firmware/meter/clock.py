@@ -16,12 +16,12 @@ import time
 UNKNOWN, SET, SYNCHRONISED = 0, 1, 2
 DRIFT_PPM = 50  # A plain crystal over -20..60 °C, with room.
 SYNCHRONISED_WITHIN_MS = 9000  # 1 % of the interval (PTB-A 50.8); beyond it quality drops.
-EARLIEST_S = 1577836800  # 2020-01-01: no meter of this kind is older.
+_EARLIEST_S = 1577836800  # 2020-01-01: no meter of this kind is older.
 LATEST_S = 0xFFFFFFFF
 LONGEST_ERROR_S = 86400
 RESOLUTION_MS = 2  # Of the time that is given, and of the ticks.
 LONGEST_STEP_MS = 60000  # Nobody disciplines a clock by more than a minute: that is setting it.
-KEPT_EARLIEST_S = 1735689600  # 2025-01-01: after the dates at which boards begin without a battery.
+_KEPT_EARLIEST_S = 1735689600  # 2025-01-01: later than boards begin without a battery.
 KEPT_ERROR_S = 60  # What a board's own clock may be off after a reset.
 
 
@@ -31,11 +31,6 @@ def epoch_s(clock):
 
 
 EPOCH_S = epoch_s(time)
-
-
-def unix_s(port_seconds):
-    """Unix seconds of what this board's `time.time()` or `time.mktime()` says."""
-    return port_seconds + EPOCH_S
 
 
 class BusClock:
@@ -67,7 +62,7 @@ class BusClock:
         `kept_s` is Unix s, or None when the board keeps none; it must be later than everything that
         the meter remembers (`not_before_s`). It is no setting, and worth less than one.
         """
-        if kept_s is None or not max(KEPT_EARLIEST_S, not_before_s) < kept_s <= LATEST_S:
+        if kept_s is None or not max(_KEPT_EARLIEST_S, not_before_s) < kept_s <= LATEST_S:
             return False
         self._begin(kept_s * 1000, KEPT_ERROR_S * 1000)
         return True
@@ -93,7 +88,7 @@ class BusClock:
         Returns "set" (counted, at this operating second), "disciplined", "kept" when it agrees but
         is worth less than what is known, or "refused" when it is nonsense.
         """
-        in_range = EARLIEST_S * 1000 <= network_ms < (LATEST_S + 1) * 1000
+        in_range = _EARLIEST_S * 1000 <= network_ms < (LATEST_S + 1) * 1000
         if not in_range or not 0 <= error_s <= LONGEST_ERROR_S:
             return "refused"
         now, error_ms = self.now_ms(), error_s * 1000 + RESOLUTION_MS
@@ -149,3 +144,8 @@ class BusClock:
 
     def _error_ms(self):
         return self._anchor[2] + (self.up_ms() - self._anchor[1]) * DRIFT_PPM // 1000000 + 1
+
+
+def make(settings, board):
+    """What makes the clock of what is remembered of it: (times set, operating s when last set)."""
+    return lambda times_set, set_at_s: BusClock(time.ticks_ms, time.ticks_diff, times_set, set_at_s)

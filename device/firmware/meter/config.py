@@ -24,14 +24,14 @@ changes a word of it without the records saying so. Integers, texts, lists and o
 
 import json
 
-from meter import record, signing
+from meter import NotConfigured, record, signing
 from meter.cbor import encode
 
 PATH = "/config.json"
-RECORD_PATH = "/commissioning.cbor"
-CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-REQUIRED = ("meter", "node", "zone", "unit", "element")
-OPTIONAL = {
+_RECORD_PATH = "/commissioning.cbor"
+_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+_REQUIRED = ("meter", "node", "zone", "unit", "element")
+_OPTIONAL = {
     "baudrate": 9600,
     "interval_s": 900,
     "key": "flash",
@@ -44,7 +44,7 @@ OPTIONAL = {
     "site": [],
     "commissioning": {},
 }
-NUMBERS = {
+_NUMBERS = {
     "unit": (1, 247),
     "baudrate": (1200, 115200),
     "interval_s": (1, 3600),
@@ -55,22 +55,18 @@ NUMBERS = {
 }
 
 
-class NotConfigured(Exception):
-    """No configuration, or one that a meter cannot run with; says what is wrong."""
-
-
 def content(path=PATH):
     """The object as it stands in the file; raises NotConfigured."""
     try:
         with open(path) as f:
             return json.load(f)
     except OSError:
-        raise NotConfigured("no " + path + ": provision this board")
+        raise NotConfigured("%s is missing: provision this board" % path)
     except ValueError:
         raise NotConfigured(path + " is not JSON")
 
 
-def load(path=PATH, record_path=RECORD_PATH):
+def load(path=PATH, record_path=_RECORD_PATH):
     """The checked configuration, with its id and whether it is commissioned."""
     found = content(path)
     complete = check(found)
@@ -92,14 +88,14 @@ def check(found):
     """A copy with the defaults filled in; raises NotConfigured naming the key."""
     if not isinstance(found, dict):
         raise NotConfigured("not an object")
-    for key in REQUIRED:
+    for key in _REQUIRED:
         if key not in found:
-            raise NotConfigured("missing: " + key)
+            raise NotConfigured("%s is missing" % key)
     for key in found:
-        if key not in REQUIRED and key not in OPTIONAL:
-            raise NotConfigured("unknown: " + key)
+        if key not in _REQUIRED and key not in _OPTIONAL:
+            raise NotConfigured("%s is not known" % key)
     _check_kinds(found)
-    complete = dict(OPTIONAL)
+    complete = dict(_OPTIONAL)
     complete.update(found)
     _check_values(complete)
     for key in ("meter", "node", "zone"):
@@ -109,7 +105,7 @@ def check(found):
 
 
 def _check_values(complete):
-    for key, (least, most) in NUMBERS.items():
+    for key, (least, most) in _NUMBERS.items():
         value = complete[key]
         if not isinstance(value, int) or not least <= value <= most:
             raise NotConfigured("%s: not from %d to %d" % (key, least, most))
@@ -135,7 +131,8 @@ def _check_identifier(key, value):
     """What no reader of records would accept is not signed in the first place."""
     if not isinstance(value, str) or not 1 <= len(value) <= (20 if key == "meter" else 33):
         raise NotConfigured("meter has 1 to 20 characters, node and zone 1 to 33")
-    if value[0] in "._-" or not all([c in CHARACTERS for c in value]):
+    # Not by characters: each would be kept as a name.
+    if value.encode()[0] in b"._-" or not all([c in _CHARACTERS for c in value.encode()]):
         raise NotConfigured(key + ": only letters, digits, '.', '_' and '-'")
 
 

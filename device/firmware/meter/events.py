@@ -14,7 +14,7 @@ from meter.cbor import encode, tagged
 from meter.record import FORMAT, NO_PREVIOUS, TAG_SIGN1
 from meter.state import StateLost
 
-CONTENT_TYPE = "application/x-gridwitness-event"
+_CONTENT_TYPE = "application/x-gridwitness-event"
 MOST_UNSIGNED = 8
 """Events that may wait for a signature: more mean trouble, and must not fill the memory."""
 
@@ -79,7 +79,7 @@ class Events:
         self._state["unsigned_events"].pop(0)
 
     def _head(self):
-        return encode({1: signing.ALG_ES256, 3: CONTENT_TYPE, 4: self._kid})
+        return encode({1: signing.ALG_ES256, 3: _CONTENT_TYPE, 4: self._kid})
 
     def _signed_bytes(self, payload):
         return encode(["Signature1", self._head(), b"", payload])

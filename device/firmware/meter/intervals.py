@@ -25,7 +25,7 @@ class Intervals:
 
     def __init__(self, length_s, open_start_s=None, closed_until_s=0):
         """Go on from a saved state: `open_start_s` when the register at that start was latched."""
-        self.length_s = length_s
+        self._length_s = length_s
         self.open_start_s = open_start_s
         self.closed_until_s = closed_until_s
         self._current_s = open_start_s  # The interval in which time was last looked at.
@@ -39,7 +39,7 @@ class Intervals:
         current_s = self._start_of(now_ms)
         if current_s == self._current_s or self._is_just_before(now_ms):
             return None
-        follows = self._current_s is not None and current_s == self._current_s + self.length_s
+        follows = self._current_s is not None and current_s == self._current_s + self._length_s
         self._current_s = current_s
         if awake and follows:
             return current_s
@@ -48,7 +48,7 @@ class Intervals:
 
     def moved(self, before_ms, after_ms):
         """The clock was moved while it ran: what that took it out of is not whole any more."""
-        if abs(after_ms - before_ms) <= self.length_s * MS_PER_LENGTH_S:
+        if abs(after_ms - before_ms) <= self._length_s * MS_PER_LENGTH_S:
             return
         current_s = self._start_of(after_ms)
         if current_s != self._current_s:
@@ -68,10 +68,10 @@ class Intervals:
         return None
 
     def _start_of(self, now_ms):
-        return now_ms // 1000 // self.length_s * self.length_s
+        return now_ms // 1000 // self._length_s * self._length_s
 
     def _is_just_before(self, now_ms):
         """True when a correction has taken time back behind a boundary that has passed."""
         if self._current_s is None:
             return False
-        return 0 < self._current_s * 1000 - now_ms <= self.length_s * MS_PER_LENGTH_S
+        return 0 < self._current_s * 1000 - now_ms <= self._length_s * MS_PER_LENGTH_S

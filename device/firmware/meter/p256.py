@@ -37,7 +37,7 @@ def inverse(value, modulus):
         q = v // u
         u, v, x, y = v - q * u, u, y - q * x, x
     if u != 1:
-        raise ValueError("no inverse")
+        raise ValueError  # There is none.
     return x % modulus
 
 

@@ -56,3 +56,8 @@ class PacedClock:
     def evidence(self):
         """Synchronised, set once, at manufacture, to the second."""
         return [SYNCHRONISED, 1, 0, 1]
+
+
+def make(settings, board):
+    """What makes it, whatever is remembered of it."""
+    return lambda times_set, set_at_s: PacedClock(settings["paced_time_file"])

@@ -8,6 +8,8 @@ old a position may be, and to `clock` what the time is worth: it is that of the 
 sentence comes some hundred milliseconds later.
 """
 
+import time
+
 LONGEST = 100  # Bytes of a sentence; the standard ends them at 82.
 AT_ONCE = 64  # Bytes taken in one step.
 MEASURED = (b"1", b"2", b"3", b"4", b"5")
@@ -147,3 +149,9 @@ def _days(field):
         raise ValueError
     before = sum(MONTHS[: month - 1]) + (leap and month > 2)
     return DAYS_BEFORE_2000 + 365 * year + (year + 3) // 4 + before + day - 1
+
+
+def make(settings, board):
+    """From {"kind": "nmea", "baudrate": 9600}."""
+    uart = board.receiver_uart(settings.get("baudrate", 9600))
+    return Receiver(uart, time.ticks_ms, time.ticks_diff)

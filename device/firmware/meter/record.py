@@ -37,16 +37,16 @@ def payload(fields):
     return encode(content)
 
 
-def protected(kid):
+def _protected(kid):
     """The protected header of a record signed by the key that `kid` hints at."""
     return encode({1: signing.ALG_ES256, 3: CONTENT_TYPE, 4: kid})
 
 
 def signed_bytes(kid, content):
     """The bytes that are signed (Sig_structure, RFC 9052 §4.4)."""
-    return encode(["Signature1", protected(kid), b"", content])
+    return encode(["Signature1", _protected(kid), b"", content])
 
 
 def envelope(kid, content, signature):
     """The record as it travels: COSE_Sign1 with its tag."""
-    return tagged(TAG_SIGN1, [protected(kid), {}, content, signature])
+    return tagged(TAG_SIGN1, [_protected(kid), {}, content, signature])

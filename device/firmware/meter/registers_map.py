@@ -15,8 +15,8 @@ WINDOW_SIZE = 256
 LAYOUT = 1
 WANTED, IN_WINDOW, SNAPSHOT, METER_ID, PUBLIC_KEY, STATUS = 6, 8, 11, 16, 56, 88
 TIME, RECORD = 100, 128
-EVENTS = 1 << 31
-NONE = 0xFFFFFFFF
+_EVENTS = 1 << 31
+_NONE = 0xFFFFFFFF
 ILLEGAL_VALUE, BUSY = 3, 6
 _U32 = 0xFFFFFFFF
 
@@ -32,7 +32,7 @@ class RegistersMap:
     def __init__(self, meter, name, public):
         """`meter` is the application, `name` its id."""
         self._meter = meter
-        self._loaded = NONE
+        self._loaded = _NONE
         self._record = b""
         self._wanted = [0, 0]
         self._time = [0] * 4
@@ -103,11 +103,11 @@ class RegistersMap:
         self._wanted[at : at + len(words)] = words
         if at + len(words) == 2:
             number = self._wanted[0] << 16 | self._wanted[1]
-            if number >= EVENTS:
-                record = self._meter.events.read(number - EVENTS)
+            if number >= _EVENTS:
+                record = self._meter.events.read(number - _EVENTS)
             else:
                 record = self._meter.records.read(number)
-            self._loaded = NONE if record is None else number
+            self._loaded = _NONE if record is None else number
             self._record = record or b""
 
     def _take_time(self, at, words):

@@ -9,11 +9,11 @@ plain flash is not hidden from somebody who opens the case; every record says so
 import hashlib
 import os
 
-from meter import p256
+from meter import NotConfigured, p256
 from meter.cbor import encode
 
 ALG_ES256 = -7
-KEY_PATH = "/key.bin"
+_KEY_PATH = "/key.bin"
 
 
 class KeyExists(Exception):
@@ -128,7 +128,7 @@ def self_test():
         raise SelfTestFailed("P-256 known answer")
 
 
-def make_key(path=KEY_PATH):
+def make_key(path=_KEY_PATH):
     """Make the meter's key from the board's entropy and return the public half, 64 bytes.
 
     Raises KeyExists: a second key would orphan the registration of the first.
@@ -142,10 +142,18 @@ def make_key(path=KEY_PATH):
     return public_key(secret)
 
 
-def load_key(path=KEY_PATH):
+def load_key(path=_KEY_PATH):
     """The secret scalar; raises OSError when the meter has no key yet."""
     with open(path, "rb") as f:
         return int.from_bytes(f.read(), "big")
+
+
+def make(settings, board):
+    """The signer with the key in flash; raises NotConfigured when there is none yet."""
+    try:
+        return SoftSigner(load_key())
+    except OSError:
+        raise NotConfigured("no key: provision this board")
 
 
 def _exists(path):

@@ -7,11 +7,11 @@ order of its path, path, NUL and the file's own SHA-256.
 import hashlib
 import os
 
-PROGRAMS = ("board.py", "main.py")
-PACKAGE = "meter"
+_PROGRAMS = ("board.py", "main.py")
+_PACKAGE = "meter"
 
 
-def file_hash(path):
+def _file_hash(path):
     """SHA-256 of a file, read in pieces."""
     whole = hashlib.sha256()
     buffer = bytearray(256)
@@ -26,8 +26,8 @@ def file_hash(path):
 
 def files(root="/"):
     """The paths under `root`, in order."""
-    found = list(PROGRAMS)
-    folders = [PACKAGE]
+    found = list(_PROGRAMS)
+    folders = [_PACKAGE]
     while folders:
         folder = folders.pop()
         for name in os.listdir(root + folder):
@@ -42,5 +42,5 @@ def software_id(root="/"):
     """The first 4 bytes of the hash, as in every record (field 16)."""
     whole = hashlib.sha256()
     for path in files(root):
-        whole.update(path.encode() + b"\x00" + file_hash(root + path))
+        whole.update(path.encode() + b"\x00" + _file_hash(root + path))
     return whole.digest()[:4]

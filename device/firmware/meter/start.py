@@ -9,10 +9,10 @@ import time
 
 import board
 
-SILENT_MS = {"line": 5000, "meter": 60000}  # How long a task may make no progress.
+_SILENT_MS = {"line": 5000, "meter": 60000}  # How long a task may make no progress.
 
 
-class NoWatchdog:
+class _NoWatchdog:
     """A board that anybody may stop has none: it would reset under the technician's hands."""
 
     def feed(self):
@@ -44,11 +44,11 @@ def start():
 
     meter = make_meter(settings, software_id)
     line = board.rs485(settings["baudrate"])
-    watchdog = NoWatchdog()
+    watchdog = _NoWatchdog()
     if settings["locked"]:
         board.lock()
         watchdog = board.watchdog(settings["watchdog_ms"])
-    supervisor = Supervisor(time.ticks_ms, time.ticks_diff, watchdog, SILENT_MS)
+    supervisor = Supervisor(time.ticks_ms, time.ticks_diff, watchdog, _SILENT_MS)
     print("meter", settings["meter"], "serves unit", settings["unit"])
     return meter, Server(settings["unit"], meter.map), line, supervisor
 
@@ -70,25 +70,33 @@ def look_around():
 
 
 def make_meter(settings, software_id):
-    """Bring this board's parts together."""
-    from meter import notes, signing, wiring
+    """Bring this board's parts together: what needs most memory first, while most is free."""
     from meter.app import Meter
-    from meter.storage import Storage
 
-    signing.self_test()
-    meter = Meter(
-        settings,
-        wiring.signer(settings, board),
-        software_id,
-        wiring.clock(settings),
-        wiring.element(settings, board),
-        Storage("", settings["log_days"], settings["interval_s"]),
-        board.rtc_s(),
-    )
-    meter.receiver = wiring.receiver(settings, board)
+    parts = make_parts(settings)
+    meter = Meter(settings, parts[0], software_id, *parts[1:4], board.rtc_s())
+    meter.receiver = parts[4]
     meter.inputs = board.inputs
     meter.set_rtc = board.set_rtc
     meter.step()  # Knows from here on which interval it is awake in.
+    from meter import notes
+
     notes.hand_over(meter)
-    forget("wiring", "config", "storage", "notes")
+    forget("notes")
     return meter
+
+
+def make_parts(settings):
+    """(signer, what makes the clock, element, storage, receiver) of a configuration."""
+    from meter import signing, wiring
+
+    signing.self_test()
+    signer = wiring.signer(settings, board)
+    parts = wiring.clock(settings, board), wiring.element(settings, board)
+    receiver = wiring.receiver(settings, board)
+    forget("wiring")
+    from meter.storage import Storage
+
+    storage = Storage("", settings["log_days"], settings["interval_s"])
+    forget("storage")
+    return (signer,) + parts + (storage, receiver)

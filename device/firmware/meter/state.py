@@ -47,7 +47,7 @@ def load(path, head):
         with open(path) as f:
             saved = json.load(f)
         if saved.pop("check") != _check(saved, 0):
-            raise ValueError("damaged")
+            raise ValueError
     except (OSError, ValueError, KeyError, AttributeError):
         if head:
             raise StateLost(path)

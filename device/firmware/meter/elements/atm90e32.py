@@ -16,7 +16,7 @@ A board that starts again finds a chip that has counted on, and takes what it ho
 
 import time
 
-from meter.config import NotConfigured
+from meter import NotConfigured
 
 METER_EN, OI_TH, PL_HIGH, PL_LOW, M_MODE_0, M_MODE_1 = 0x00, 0x0B, 0x31, 0x32, 0x33, 0x34
 SOFT_RESET, LAST_SPI_DATA, CONFIG_ACCESS = 0x70, 0x78, 0x7F

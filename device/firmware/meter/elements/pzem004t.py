@@ -14,7 +14,7 @@ zero, so that a passed end costs less than an interval's energy and never adds a
 import struct
 import time
 
-from meter.config import NotConfigured
+from meter import NotConfigured
 from meter.modbus import READ_INPUT, crc16, with_crc
 
 ANSWER_SIZE = 25

@@ -13,7 +13,7 @@ output conducts; that handler allocates nothing and may run in a hard interrupt.
 
 import time
 
-from meter.config import NotConfigured
+from meter import NotConfigured
 
 PULSE_MS = 20  # Less than the 30 of the standard, for late interrupts.
 MWH_PER_KWH = 1000000
