@@ -261,7 +261,7 @@ def test_a_board_can_always_be_interrupted(tmp_path: Path, program: str) -> None
 def test_a_board_refuses_a_configuration_that_it_cannot_run_with(tmp_path: Path) -> None:
     board = Board(tmp_path / "board")
     board.start()
-    with pytest.raises(BoardRefused, match="missing: node"):
+    with pytest.raises(BoardRefused, match="node is missing"):
         commission(str(board.console), FIRMWARE, {"meter": "M-1"}, TECHNICIAN)
     board.close()
     with pytest.raises(Unavailable):

