@@ -2,6 +2,7 @@
 
 import json
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from gateway import config
 from gateway.cli import ask_status
+from gateway.control import socket_path
 from gridwitness.addresses import free_ports
 from gridwitness.network import make_network
 from gridwitness.network_commands import GATEWAY, synthetic_plan
@@ -108,3 +110,18 @@ def test_the_doctor_says_what_is_away_and_what_is_well(toml: Path) -> None:
     assert not good["broker"]
     assert "is Mosquitto running there?" in report["broker"]["words"]
     assert not good["lines"]
+
+
+def test_a_running_gateway_is_asked_instead_of_its_line(
+    running: "subprocess.Popen[bytes]", toml: Path
+) -> None:
+    control = socket_path(config.load(toml).spool)
+    assert stat.S_IMODE(control.stat().st_mode) == 0o600
+    bus = config.load(toml).buses[0].name
+    asked = command("probe", str(toml), "1", "--bus", bus)
+    assert "through the running gateway" in asked.stderr
+    assert "the gateway says: no connection" in asked.stderr
+    assert asked.returncode == 75
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(PATIENCE_S) == 0
+    assert not control.exists()
