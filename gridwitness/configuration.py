@@ -30,11 +30,11 @@ _WORDS = {
     "place.accuracy_dm": "how well the fixed site is known, decimetres",
     "batches.max_readings": "a batch closes at this many readings, at most 1,000",
     "batches.max_wait_s": "or when its oldest reading has waited this long, network seconds",
-    "bus.kind": "rtu (port is a device path) or tcp (host and tcp_port)",
+    "bus.kind": "rtu, tcp or iec62056-21; gridwitness gateway init explains every key",
     "bus.timeout_ms": "a meter that says nothing for so long has not answered",
     "bus.meter.id": "as registered; node, zone and key come from the registry",
     "bus.meter.unit": "Modbus address, 1 to 247",
-    "bus.meter.template": "eastron-sdm630, eastron-sdm120, or gridwitness for a meter that signs",
+    "bus.meter.template": "of docs/METER-TEMPLATES.md, or gridwitness for a meter that signs",
 }
 
 
