@@ -212,8 +212,8 @@ def _some(dead: list[str], held: list[str], errors: Mapping[str, Mapping[str, in
         else:
             said.append(f"{meter} is silent while others answer: its address, power or cable")
     said += [
-        f"{meter} is not what is registered, or is set so that it counts otherwise: the log says"
-        " which; nothing is read from it"
+        f"{meter} is not what is registered, or is set so that it counts otherwise: gateway probe"
+        " says which; nothing is read from it"
         for meter in held
     ]
     return "; ".join(said)
