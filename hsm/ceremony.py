@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hsm.audit import AuditFile, Deed
 from hsm.durable import write_new
-from hsm.token_process import TokenProcess
+from hsm.report import report_of
+from hsm.token_process import KeyRefused, TokenProcess
 from hsm.uri import KeyUri, Pin
 from wire.errors import Unavailable
 from wire.keys import PublicKey
@@ -74,6 +75,8 @@ def make_key(
 ) -> PublicKey:
     """Make a key pair in the token: sensitive, not extractable, id = prefix of its thumbprint.
 
+    It is tried before this returns: it signs for its public half, and cannot be read.
+
     Raises:
         KeyRefused: a key of this label is there already, or the token cannot make one of this kind.
         PinRefused: the PIN is wrong; it was tried once.
@@ -83,6 +86,9 @@ def make_key(
     try:
         process.login()
         public = PublicKey.from_text(process.ask("make", alg))
+        found = report_of(process, uri)
+        if found["key"] != public.text:
+            raise KeyRefused("the token finds another key under the new key's name")
     finally:
         process.end()
     if audit is not None:

@@ -1,4 +1,4 @@
-"""Public keys that people name: as text, or as a file in any usual form.
+"""Public keys that people name: as text, or as a file in any usual form; and one for certificates.
 
 Decides which forms are read; whether a key may be trusted is decided by who asks.
 """
@@ -48,6 +48,16 @@ def read_key(argument: str) -> PublicKey:
         raise BadKey(
             f"{argument}: no public key; give es256:… or eddsa:…, PEM, DER or COSE_Key"
         ) from None
+
+
+def to_der(public: PublicKey) -> bytes:
+    """The key as SubjectPublicKeyInfo (RFC 5280), as certificates and requests carry it."""
+    key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+    if public.alg == ES256:
+        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + public.raw)
+    else:
+        key = ed25519.Ed25519PublicKey.from_public_bytes(public.raw)
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _of_library(key: Any) -> PublicKey:
