@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.config import BusConfig, GatewayConfig
     from gateway.probing import Answer, Probe
     from gateway.scanning import Found
+    from gateway.template import Template
 
 _PROGRESS_EVERY_S = 2.0
 
@@ -195,6 +196,7 @@ def _print_probe(found: "Found") -> None:
         match = "fits" if each.matches else "DOES NOT FIT"
         print(f"unit {found.unit}: {template.name} {match}, {', '.join(template.meters)}")
         print(f"  source: {template.source}")
+        print(f"  {_reads(template)}")
         for answer in (*each.identity, *each.modes):
             mark = {"holds": "ok ", "differs": "BAD", "unknown": "?  "}[answer.verdict]
             if not answer.check.holds and mark == "BAD":
@@ -209,6 +211,19 @@ def _print_probe(found: "Found") -> None:
         ):
             for line in words:
                 print(f"  {title}: {line}")
+
+
+def _reads(template: "Template") -> str:
+    """What a template reads, and how its meters leave the factory."""
+    from gateway.decode import energies
+
+    energy, line = template.energy_registers, template.factory
+    reset = ", which can be set to 0" if energy.resettable else ""
+    again = f", which begin again at {energy.rollover_wh} Wh" if energy.rollover_wh else ""
+    factory = f"{line.baudrate} 8{line.parity[0].upper()}{line.stopbits}"
+    works = f"; ex works {factory}" if line.baudrate else ""
+    directions = " and ".join(energies(energy))
+    return f"reads {directions} in steps of {energy.resolution_wh} Wh{reset}{again}{works}"
 
 
 def run_sniff(args: argparse.Namespace) -> int:

@@ -100,6 +100,9 @@ def test_probe_tells_the_harm_of_a_wrong_mode(gateway: Gateway) -> None:
     assert "BAD measurement mode: 0000" in out
     assert "counts up whatever its direction" in out
     assert "doubt: " in out
+    assert (
+        "  reads import and export in steps of 100 Wh, which can be set to 0; ex works 9600 8N1\n"
+    ) in out
     status, out, _ = gateway("probe", "3")
     assert status == 0
     assert "unit 3: abb-b23 fits" in out
