@@ -28,30 +28,40 @@ USUAL_INTERVAL_S = 900
 _LOOKED_AT = 16  # Records in which a registered meter's name is looked for.
 
 
+class Unregistered(Refused):
+    """Records of a meter that the genesis file does not name."""
+
+    code = "unregistered-meter"
+
+
 def given(key: PublicKey) -> Registered:
     """Only the key is known."""
     return Registered(key, {})
 
 
 def in_genesis(genesis: Genesis, history: History) -> Registered:
-    """The registered meter that the records are of; raises Refused when there is none."""
-    wanted = _meters_named(history)
+    """The registered meter that the records are of; raises Unregistered when there is none."""
+    wanted = meters_named(history)
     for item in fields.items(genesis.registry["meters"], "genesis meters"):
         if isinstance(item, dict) and item.get("id") in wanted:
-            return _registered(genesis, entries.meter(item))
+            return of_entry(genesis, entries.meter(item))
     names = ", ".join(sorted(wanted)) or "none that can be read"
-    raise Refused(f"the genesis file registers no meter of these records ({names}); give --key")
+    raise Unregistered(
+        f"the genesis file registers no meter of these records ({names}); give --enrolment,"
+        " --label or --key"
+    )
 
 
 def registered_meter(genesis: Genesis, key: PublicKey) -> Registered | None:
     """The registered meter that signs with this key; None when there is none."""
     for item in fields.items(genesis.registry["meters"], "genesis meters"):
         if isinstance(item, dict) and item.get("key") == key.text:
-            return _registered(genesis, entries.meter(item))
+            return of_entry(genesis, entries.meter(item))
     return None
 
 
-def _meters_named(history: History) -> set[str]:
+def meters_named(history: History) -> set[str]:
+    """The meters that the first records name."""
     try:
         opened = [entry.opened for entry in islice(history.entries(), _LOOKED_AT)]
     except Malformed:
@@ -59,7 +69,8 @@ def _meters_named(history: History) -> set[str]:
     return {each.reading.meter for each in opened if isinstance(each, SignedReading)}
 
 
-def _registered(genesis: Genesis, meter: Meter) -> Registered:
+def of_entry(genesis: Genesis, meter: Meter) -> Registered:
+    """A meter as it is registered, in the genesis file or by an entry of the same form."""
     values: dict[int, Any] = {2: meter.id, 3: meter.node, 17: meter.configuration_id}
     values[5] = Parameters.of(genesis.parameters).interval_s
     key = meter.key
@@ -68,7 +79,7 @@ def _registered(genesis: Genesis, meter: Meter) -> Registered:
     if key is None:
         key = _reader(genesis, meter).reader_key
     site = Position(meter.site.lat_e7, meter.site.lon_e7, meter.radius_m * 10, 0)
-    return Registered(key, values, site, "the genesis file")
+    return Registered(key, values, site, "the genesis file", "the genesis file")
 
 
 def _reader(genesis: Genesis, meter: Meter) -> Gateway:

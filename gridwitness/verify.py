@@ -7,13 +7,14 @@ by `wire.receipt`; files of records are told by `gridwitness.verify_records`.
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gridwitness.forged_receipt import changed_fields
-from gridwitness.known_meter import given, in_genesis, with_commissioning
+from gridwitness.known_meter import with_commissioning
+from gridwitness.labelled_meter import OtherMeter, read_label
 from gridwitness.verify_records import damaged_records, examine_records, fault_fields
+from gridwitness.which_meter import Sources, of_receipt, of_records
 from hsm.publickey import read_key
 from wire.errors import Malformed, Refused
 from wire.faults import when
@@ -22,7 +23,6 @@ from wire.history import HEADS, MAX_FILE, SUFFIX, History
 from wire.links import BrokenLink
 from wire.reading import ORIGIN_OWN_ELEMENT
 from wire.receipt import Receipt, VerifiedReceipt
-from wire.record_rules import Registered
 from wire.results import Verdict
 
 LINKS = {
@@ -59,13 +59,24 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         "verify",
         help="check a receipt or a meter's records offline and say in words what they prove",
         description="Check a receipt from the genesis file down to the reading, or a meter's "
-        "records (.gwr, or a single one) against its key; offline. A changed record is named by "
-        "field. Exit status 0: it holds; 1: it does not; 2: a file or key could not be read.",
+        "records (.gwr, or a single one) against its key; offline. The key is given (--key), or "
+        "known from the genesis file, the meter's enrolment or the label on its housing; where "
+        "several are given they must agree. A changed record is named by field. Exit status 0: it "
+        "holds; 1: it does not, or is of another meter; 2: a file or key could not be read.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="receipt (CBOR) or records (.gwr)")
     parser.add_argument("--genesis", type=Path, metavar="FILE", help="the network's genesis file")
     parser.add_argument(
         "--key", metavar="KEY", help="for records: the meter's public key, es256:… or a file"
+    )
+    parser.add_argument(
+        "--enrolment",
+        type=Path,
+        metavar="FILE",
+        help="the transaction that enrolled the meter (.gwe), checked with --genesis",
+    )
+    parser.add_argument(
+        "--label", metavar="LABEL", help="the meter's label: its text GW1:… or a file, label.svg"
     )
     parser.add_argument(
         "--technician", metavar="KEY", help="the key that must have signed the commissioning record"
@@ -99,31 +110,27 @@ def _read(path: Path) -> bytes:
 
 
 def _outcome(args: argparse.Namespace, data: bytes, genesis: Genesis | None) -> "Outcome":
+    key = None if args.key is None else read_key(args.key)
+    label = None if args.label is None else read_label(args.label)
+    sources = Sources(genesis, key, args.enrolment, label)
     if not _is_records(args, data):
         if genesis is None:
             raise Refused("a receipt is checked with --genesis, a meter's records with --key")
-        return examine(data, genesis)
+        return examine(data, genesis, sources)
     try:
         history = History.decode(data)
     except Malformed as reason:
         return Outcome(*damaged_records(reason))
-    registered = _known(args, history, genesis)
     technician = None if args.technician is None else read_key(args.technician)
+    try:
+        registered = of_records(sources, history)
+    except OtherMeter as reason:
+        return Outcome(_failure(None, str(reason)), f"NOT VERIFIED: {reason}.")
     try:
         registered = with_commissioning(registered, history.commissioning, technician)
     except Refused as reason:
         return Outcome(*damaged_records(reason))
     return Outcome(*examine_records(history, registered))
-
-
-def _known(args: argparse.Namespace, history: History, genesis: Genesis | None) -> Registered:
-    registered = None if genesis is None else in_genesis(genesis, history)
-    if args.key is not None:
-        key = read_key(args.key)
-        return given(key) if registered is None else replace(registered, key=key)
-    if registered is None:
-        raise Refused("records are checked with --key, or with --genesis of their network")
-    return registered
 
 
 def _is_records(args: argparse.Namespace, data: bytes) -> bool:
@@ -140,8 +147,8 @@ class Outcome:
         """For people."""
 
 
-def examine(data: bytes, genesis: Genesis) -> Outcome:
-    """Check receipt bytes against a genesis file."""
+def examine(data: bytes, genesis: Genesis, sources: Sources | None = None) -> Outcome:
+    """Check receipt bytes against a genesis file, and against what else is known of the meter."""
     receipt = None
     try:
         receipt = Receipt.decode(data)
@@ -151,7 +158,12 @@ def examine(data: bytes, genesis: Genesis) -> Outcome:
     except Malformed as reason:
         words = f"NOT VERIFIED: this is no receipt, or it was damaged: {reason}."
         return Outcome(_failure(None, str(reason)), words)
-    return Outcome(_success(verified), _explain(verified, genesis))
+    try:
+        told = of_receipt(sources or Sources(), receipt, verified)
+    except OtherMeter as reason:
+        words = f"NOT VERIFIED: the receipt holds, and is not the one that was meant: {reason}."
+        return Outcome(_failure(None, str(reason)), words)
+    return Outcome(_success(verified), _explain(verified, genesis, told))
 
 
 def _broken(broken: BrokenLink, receipt: Receipt | None, genesis: Genesis) -> Outcome:
@@ -198,7 +210,7 @@ def _success(found: VerifiedReceipt) -> dict[str, Any]:
     }
 
 
-def _explain(found: VerifiedReceipt, genesis: Genesis) -> str:
+def _explain(found: VerifiedReceipt, genesis: Genesis, told: list[str]) -> str:
     reading, witness, seal = found.reading, found.witness, found.zone_seal
     end_s = reading.interval_start_s + reading.interval_s
     who = "the meter's own key" if reading.origin == ORIGIN_OWN_ELEMENT else "its gateway's key"
@@ -222,6 +234,7 @@ def _explain(found: VerifiedReceipt, genesis: Genesis) -> str:
             f"            {seal.residual_wh} Wh lost on the way, explained are"
             f" {seal.loss_low_wh} to {seal.loss_high_wh} Wh, give or take {seal.band_wh} Wh"
         )
+    lines += [f"  {each}" for each in told]
     keys = ", ".join(genesis.validators.ids)
     lines.append(f"This rests on the keys of {keys}, as the genesis file names them.")
     return "\n".join(lines)

@@ -38,6 +38,7 @@ def _fields(found: Findings, registered: Registered) -> dict[str, Any]:
         "complete": found.complete,
         "records": found.records,
         "key": registered.key.text,
+        "key_known_from": registered.known_from or "given",
         "duplicates": found.duplicates,
         "missing": [list(run) for run in found.missing],
         "outages": [list(time) for time in found.outages],
@@ -181,8 +182,9 @@ def _rests_on(found: Findings, registered: Registered) -> list[str]:
     events = "1 event" if found.events == 1 else f"{found.events} events"
     what = ", ".join(shown(value) for _, value in sorted(registered.fields.items()))
     known = f", and {registered.source} ({what})" if what else ""
+    whence = f" ({registered.known_from})" if registered.known_from else ""
     return [
         f"  meter     booted {boots}, logged {events}; status bits seen: "
         f"{status_words(found.status)}",
-        f"This rests on the key {registered.key.kid.hex()}{known}.",
+        f"This rests on the key {registered.key.kid.hex()}{whence}{known}.",
     ]

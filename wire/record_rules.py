@@ -123,6 +123,9 @@ class Registered:
     source: str = "the registry"
     """Who says so, in words."""
 
+    known_from: str = ""
+    """From where the key is known, in words; empty when it was given."""
+
 
 def alone(reading: Reading, registered: Registered) -> Iterator[Clash]:
     """What one record contradicts by itself, or in what is registered."""
