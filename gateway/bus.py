@@ -31,6 +31,7 @@ from gateway.schedule import (
     LATEST_READ_MS,
     Ask,
     BusSchedule,
+    Health,
     Missed,
     Purpose,
     Rest,
@@ -203,8 +204,6 @@ class BusActor:
         if code in _BUSY:
             self.schedule.busy(meter.id, now_s)
             return
-        self.records.forget(meter.id)
-        self.samples.forget(meter.id)
         if isinstance(reason, window.WrongMeter):
             self.schedule.held(meter.id, now_s)
         elif isinstance(reason, NoValue | NoSuchModel) or (code and code not in _NOBODY):
@@ -213,6 +212,9 @@ class BusActor:
             self.schedule.failed(meter.id, now_s, not isinstance(reason, Garbled))
         if isinstance(reason, _NOT_COUNTED_BY_LINE):
             self.line.count(reason.code, meter.unit)
+        if self.schedule.health(meter.id) is not Health.LIVE:
+            self.records.forget(meter.id)
+            self.samples.forget(meter.id)
         if self.schedule.all_dead():
             self.line.reopen(_REOPEN_S)
 

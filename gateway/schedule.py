@@ -317,7 +317,8 @@ class BusSchedule:
 
     @staticmethod
     def _wants(track: _Track, boundary_s: int) -> bool:
-        asked_anyway = track.suspect or track.health in (Health.DEAD, Health.HELD)
+        held = track.health is Health.HELD and track.signing
+        asked_anyway = track.suspect or track.health is Health.DEAD or held
         ahead = track.done_s > boundary_s + WRONG_CLOCK_S
         return asked_anyway or track.done_s < boundary_s or ahead
 
