@@ -170,7 +170,7 @@ def measure(say: bool = False) -> dict[str, Any]:
     alone = found["scenes"][SCENES[0]]["gateway"]["seconds"]
     for key, scene in (("dead_meter", SCENES[1]), ("babbling_meter", SCENES[2])):
         seconds = found["scenes"][scene]["gateway"]["seconds"]
-        found[f"{key}_cycle_ratio"] = round(seconds / alone - 1, 3)
+        found[f"{key}_cycle_ratio"] = round(seconds / alone, 3)
     found |= utilisation(0.0)
     found["wire_utilisation_usb"] = utilisation(SERIAL_LATENCY_S)["wire_utilisation"]
     return found
@@ -228,11 +228,15 @@ def _show(found: dict[str, Any]) -> None:
         words = [f"{each['seconds']:.2f} s, {each['unread']} unread" for each in cells]
         print(f"{scene:24}" + "".join(f"{each:>28}" for each in words))
     shares = found["wire_shares"]
-    print(f"a dead meter costs the others    {found['dead_meter_cycle_ratio']:8.1%}  aim: 10 %")
-    print(f"a babbling one                   {found['babbling_meter_cycle_ratio']:8.1%}")
     print(
-        f"wire utilisation at {BAUDRATE} baud   {found['wire_utilisation']:8.1%}  aim: 95 %: "
-        f"bits {shares['bits']:.1%}, silence that the meters want {shares['silence']:.1%}, "
+        f"a dead meter costs the others    {found['dead_meter_cycle_ratio'] - 1:8.1%}  "
+        "in the cycle in which it dies, aim: at most 10 %; then nothing"
+    )
+    print(f"a babbling one                   {found['babbling_meter_cycle_ratio'] - 1:8.1%}")
+    print(
+        f"wire utilisation at {BAUDRATE} baud   {found['wire_utilisation']:8.1%}  "
+        f"aim: at least 95 %: bits {shares['bits']:.1%}, "
+        f"silence that the meters want {shares['silence']:.1%}, "
         f"their time to answer {shares['meters']:.1%}"
     )
     usb = found["wire_utilisation_usb"]
