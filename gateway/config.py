@@ -58,6 +58,12 @@ class TokenConfig:
     folder: Path
     """The configuration's folder, from which the URIs' paths are taken."""
 
+    witness_next: str = ""
+    """URI of the key that is to follow the witness key; the registered one of the two signs."""
+
+    reader_next: str = ""
+    """The same for the reader key."""
+
 
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
@@ -259,6 +265,8 @@ def _token(table: Table) -> TokenConfig:
         table.take("reader", str),
         table.optional_path("softhsm2_conf"),
         table.folder_path(),
+        table.take("witness_next", str, ""),
+        table.take("reader_next", str, ""),
     )
     table.end()
     return token

@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography import x509
 
-from gateway.config import Address, GatewayConfig
+from gateway.config import Address, GatewayConfig, TokenConfig
 from gateway.doctor_broker import broker_words
 from gateway.overview import OLDEST
 from gateway.registered import registration
@@ -24,7 +24,7 @@ from gateway.room import LEAST_FREE_BYTES, fill_of
 from gateway.status import ask
 from gateway.symptoms import Finding, age_words, disk_finding, symptoms
 from gateway.timing import SYNCHRONISED, kernel_quality
-from hsm.signer import open_signer
+from hsm.rotation import open_standing
 from hsm.uri import KeyUri
 from wire.errors import Refused, Unavailable
 from wire.genesis import Genesis
@@ -145,17 +145,18 @@ def _aside(config: GatewayConfig) -> str:
 
 def _token(config: GatewayConfig) -> str:
     found = registration(config, Genesis.load(config.genesis))
-    for uri, registered in (
-        (config.token.witness, found.witness_key),
-        (config.token.reader, found.reader_key),
+    token = config.token
+    for names, registered in (
+        ((token.witness, token.witness_next), found.witness_key),
+        ((token.reader, token.reader_next), found.reader_key),
     ):
-        _try_key(config, uri, registered)
+        _try_key(token, names, registered)
     return "both keys are there, are the registered ones, and sign"
 
 
-def _try_key(config: GatewayConfig, uri: str, registered: PublicKey) -> None:
-    token = config.token
-    signer = open_signer(KeyUri.parse(uri, token.folder), token.softhsm2_conf, registered)
+def _try_key(token: TokenConfig, names: tuple[str, str], registered: PublicKey) -> None:
+    uris = [KeyUri.parse(name, token.folder) for name in names if name]
+    signer = open_standing(uris, token.softhsm2_conf, registered)
     try:
         signer.sign(b"gridwitness/doctor/1")
     finally:

@@ -37,6 +37,9 @@ status = $status
 witness = $witness
 # Signs readings of meters that cannot sign. With another key each of them is refused.
 reader = $reader
+# The keys that are to follow them (gridwitness hsm rotate). The registered one of the two signs.
+# witness_next = ""
+# reader_next = ""
 # SoftHSM's configuration; empty for other tokens.
 softhsm2_conf = $softhsm2_conf
 

@@ -38,7 +38,7 @@ from gateway.timing import FirstSync, NetworkClock, kernel_quality
 from gateway.watchdog import Heart, ServiceManager, reloading_state, watch
 from gateway.witnessing import Statements, Witness
 from hsm.audit import AuditFile
-from hsm.signer import TokenSigner, open_signer
+from hsm.rotation import StandingSigner, open_standing
 from hsm.signstate import SignState, WitnessSigner
 from hsm.uri import KeyUri
 from wire.errors import Refused
@@ -80,9 +80,10 @@ class Gateway:
         """Run every part until one of them ends or the task is cancelled."""
         await self._reader.begin(self._genesis.time_ms // 1000)
         with contextlib.ExitStack() as cleanup:
-            reader_key = self._open(cleanup, self._config.token.reader, self._registered.reader_key)
+            token, found = self._config.token, self._registered
+            reader_key = self._open(cleanup, (token.reader, token.reader_next), found.reader_key)
             witness_key = self._open(
-                cleanup, self._config.token.witness, self._registered.witness_key
+                cleanup, (token.witness, token.witness_next), found.witness_key
             )
             state = SignState(self._config.spool.with_suffix(".signstate"))
             cleanup.callback(state.close)
@@ -134,11 +135,14 @@ class Gateway:
         buses = [actor.heart for actor in self._buses]
         return [self._reader.heart, self._relay.heart, *witness, *buses]
 
-    def _open(self, cleanup: contextlib.ExitStack, uri: str, pinned: PublicKey) -> TokenSigner:
+    def _open(
+        self, cleanup: contextlib.ExitStack, names: tuple[str, str], pinned: PublicKey
+    ) -> StandingSigner:
+        """The registered key among the one in force and the one that is to follow it."""
         token = self._config.token
         audit = AuditFile(self._config.spool.with_suffix(".audit.jsonl"))
-        key = KeyUri.parse(uri, token.folder)
-        signer = open_signer(key, token.softhsm2_conf, pinned, audit)
+        uris = [KeyUri.parse(name, token.folder) for name in names if name]
+        signer = open_standing(uris, token.softhsm2_conf, pinned, audit)
         cleanup.callback(signer.close)
         return signer
 

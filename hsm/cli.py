@@ -1,11 +1,12 @@
-"""`gridwitness hsm`: make tokens and keys, show them, and say what is wrong with them."""
+"""`gridwitness hsm`: its verbs and their arguments; what they do is in `hsm.commands`."""
 
 import argparse
-import json
-import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-ALGORITHMS = {"es256": -7, "eddsa": -8}
+_URI = "pkcs11:token=…;object=…?module-path=…&pin-source=file:…"
+_DAYS = 35
 
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -15,26 +16,78 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     init = verbs.add_parser("init", help="make a SoftHSM2 token in a folder, for tests and demos")
     init.add_argument("folder", type=Path, help="gets softhsm2.conf, tokens/ and a random PIN")
     init.add_argument("--label", required=True, help="the token's label")
-    init.set_defaults(run=init_token)
-    for name, words, run in (
-        ("key", "make a key that never leaves its token", make_key),
-        ("show", "show a key's public half", show_key),
-        ("doctor", "check a token and its key, changing nothing", check_token),
-    ):
-        verb = verbs.add_parser(name, help=words)
-        verb.add_argument("uri", help="pkcs11:token=…;object=…?module-path=…&pin-source=file:…")
-        verb.add_argument("--softhsm2-conf", type=Path, help="SoftHSM2's configuration file")
-        verb.add_argument("--json", action="store_true", help="end with one JSON object")
-        verb.set_defaults(run=run)
-        if name == "key":
-            verb.add_argument("--alg", choices=sorted(ALGORITHMS), default="es256")
-            verb.add_argument("--audit", type=Path, help="audit file that gets a line for it")
-        if name == "doctor":
-            _add_doctor(verb)
+    init.set_defaults(run=_later("init_folder"))
+    _add_token(
+        _of_key(verbs, "token", "make_token", "make a token where its library has room for one")
+    )
+    _add_key(_of_key(verbs, "key", "make_key", "make a key that never leaves its token"))
+    _of_key(verbs, "show", "show_key", "show a key's public half")
+    _of_key(verbs, "report", "report_key", "say what a key is and how its token keeps it")
+    _add_request(
+        _of_key(
+            verbs,
+            "request",
+            "request_certificate",
+            "make a certificate request, signed in the token",
+        )
+    )
+    _add_doctor(
+        _of_key(verbs, "doctor", "check_token", "check a token and its key, changing nothing")
+    )
+    _add_rotate(
+        _of_key(verbs, "rotate", "rotate_key", "let a key announce the one that follows it")
+    )
+    check = verbs.add_parser("check-announcement", help="check what `rotate` has made")
+    check.add_argument("file", type=Path)
+    check.add_argument("--old", metavar="KEY", required=True, help="the key in force, text or file")
+    check.add_argument("--json", action="store_true", help="end with one JSON object")
+    check.set_defaults(run=_later("check_announcement"))
     audit = verbs.add_parser("audit", help="check that no line of an audit file was changed")
     audit.add_argument("file", type=Path)
     audit.add_argument("--json", action="store_true", help="end with one JSON object")
-    audit.set_defaults(run=check_audit)
+    audit.set_defaults(run=_later("check_audit"))
+
+
+def _later(name: str) -> Callable[[argparse.Namespace], int]:
+    """A command whose modules are loaded only when it is run."""
+
+    def run(args: argparse.Namespace) -> int:
+        return int(getattr(import_module("hsm.commands"), name)(args))
+
+    return run
+
+
+def _of_key(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, does: str, words: str
+) -> argparse.ArgumentParser:
+    """A verb about one key."""
+    verb = verbs.add_parser(name, help=words)
+    verb.add_argument("uri", help=_URI)
+    verb.add_argument("--softhsm2-conf", type=Path, help="SoftHSM2's configuration file")
+    verb.add_argument("--json", action="store_true", help="end with one JSON object")
+    verb.set_defaults(run=_later(does))
+    return verb
+
+
+def _add_token(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--so-pin-file",
+        type=Path,
+        required=True,
+        help="the security officer's PIN; written with a random one when it is not there",
+    )
+
+
+def _add_key(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--alg", choices=("es256", "eddsa"), default="es256")
+    verb.add_argument("--audit", type=Path, help="audit file that gets a line for it")
+    verb.add_argument("--report", type=Path, help="new file that gets the key report as JSON")
+
+
+def _add_request(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--cn", required=True, help="common name, the gateway's id for instance")
+    verb.add_argument("--dns", action="append", default=[], metavar="NAME", help="a host's name")
+    verb.add_argument("--out", type=Path, help="new file for the PEM; else it is printed")
 
 
 def _add_doctor(verb: argparse.ArgumentParser) -> None:
@@ -48,86 +101,22 @@ def _add_doctor(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def init_token(args: argparse.Namespace) -> int:
-    """Make a token and say how to name its keys."""
-    from hsm import ceremony
-
-    args.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ceremony.init_softhsm_token(args.folder, args.label)
-    print(
-        f"token {args.label} in {args.folder}; name a key of it by\n"
-        f"  'pkcs11:token={args.label};object=NAME;type=private"
-        f"?module-path={ceremony.softhsm_module()}&pin-source=file:{args.folder / 'pin'}'\n"
-        f"  --softhsm2-conf {args.folder / 'softhsm2.conf'}"
+def _add_rotate(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("new", help="URI of the key that follows; it is there already (hsm key)")
+    verb.add_argument("--genesis", type=Path, required=True, help="the network")
+    verb.add_argument("--holder", required=True, help="the gateway's or validator's id")
+    verb.add_argument(
+        "--role", required=True, choices=("witness", "reader", "validator", "operator")
     )
-    return 0
-
-
-def make_key(args: argparse.Namespace) -> int:
-    """Make a key and report it."""
-    from hsm import ceremony
-    from hsm.audit import AuditFile
-    from hsm.uri import KeyUri
-
-    audit = None if args.audit is None else AuditFile(args.audit)
-    alg = ALGORITHMS[args.alg]
-    public = ceremony.make_key(KeyUri.parse(args.uri), alg, args.softhsm2_conf, audit)
-    return _report(args, public.text, public.kid.hex(), public.thumbprint.hex())
-
-
-def show_key(args: argparse.Namespace) -> int:
-    """Ask the token for a key's public half."""
-    from hsm.signer import open_signer
-    from hsm.uri import KeyUri
-
-    signer = open_signer(KeyUri.parse(args.uri), args.softhsm2_conf)
-    signer.close()
-    public = signer.public
-    return _report(args, public.text, public.kid.hex(), public.thumbprint.hex())
-
-
-def _report(args: argparse.Namespace, text: str, kid: str, thumbprint: str) -> int:
-    found = {"key": text, "kid": kid, "thumbprint": thumbprint}
-    if args.json:
-        print(json.dumps(found))
-    else:
-        print("\n".join(f"{name:11} {value}" for name, value in found.items()))
-    return 0
-
-
-def check_token(args: argparse.Namespace) -> int:
-    """Run the checks; exit status 1 when one fails."""
-    from hsm.doctor import Finding, Subject, findings
-    from hsm.publickey import read_key
-    from hsm.uri import KeyUri
-
-    subject = Subject(
-        KeyUri.parse(args.uri),
-        args.softhsm2_conf,
-        None if args.expect is None else read_key(args.expect),
-        args.sign_state,
-        args.reconnect,
-        args.final_try,
+    verb.add_argument(
+        "--from",
+        dest="from_s",
+        type=int,
+        metavar="SECONDS",
+        help="Unix time from which on the new key signs; else now",
     )
-    found: list[Finding] = []
-    for each in findings(subject):
-        found.append(each)
-        row = f"{'ok ' if each.good else 'BAD'}  {each.check:12} {each.words}"
-        print(row, file=sys.stderr if args.json else sys.stdout, flush=True)
-    good = all(each.good for each in found)
-    if args.json:
-        checks = [{"check": e.check, "good": e.good, "words": e.words} for e in found]
-        print(json.dumps({"good": good, "checks": checks}))
-    return 0 if good else 1
-
-
-def check_audit(args: argparse.Namespace) -> int:
-    """Check an audit file's chain."""
-    from hsm.audit import verify
-
-    count, last = verify(args.file)
-    if args.json:
-        print(json.dumps({"lines": count, "last": last}))
-    else:
-        print(f"{count} lines, each following from the one before; the last one's hash is {last}")
-    return 0
+    verb.add_argument(
+        "--days", type=int, default=_DAYS, help="so long the old key stands beside it (%(default)s)"
+    )
+    verb.add_argument("--out", type=Path, required=True, help="new file for the announcement")
+    verb.add_argument("--audit", type=Path, help="audit file that gets a line for each key")

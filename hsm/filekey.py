@@ -1,7 +1,7 @@
 """Private keys in files: PKCS#8 PEM, encrypted at rest, readable by their owner only.
 
-For validators and technicians without a token. The passphrase comes from elsewhere and is never
-stored here.
+For validators and technicians without a token. The passphrase (scrypt and AES-256 stand between it
+and the key) comes from a file, a systemd credential or the terminal, and is never stored here.
 """
 
 import os
@@ -9,13 +9,14 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
 
 from hsm.durable import write_new
+from hsm.pkcs8 import encrypt
 from wire.errors import Refused, Unavailable
 from wire.keys import ES256, PublicKey, SoftSigner
 
@@ -35,10 +36,8 @@ def create(path: Path, alg: int, passphrase: bytes) -> PublicKey:
         if alg == ES256
         else ed25519.Ed25519PrivateKey.generate()
     )
-    pem = private.private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase)
-    )
-    write_new(path, pem)
+    plain = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    write_new(path, encrypt(plain, passphrase))
     return SoftSigner(private).public
 
 

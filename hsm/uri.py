@@ -1,11 +1,15 @@
 """Names of keys: RFC 7512 `pkcs11:` URIs, and where their PIN comes from.
 
 A URI names a key by token label and object label (and id when given), never by slot number, which
-changes from boot to boot. The PIN is named, never written: `pin-source=file:PATH`, relative to the
-configuration's folder.
+changes from boot to boot. The PIN is named, never written: `pin-source=file:PATH` (relative to the
+configuration's folder), `pin-source=credential:NAME` (a file that systemd gives to the service
+alone, LoadCredentialEncrypted=), or `pin-source=prompt` (asked for at the terminal).
 """
 
+import os
+import sys
 from dataclasses import dataclass, field
+from getpass import getpass
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, unquote_to_bytes
@@ -58,7 +62,10 @@ class KeyUri:
     """What the library wants at C_Initialize (NSS: `configdir=…`); empty for most."""
 
     pin_file: Path | None = field(default=None)
-    """File that holds the PIN; None for a token without login."""
+    """File that holds the PIN; None for a token without login, or when somebody is asked."""
+
+    prompts: bool = False
+    """Whether the PIN is asked for at the terminal."""
 
     @classmethod
     def parse(cls, text: str, base: Path | None = None) -> Self:
@@ -74,25 +81,58 @@ class KeyUri:
             raise BadUri("the key URI names no object (object=… or id=…, or both)")
         if "module-path" not in options:
             raise BadUri("the key URI names no library (module-path=…)")
-        source = options.get("pin-source")
-        pin_file = None if source is None else _resolve(unquote(source.removeprefix("file:")), base)
+        source = unquote(options.get("pin-source", ""))
         return cls(
             token=unquote(named["token"]),
             label=unquote(named.get("object", "")),
             module=_resolve(unquote(options["module-path"]), base),
             key_id=unquote_to_bytes(named.get("id", "")),
             reserved=unquote(options.get("x-init-reserved", "")),
-            pin_file=pin_file,
+            pin_file=_pin_file(source, base),
+            prompts=source == "prompt",
         )
 
     def pin(self) -> Pin | None:
-        """Read the PIN; raises Unavailable when its file is not there."""
+        """Read the PIN, or ask for it; raises Unavailable when it is not to be had."""
+        if self.prompts:
+            return Pin(ask(f"PIN of the token {self.token}: "))
         if self.pin_file is None:
             return None
         try:
             return Pin(self.pin_file.read_text().strip())
         except OSError as reason:
             raise Unavailable(f"the PIN file {self.pin_file}: {reason.strerror}") from None
+
+
+def ask(words: str) -> str:
+    """Ask at the terminal, showing nothing; raises Unavailable when nobody is there."""
+    if not sys.stdin.isatty():
+        raise Unavailable(f"{words}nobody is at a terminal to be asked")
+    try:
+        return getpass(words)
+    except EOFError:
+        raise Unavailable(f"{words}not given") from None
+
+
+def secret_file(source: str, base: Path | None) -> Path:
+    """The file of a secret: `file:PATH`, `PATH`, or `credential:NAME` of a systemd service.
+
+    Raises Unavailable for a credential outside such a service.
+    """
+    kind, _, name = source.partition(":")
+    if kind != "credential":
+        return _resolve(source.removeprefix("file:"), base)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder is None:
+        raise Unavailable(
+            f"the credential {name}: CREDENTIALS_DIRECTORY is not set; systemd sets it for a"
+            f" service with LoadCredentialEncrypted={name}"
+        )
+    return Path(folder) / name
+
+
+def _pin_file(source: str, base: Path | None) -> Path | None:
+    return None if source in ("", "prompt") else secret_file(source, base)
 
 
 def _attributes(text: str, separator: str, known: set[str]) -> dict[str, str]:

@@ -1,12 +1,16 @@
 """Names of keys say which key and where the PIN is; key files are of no use without passphrase."""
 
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
+from asn1crypto import pem
 
 from hsm import filekey
 from hsm.filekey import WrongPassphrase
+from hsm.publickey import read_key
 from hsm.uri import BadUri, KeyUri
 from wire.errors import Unavailable
 from wire.keys import EDDSA, ES256
@@ -65,6 +69,48 @@ def test_a_key_file_is_encrypted_and_opens_with_its_passphrase(tmp_path: Path, a
     for wrong in (b"", b"battery staple"):
         with pytest.raises(WrongPassphrase):
             filekey.load(path, wrong)
+
+
+def test_a_key_file_costs_a_guesser_scrypt_and_opens_in_openssl(tmp_path: Path) -> None:
+    path, passphrase = tmp_path / "key.pem", tmp_path / "passphrase"
+    public = filekey.create(path, ES256, b"correct horse")
+    passphrase.write_text("correct horse")
+    assert filekey.load(path, b"correct horse").public == public
+    _, _, der = pem.unarmor(path.read_bytes())
+    assert bytes.fromhex("2b06010401da47040b") in der  # id-scrypt, RFC 7914 §7.
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("not installed: apt-get install openssl")
+    opened = subprocess.run(
+        [program, "pkey", "-in", path, "-passin", f"file:{passphrase}", "-pubout"],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    (tmp_path / "public.pem").write_bytes(opened.stdout)
+    assert read_key(str(tmp_path / "public.pem")) == public
+
+
+def test_a_secret_comes_from_a_file_a_credential_or_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = "pkcs11:token=t;object=o?module-path=/m.so&pin-source="
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(Unavailable, match="LoadCredentialEncrypted=witness"):
+        KeyUri.parse(base + "credential:witness")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "witness").write_text("4711")
+    pin = KeyUri.parse(base + "credential:witness").pin()
+    assert pin is not None
+    assert pin.reveal() == "4711"
+    asked = KeyUri.parse(base + "prompt")
+    with pytest.raises(Unavailable, match="nobody is at a terminal"):
+        asked.pin()
+    monkeypatch.setattr("hsm.uri.sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("hsm.uri.getpass", lambda words: "typed")
+    typed = asked.pin()
+    assert typed is not None
+    assert (typed.reveal(), repr(typed)) == ("typed", "Pin(…)")
 
 
 def test_a_key_file_is_never_overwritten_and_never_plain(tmp_path: Path) -> None:
