@@ -140,15 +140,20 @@ class Outbox:
         return Waiting(*found[0]) if found[0][0] else NOTHING
 
     async def _wake(self, now_ms: int) -> None:
-        """Readings that were to be tried again by now wait like any other."""
-        due = "SELECT rowid FROM reading WHERE retry_ms > 0 AND retry_ms <= ? LIMIT ?"
-        if not await self._spool.rows(due, (now_ms, 1)):
+        """Readings that were to be tried again by now wait like any other.
+
+        So do those whose time is further away than any pause: a wrong clock has set it.
+        """
+        due = (
+            f"SELECT rowid FROM reading WHERE retry_ms > 0 AND retry_ms <= {now_ms:d}"
+            " UNION ALL SELECT rowid FROM reading"
+            f" WHERE retry_ms > 0 AND retry_ms > {now_ms + MOST_RETRY_MS:d} LIMIT {MAX_READINGS}"
+        )
+        if not await self._spool.rows(due):
             return
 
         def wake(tx: sqlite3.Connection) -> None:
-            tx.execute(
-                f"UPDATE reading SET retry_ms = 0 WHERE rowid IN ({due})", (now_ms, MAX_READINGS)
-            )
+            tx.execute(f"UPDATE reading SET retry_ms = 0 WHERE rowid IN ({due})")
 
         await self._spool.write(wake)
 

@@ -21,7 +21,7 @@ from gateway.intervals import (
     spans_one_interval,
 )
 from gateway.registered import PolledMeter
-from gateway.schedule import INTERVAL_S
+from gateway.schedule import INTERVAL_S, WRONG_CLOCK_S
 from gateway.spool import Spool
 from gateway.timing import NetworkClock, quality_of
 from gateway.watchdog import Heart, woken
@@ -107,6 +107,8 @@ class Reader:
         """Keep a boundary read, and close the interval that it ends when both ends are there."""
         known = await self._spool.meter(meter.id)
         before, chain = known.sample, known.chain
+        if before is not None and 0 <= before.boundary_s - sample.boundary_s <= WRONG_CLOCK_S:
+            return  # The clock went back: what was closed once is not closed again.
         operating_s = max(0, sample.boundary_s - self._born_s)
         closed: ClosedReading | None = None
         if before is not None and spans_one_interval(before, sample):

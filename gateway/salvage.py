@@ -41,7 +41,7 @@ def ready_file(path: Path, schema: str, version: int) -> None:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
-    kept = _rebuild(aside, path, schema)
+    kept = _rebuild(aside, path, schema, whole=found is not None)
     _log.error("the spool was moved aside and rebuilt", why=fault, aside=str(aside), kept=kept)
 
 
@@ -57,7 +57,7 @@ def _version(path: Path) -> int | None:
         return None
 
 
-def _rebuild(old: Path, path: Path, schema: str) -> int:
+def _rebuild(old: Path, path: Path, schema: str, whole: bool) -> int:
     new = path.with_name(path.name + ".rebuilt")
     new.unlink(missing_ok=True)
     kept = 0
@@ -74,6 +74,10 @@ def _rebuild(old: Path, path: Path, schema: str) -> int:
         target.execute("UPDATE reading SET state = 'queued' WHERE state IN " + _ON_THE_WAY)
         target.execute("UPDATE batch SET state = 'witnessed' WHERE state = 'published'")
         _drop_torn_batches(target)
+        if not whole:
+            # What was lost here, meters that sign still have: they are asked from the beginning,
+            # and what is on the ledger already is told so.
+            target.execute("UPDATE meter SET next_sequence = -1")
         target.commit()
     new.rename(path)
     return kept

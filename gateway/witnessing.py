@@ -140,8 +140,9 @@ class Witness:
     def _due_ms(self, lane: Waiting, complete: bool) -> int | None:
         if not lane.count:
             return None
-        if complete or lane.count >= self._limits.max_readings:
-            return lane.oldest_ms
+        ahead = lane.oldest_ms > self._clock.now_ms()  # Queued by a clock that was set back since.
+        if complete or ahead or lane.count >= self._limits.max_readings:
+            return min(lane.oldest_ms, self._clock.now_ms())
         return lane.oldest_ms + 1000 * self._limits.max_wait_s
 
     async def _open(self, live: bool) -> None:

@@ -7,7 +7,7 @@ what a gateway verifies; what they decide is always the same. Run as a program,
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,16 @@ class Authorities:
         self.keys = keys
         self.height = 0
 
-    def receipt(self, batch: Batch, code: int = 0, seals: int | None = None) -> bytes:
-        """The answer for a batch that is final; every reading gets the same code."""
+    def receipt(
+        self, batch: Batch, code: int | Sequence[int] = 0, seals: int | None = None
+    ) -> bytes:
+        """The answer for a batch that is final: one code for every reading, or one for each."""
         self.height += 1
-        hashes = [hashlib.sha256(reading).digest() for reading in batch.readings]
-        results = [ReadingResult(each, code, bytes(32), "z1").encoded for each in hashes]
+        codes = [code] * len(batch.readings) if isinstance(code, int) else code
+        results = [
+            ReadingResult(hashlib.sha256(reading).digest(), each, bytes(32), "z1").encoded
+            for reading, each in zip(batch.readings, codes, strict=True)
+        ]
         root = merkle.root([merkle.leaf_hash(each) for each in results])
         tx_result = TxResult(batch.batch_id, 0, root, bytes(32)).encoded
         transactions = (batch.witness.encoded,)
