@@ -6,6 +6,8 @@ from gateway.schedule import (
     GRACE_S,
     LATEST_READ_MS,
     MOST_BACKOFF_S,
+    MOST_BUSY,
+    MOST_DOWN_S,
     Ask,
     BusSchedule,
     Health,
@@ -123,3 +125,98 @@ def test_a_meter_of_which_nothing_is_known_yet_is_waited_for() -> None:
     for _ in range(DEAD_AFTER):
         schedule.failed("m1", 0.0)
     assert list(schedule.finished_boundaries(0.0)) == []
+
+
+def test_garbage_is_borne_three_times_as_long_as_silence() -> None:
+    schedule = schedule_of("m1")
+    for _ in range(3 * DEAD_AFTER - 1):
+        schedule.failed("m1", 0.0, silent=False)
+    assert schedule.health("m1") is Health.LIVE
+    schedule.failed("m1", 0.0, silent=False)
+    assert schedule.health("m1") is Health.DEAD
+
+
+def test_who_failed_is_asked_again_after_the_others_and_before_any_records() -> None:
+    schedule = schedule_of("m1", "m2", "s1")
+    schedule.failed("m1", 0.0)
+    order = []
+    for _ in range(4):
+        step = ask(schedule)
+        order.append((step.meter, step.purpose))
+        if step.purpose is Purpose.FENCE:
+            schedule.clean(step.meter)
+        else:
+            schedule.done(step.meter, step.boundary_s)
+    assert order == [
+        ("m2", Purpose.BOUNDARY),
+        ("m1", Purpose.FENCE),
+        ("m1", Purpose.BOUNDARY),
+        ("s1", Purpose.RECORDS),
+    ]
+
+
+def test_no_probe_is_begun_that_the_next_boundary_would_find_on_the_line() -> None:
+    schedule = BusSchedule(1_500)
+    for name in ("dead", "m1"):
+        schedule.add(name, False, START_S)
+        schedule.clean(name)
+    schedule.failed("dead", 0.0)
+    schedule.failed("dead", 0.0)
+    boundary_ms = (START_S + 900) * 1000
+    early = schedule.next(boundary_ms - 1_600, 90.0)
+    assert early == Ask("dead", Purpose.FENCE, START_S)
+    assert isinstance(schedule.next(boundary_ms - 1_400, 90.0), Rest)
+    assert not schedule.time_for_more(boundary_ms - 1_400)
+    assert ask(schedule, 90.0, boundary_ms).meter == "m1"
+
+
+def test_a_refusing_meter_is_asked_again_with_back_off_and_at_each_boundary() -> None:
+    schedule = schedule_of("m1")
+    schedule.refused("m1", 0.0)
+    assert schedule.health("m1") is Health.REFUSING
+    assert isinstance(schedule.next(NOW_MS, 0.9), Rest)
+    assert ask(schedule, 1.0).purpose is Purpose.BOUNDARY
+    late_ms = START_S * 1000 + LATEST_READ_MS + 1
+    assert schedule.next(late_ms, 100.0) == Missed("m1", START_S)
+    schedule.missed("m1", START_S)
+    assert isinstance(schedule.next(late_ms, 101.0), Rest)
+    assert ask(schedule, 999.0, NOW_MS + 900_000).purpose is Purpose.BOUNDARY
+    schedule.done("m1", START_S + 900)
+    assert schedule.health("m1") is Health.LIVE
+
+
+def test_a_meter_that_is_busy_all_the_time_counts_as_refusing() -> None:
+    schedule = schedule_of("m1", "m2")
+    schedule.busy("m1", 0.0)
+    assert ask(schedule).meter == "m2"
+    for number in range(MOST_BUSY):
+        schedule.busy("m1", float(number))
+    assert schedule.health("m1") is Health.REFUSING
+
+
+def test_a_held_meter_that_cannot_sign_is_looked_at_once_a_boundary() -> None:
+    schedule = schedule_of("m1")
+    schedule.held("m1", 0.0)
+    late_ms = START_S * 1000 + LATEST_READ_MS + 1
+    assert schedule.next(late_ms, 100.0) == Missed("m1", START_S)
+    schedule.missed("m1", START_S)
+    assert isinstance(schedule.next(late_ms, 101.0), Rest)
+    assert ask(schedule, 999.0, NOW_MS + 900_000).meter == "m1"
+
+
+def test_a_line_that_is_down_is_tried_ever_more_seldom_and_then_all_at_once() -> None:
+    schedule = schedule_of("m1", "s1")
+    pauses, now_s = [], 0.0
+    for _ in range(6):
+        schedule.down(now_s)
+        assert schedule.all_dead()
+        step = schedule.next(NOW_MS, now_s)
+        assert isinstance(step, Rest)
+        pauses.append(step.at_most_s)
+        now_s += step.at_most_s
+    assert pauses == [0.5, 1.0, 2.0, 4.0, MOST_DOWN_S, MOST_DOWN_S]
+    schedule.down(now_s)
+    schedule.up()
+    assert ask(schedule, now_s).purpose is Purpose.FENCE
+    schedule.clean("m1")
+    assert ask(schedule, now_s) == Ask("m1", Purpose.BOUNDARY, START_S)
