@@ -1,12 +1,15 @@
 """What comes over a line is the one reply that was asked for, or nothing."""
 
 import asyncio
+import errno
 import os
 import tty
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import pytest
+import serial
 from pymodbus.framer.rtu import FramerRTU
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
@@ -127,6 +130,67 @@ def test_a_port_that_is_not_there_can_be_tried_again() -> None:
                 await ask(line)
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOENT, "is the adapter plugged in"),
+        (errno.EACCES, "group dialout"),
+        (errno.EAGAIN, "another program has it"),
+        (errno.EIO, "plug it in again"),
+    ],
+)
+def test_a_port_that_cannot_be_opened_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise serial.SerialException(number, "cannot")
+
+    monkeypatch.setattr(serial, "Serial", refuse)
+    transport = SerialTransport(BusConfig("b", "/dev/ttyUSB0", 9_600, TIMEOUT_MS, ()))
+    with pytest.raises(Unavailable, match=words):
+        asyncio.run(transport.open())
+
+
+@contextmanager
+def plugged(link: Path, reply: bytes) -> Iterator[None]:
+    """An adapter under a fixed name, with a device behind it that has one answer."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    link.symlink_to(os.ttyname(slave))
+    loop = asyncio.get_running_loop()
+    loop.add_reader(master, lambda: os.read(master, 256) and os.write(master, reply))
+    os.close(slave)
+    try:
+        yield
+    finally:
+        loop.remove_reader(master)
+        os.close(master)
+        link.unlink()
+
+
+def test_an_adapter_that_was_unplugged_is_opened_again_under_its_name(tmp_path: Path) -> None:
+    async def scene() -> None:
+        link = tmp_path / "by-path"
+        line = Line(*serial_bus(link))
+        with plugged(link, GOOD):
+            assert await ask(line) == WORDS
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await ask(line)
+        assert "is the adapter plugged in" in line.down
+        with plugged(link, GOOD):
+            assert await ask(line) == WORDS
+            assert line.down == ""
+            line.close()
+
+    asyncio.run(scene())
+
+
+def serial_bus(port: Path) -> tuple[BusConfig, SerialTransport]:
+    bus = BusConfig("pty", str(port), 115_200, TIMEOUT_MS, ())
+    return bus, SerialTransport(bus)
 
 
 def test_a_tcp_host_that_comes_back_is_found_again() -> None:
