@@ -46,14 +46,12 @@ def init_softhsm_token(folder: Path, label: str) -> None:
     (folder / "tokens").mkdir(mode=0o700)
     configuration = folder / "softhsm2.conf"
     write_new(configuration, _CONFIGURATION.format(folder=folder).encode())
-    pin = secrets.token_hex(8)
-    write_new(folder / "pin", pin.encode())
-    init_token(
-        KeyUri(label, label="", module=module), secrets.token_hex(8), Pin(pin), configuration
-    )
+    pin, so_pin = Pin(secrets.token_hex(8)), Pin(secrets.token_hex(8))
+    write_new(folder / "pin", pin.reveal().encode())
+    init_token(KeyUri(label, label="", module=module), so_pin, pin, configuration)
 
 
-def init_token(uri: KeyUri, so_pin: str, pin: Pin, softhsm2_conf: Path | None = None) -> None:
+def init_token(uri: KeyUri, so_pin: Pin, pin: Pin, softhsm2_conf: Path | None = None) -> None:
     """Make the token that the URI names, in a slot that has none yet, and set its PINs.
 
     Raises:
@@ -62,7 +60,7 @@ def init_token(uri: KeyUri, so_pin: str, pin: Pin, softhsm2_conf: Path | None = 
     """
     process = TokenProcess(uri, softhsm2_conf, writes=True)
     try:
-        process.ask("init-token", [so_pin, pin.reveal()])
+        process.ask("init-token", [so_pin, pin])
     finally:
         process.end()
 

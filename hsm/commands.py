@@ -44,7 +44,7 @@ def make_token(args: argparse.Namespace) -> int:
     if uri.pin_file is None:
         raise Unavailable("the URI names no PIN file: pin-source=file:… gets the user's PIN")
     pin, so_pin = _pin_in(uri.pin_file), _pin_in(args.so_pin_file)
-    ceremony.init_token(uri, so_pin.reveal(), pin, args.softhsm2_conf)
+    ceremony.init_token(uri, so_pin, pin, args.softhsm2_conf)
     found = {"token": uri.token, "pin": str(uri.pin_file), "so_pin": str(args.so_pin_file)}
     print(json.dumps(found) if args.json else f"token {uri.token}; its PIN is in {uri.pin_file}")
     return 0

@@ -21,7 +21,7 @@ from hsm.frames import (
     write_frame,
 )
 from hsm.refusals import NoAnswer, PinLocked, PinRefused, trying
-from hsm.uri import KeyUri
+from hsm.uri import KeyUri, Pin
 from wire.errors import Malformed, Refused, Unavailable
 
 ANSWER_TIMEOUT_S = 30.0
@@ -77,11 +77,9 @@ class TokenProcess:
             "writes": writes,
             "final_try": final_try,
         }
-        try:
-            self._send(where)
-        except Unavailable:
+        if not self._wrote(where):
             self.end()
-            raise
+            raise NoAnswer("the token process ended")
 
     @property
     def pid(self) -> int:
@@ -95,17 +93,18 @@ class TokenProcess:
         """
         self.ask("token")
         with trying(self._uri) as pin:
-            self.ask("login", None if pin is None else pin.reveal())
+            self.ask("login", pin)
 
     def ask(self, name: str, argument: Any = None) -> Any:
-        """Do one request.
+        """Do one request. A PIN goes as a `Pin`, revealed only on its way into the pipe.
 
         Raises:
             PinRefused, PinLocked, KeyRefused: a person has to act.
             NoAnswer: it was asked, and ended or hung before it said how that went.
             Unavailable: the token is away.
         """
-        self._send([name, argument])
+        if not self._wrote([name, argument]):
+            raise NoAnswer("the token process ended")
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], ANSWER_TIMEOUT_S)
         if not ready:
@@ -145,9 +144,17 @@ class TokenProcess:
                 os.dup2(nothing, pipe.fileno())  # Closing could flush what the parent has begun.
         os.close(nothing)
 
-    def _send(self, value: Any) -> None:
+    def _wrote(self, value: Any) -> bool:
+        """Whether it went into the pipe. Raises nothing: a traceback could show what was sent."""
         assert self._process.stdin is not None
         try:
-            write_frame(self._process.stdin, value)
+            write_frame(self._process.stdin, _revealed(value))
         except BrokenPipeError:
-            raise NoAnswer("the token process ended") from None
+            return False
+        return True
+
+
+def _revealed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_revealed(each) for each in value]
+    return value.reveal() if isinstance(value, Pin) else value

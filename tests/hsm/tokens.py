@@ -255,7 +255,7 @@ def token_of(kind: str, folder: Path) -> Iterator[Token]:
 
 def _init(token: Token) -> None:
     write_new(token.pin_file, PIN.encode())
-    ceremony.init_token(token.uri("none"), SO_PIN, Pin(PIN), token.conf)
+    ceremony.init_token(token.uri("none"), Pin(SO_PIN), Pin(PIN), token.conf)
 
 
 @contextmanager
