@@ -76,35 +76,35 @@ look("/")
 print(found)
 """
 _MAKE_SOFT = """
-from meter import signing
+from meter import keys
 made = False
 try:
-    signing.make_key()
+    keys.make_key()
     made = True
-except signing.KeyExists:
+except keys.KeyExists:
     pass
 """
 _KEY = """
-from meter import signing
-signing.self_test()
+from meter import keys, signing
+keys.self_test()
 if %r == "atecc608":
     import board
     from meter import atecc608
     signer = atecc608.AteccSigner(board.i2c())
 else:
-    signer = signing.SoftSigner(signing.load_key())
+    signer = signing.SoftSigner(keys.load_key())
 """
 _PROOF = "print((signer.public, signing.finish(signer.sign(%r))))"
 _MAKE_SECURE = """
 import board
-from meter import atecc608, signing
+from meter import atecc608, keys
 made = False
 try:
     if %r:
         atecc608.lock(board.i2c())
     atecc608.make_key(board.i2c())
     made = True
-except signing.KeyExists:
+except keys.KeyExists:
     pass
 """
 _MEASURE = """

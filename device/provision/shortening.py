@@ -2,9 +2,10 @@
 
 MicroPython keeps every name of a program once, for as long as it runs, with some 20 bytes beside
 its letters; the meter had five hundred. Two kinds of them say nothing to anybody outside: a
-parameter that nobody passes by name, or a variable, and a name with an underscore in front. Those
-of a function become `a`, `b` …, those of a module `_0`, `_1` …, so that all share them. Like
-`inlining` this works on text, and lines stay lines.
+parameter that nobody passes by name, or a variable, and a name with an underscore in front. They
+become single letters, the same ones for all: in a function and of an object from `a` on, in a
+module from `z` back, behind the alphabet `_0`, `_1` … Like `inlining` this works on text, and lines
+stay lines.
 
 Decides which names those are, and what is done to sources before mpy-cross sees them (`compact`).
 Public names, classes and what stands in texts stay, so whatever a board or a console asks for is
@@ -14,6 +15,7 @@ there. Leaves compiling to others.
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from string import ascii_lowercase
 
 from device.provision.inlining import inline
@@ -90,16 +92,25 @@ def _defined(tree: ast.Module) -> set[str]:
 
 def _edits(tree: ast.Module, kept: set[str]) -> Iterator[Edit]:
     """All that changes in a module."""
-    private = sorted(_defined(tree) - kept)
-    short = {name: f"_{number}" for number, name in enumerate(private)}
+    private = _defined(tree) - kept
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names |= {node.name for node in tree.body if isinstance(node, Function | ast.ClassDef)}
+    own = dict(zip(sorted(private & names), _short(ascii_lowercase[::-1], names), strict=False))
     kept = kept | {"self"} | {node.id for node in _outside(tree) if isinstance(node, ast.Name)}
+    attributes = dict(zip(sorted(private - names), _short(ascii_lowercase, set()), strict=False))
     for node in _outside(tree):
         if isinstance(node, Function):
-            parameters = _parameters(node, kept)
+            local = own | _variables(node, kept, set(own.values()))
             for inner in ast.walk(node):
-                yield from _edit(inner, short, parameters)
+                yield from _edit(inner, own | attributes, local)
         else:
-            yield from _edit(node, short, {})
+            yield from _edit(node, own | attributes, own)
+
+
+def _short(letters: str, taken: set[str]) -> Iterator[str]:
+    """Names that are not taken, as short as they go."""
+    yield from (letter for letter in letters if letter not in taken)
+    yield from (f"_{number}" for number in count())
 
 
 def _outside(tree: ast.AST) -> Iterator[ast.AST]:
@@ -110,25 +121,22 @@ def _outside(tree: ast.AST) -> Iterator[ast.AST]:
             yield from _outside(node)
 
 
-def _parameters(function: Function, kept: set[str]) -> dict[str, str]:
+def _variables(function: Function, kept: set[str], taken: set[str]) -> dict[str, str]:
     """Short names for the parameters and variables of a function and of those within it."""
     inside = list(ast.walk(function))
     names = [node for node in inside if isinstance(node, ast.Name)]
-    used = {node.id for node in names}
     given = {node.arg: None for node in inside if isinstance(node, ast.arg)}
     given |= {node.id: None for node in names if isinstance(node.ctx, ast.Store)}
-    letters = (letter for letter in ascii_lowercase if letter not in used | given.keys())
+    letters = _short(ascii_lowercase, taken | given.keys() | {node.id for node in names})
     return dict(zip([name for name in given if name not in kept], letters, strict=False))
 
 
-def _edit(
-    node: ast.AST, private: Mapping[str, str], parameters: Mapping[str, str]
-) -> Iterator[Edit]:
+def _edit(node: ast.AST, private: Mapping[str, str], local: Mapping[str, str]) -> Iterator[Edit]:
     """How a node changes by itself."""
-    if isinstance(node, ast.Name) and (short := parameters.get(node.id) or private.get(node.id)):
-        yield node.lineno, node.col_offset, node.id, short
-    elif isinstance(node, ast.arg) and node.arg in parameters:
-        yield node.lineno, node.col_offset, node.arg, parameters[node.arg]
+    if isinstance(node, ast.Name) and node.id in local:
+        yield node.lineno, node.col_offset, node.id, local[node.id]
+    elif isinstance(node, ast.arg) and node.arg in local:
+        yield node.lineno, node.col_offset, node.arg, local[node.arg]
     elif isinstance(node, ast.Attribute) and node.attr in private:
         line, end = node.end_lineno or 0, node.end_col_offset or 0
         yield line, end - len(node.attr), node.attr, private[node.attr]

@@ -7,6 +7,7 @@ asked to sign.
 
 import hashlib
 
+from meter import boot
 from meter.app import Meter
 
 T = 1_751_328_000
@@ -66,6 +67,7 @@ class Kept:
     def __init__(self, folder, records, events):
         self.records, self.events = records, events
         self.state_path = folder + "/state.json"
+        self.known = boot.recall(self)
 
 
 def make_meter(folder, signer, make_clock, element, log, events, kept_s=None):

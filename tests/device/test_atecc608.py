@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hwsim.board import micropython
 from meter import atecc608
-from meter.signing import KeyExists, SignerFailed, finish
+from meter.keys import KeyExists
+from meter.signing import SignerFailed, finish
 from tests.device.scripted_atecc608 import (
     ADDRESS,
     ECC,

@@ -13,7 +13,7 @@ import pytest
 from device.provision.board import FIRMWARE, commission
 from device.provision.console import Patience, session
 from hwsim.board import Board, inside
-from meter import events, notes, record, registers_map, signing, state
+from meter import boot, events, notes, record, registers_map, signing
 from meter.app import Meter
 from meter.modbus import with_crc
 from meter.storage import Storage
@@ -214,7 +214,7 @@ def test_events_of_another_state_stop_the_meter(life: Life) -> None:
     life.start()
     life.start()
     (life.folder / "events" / "0").unlink()
-    with pytest.raises(state.StateLost):
+    with pytest.raises(boot.StateLost):
         life.start()
 
 

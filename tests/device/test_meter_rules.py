@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter import config, modbus, registers_map, state, sunspec
+from meter import boot, config, modbus, registers_map, sunspec
 from meter.clock import BusClock
 from meter.elements.simulated import SimulatedElement
 from meter.intervals import Intervals
@@ -138,9 +138,9 @@ def test_a_damaged_record_is_not_shown(tmp_path: Path) -> None:
 
 def test_a_log_without_its_state_stops_the_meter(tmp_path: Path) -> None:
     path = str(tmp_path / "state.json")
-    assert state.load(path, head=0)["boots"] == 0
-    with pytest.raises(state.StateLost):
-        state.load(path, head=1)
+    assert boot.load(path, head=0)["boots"] == 0
+    with pytest.raises(boot.StateLost):
+        boot.load(path, head=1)
 
 
 class Ticks:

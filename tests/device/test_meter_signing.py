@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwsim.board import micropython
-from meter import p256, record, signing
+from meter import keys, p256, record, signing
 from meter.cbor import encode
 from meter.p256_table import POINTS
 from wire import cbor
@@ -78,9 +78,9 @@ def test_the_firmware_makes_the_golden_bytes_of_a_signed_reading(run: Runner, na
     case = GOLDEN[name]
     reading = SignedReading.open(bytes.fromhex(case["signed"])).reading
     made = run(
-        "from meter import record, signing\n"
+        "from meter import keys, record, signing\n"
         f"secret = 0x{VECTORS['secret']}\n"
-        "kid = signing.kid(signing.public_key(secret))\n"
+        "kid = keys.kid(keys.public_key(secret))\n"
         f"content = record.payload({fields(reading)!r})\n"
         "message = record.signed_bytes(kid, content)\n"
         "signature = signing.finish(signing.sign(secret, message))\n"
@@ -92,7 +92,7 @@ def test_the_firmware_makes_the_golden_bytes_of_a_signed_reading(run: Runner, na
 @pytest.mark.parametrize("message", RFC6979)
 def test_nonces_are_those_of_rfc_6979_and_s_is_the_low_one(run: Runner, message: str) -> None:
     made = run(
-        "from meter import signing\n"
+        "from meter import keys, signing\n"
         f"steps = signing.sign({RFC6979_SECRET}, {message.encode()!r})\n"
         "print(signing.finish(steps).hex())\n"
     )
@@ -120,9 +120,9 @@ def test_a_nonce_that_does_not_fit_is_followed_by_the_next_one(passed_over: int)
 
 def test_the_host_verifies_what_micropython_signs_with_a_key_of_its_own(tmp_path: Path) -> None:
     made = on_micropython(
-        "from meter import signing\n"
-        f"public = signing.make_key({str(tmp_path / 'key')!r})\n"
-        f"secret = signing.load_key({str(tmp_path / 'key')!r})\n"
+        "from meter import keys, signing\n"
+        f"public = keys.make_key({str(tmp_path / 'key')!r})\n"
+        f"secret = keys.load_key({str(tmp_path / 'key')!r})\n"
         "print(public.hex())\n"
         "for i in range(20):\n"
         "    print(signing.finish(signing.sign(secret, bytes([i]))).hex())\n"
@@ -131,16 +131,16 @@ def test_the_host_verifies_what_micropython_signs_with_a_key_of_its_own(tmp_path
     for i, signature in enumerate(made[1:]):
         public.verify(bytes([i]), bytes.fromhex(signature))
     assert on_micropython(
-        f"from meter import signing\nprint(signing.kid(bytes.fromhex('{made[0]}')).hex())"
+        f"from meter import keys\nprint(keys.kid(bytes.fromhex('{made[0]}')).hex())"
     ).strip() == (public.kid.hex())
 
 
 def test_a_board_keeps_its_key(tmp_path: Path) -> None:
     path = str(tmp_path / "key")
-    signing.make_key(path)
+    keys.make_key(path)
     before = Path(path).read_bytes()
-    with pytest.raises(signing.KeyExists):
-        signing.make_key(path)
+    with pytest.raises(keys.KeyExists):
+        keys.make_key(path)
     assert Path(path).read_bytes() == before
 
 
@@ -189,15 +189,15 @@ def test_the_firmware_encodes_as_the_wire_does(value: Any) -> None:
 
 
 def test_a_wrong_known_answer_stops_the_meter(monkeypatch: pytest.MonkeyPatch) -> None:
-    signing.self_test()
+    keys.self_test()
     monkeypatch.setattr(p256, "N", p256.N - 2)
-    with pytest.raises(signing.SelfTestFailed):
-        signing.self_test()
+    with pytest.raises(keys.SelfTestFailed):
+        keys.self_test()
 
 
 def test_signing_fits_a_small_heap() -> None:
     code = (
-        "from meter import signing\n"
+        "from meter import keys, signing\n"
         f"print(len(signing.finish(signing.sign({RFC6979_SECRET}, b'sample'))))\n"
     )
     done = subprocess.run(

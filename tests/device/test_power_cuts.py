@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.board import micropython
-from meter import state
+from meter import boot, state
 from tests.device.readme_figures import holds
 from wire.keys import ES256, PublicKey
 from wire.reading import SignedReading
@@ -101,14 +101,14 @@ def test_a_bit_that_rots_in_the_saved_registers_is_noticed(
     tmp_path_factory: pytest.TempPathFactory, bit: int
 ) -> None:
     path = tmp_path_factory.mktemp("state") / "state.json"
-    saved = dict(state.FRESH, totals_mwh=[123_456_789, 77], pending="ab" * 150, sequence=9)
+    saved = dict(boot.FRESH, totals_mwh=[123_456_789, 77], pending="ab" * 150, sequence=9)
     state.save(str(path), saved)
-    assert state.load(str(path), head=9) == saved
+    assert boot.load(str(path), head=9) == saved
     data = bytearray(path.read_bytes())
     data[bit // 8 % len(data)] ^= 1 << bit % 8
     path.write_bytes(data)
-    with pytest.raises(state.StateLost):
-        state.load(str(path), head=9)
+    with pytest.raises(boot.StateLost):
+        boot.load(str(path), head=9)
 
 
 @pytest.fixture(scope="module")

@@ -120,5 +120,5 @@ def test_without_a_port_a_probe_looks_at_all_usb_ports(
 
 def test_the_questions_never_ask_for_the_secret() -> None:
     asked_for = "".join(value for value in vars(asked).values() if isinstance(value, str))
-    assert "print(signing.load_key" not in asked_for
+    assert "print(keys.load_key" not in asked_for
     assert "_secret" not in asked_for

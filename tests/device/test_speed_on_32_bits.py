@@ -17,13 +17,13 @@ from device.provision import bench_process
 RUNNER = Path(__file__).with_name("on_32_bits.mjs")
 PROGRAM = """
 import sys
-from meter import p256, record, signing
+from meter import keys, p256, record, signing
 from meter.cbor import encode
 print(sys.maxsize)
 secret = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
-signing.self_test()
+keys.self_test()
 for number in (1, 2, secret, p256.N - 1):
-    print(signing.public_key(number).hex())
+    print(keys.public_key(number).hex())
 for i in range(5):
     print(signing.finish(signing.sign(secret, bytes([i]))).hex())
 for power in (8, 16, 30, 31, 32, 62, 63):

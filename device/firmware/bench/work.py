@@ -9,7 +9,7 @@ import sys
 
 from bench import plain
 from bench.chance import Chance
-from meter import p256, record, signing
+from meter import keys, p256, record, signing
 
 SECRET = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
 KID = bytes(range(8))
@@ -61,11 +61,11 @@ def _compare(i):
 WORK = {
     "sign": _sign,
     "sign-plain": _sign_plain,
-    "public-key": lambda i: signing.public_key(SECRET + i),
+    "public-key": lambda i: keys.public_key(SECRET + i),
     "inverse": lambda i: p256.inverse(SECRET << i, p256.P),
     "nonce": lambda i: signing.nonce(SECRET, bytes((i,)) * 32),
     "record": _record,
-    "self-test": lambda i: signing.self_test(),
+    "self-test": lambda i: keys.self_test(),
     "compare": _compare,  # Not for counting: prints whether both ways sign alike.
 }
 

@@ -54,15 +54,15 @@ def main(image, files, modules):
     copy(files + "/board.py", "/board.py")  # For its bytes: `whole` stands for it.
     copy_folder(files + "/meter", "/meter")
     fill_log()
-    from meter import signing, state
+    from meter import boot, keys, state
 
     with open("/config.json", "w") as f:
         json.dump(CONFIG, f)
     with open("/profile.csv", "w") as f:
         for i in range(8):
             f.write("%d,%d,%d\n" % (START_S + 900 * i, i * 250400, i * 7000))
-    signing.make_key()
-    saved = dict(state.FRESH)
+    keys.make_key()
+    saved = dict(boot.FRESH)
     saved.update({"boots": 3, "sequence": RECORDS, "pending": "00" * 160})
     state.save("/state.json", saved)
 

@@ -48,9 +48,8 @@ class Meter:
         self._element = element
         self._log = storage.records
         self._state_path = storage.state_path
-        self._kid = signing.kid(signer.public)
-        self._state = known = state.load(storage.state_path, self._log.head)
-        self._check_log()
+        self._kid = _kid(signer.public)
+        self._state = known = storage.known
         self._events = Events(config["meter"], self._kid, known, storage.events)
         known["boots"] += 1
         self._operating_before_s = known["operating_s"]
@@ -69,39 +68,15 @@ class Meter:
         self._measured = (None, -MEASURED_FOR_MS)
         self.map = RegistersMap(self, config["meter"], signer.public)
         self._begin_boot()
-
-    def _check_log(self):
-        log, sequence = self._log, self._state["sequence"]
-        if sequence == log.head:
-            log.drop_damaged_end()  # Its payload is still here: it is signed again.
-        if sequence - log.head not in (0, 1):
-            raise state.StateLost("the log ends at %d" % log.head)
+        self._save()
 
     def _begin_boot(self):
-        """Say what is new since the last boot, and save it all at once."""
+        """Tell that the power is on, and what is new since the last boot."""
+        from meter import notes  # A start forgets it.
+
         self._event(events.POWER_UP, [])
-        now = {
-            "configuration": self._config["configuration_id"],
-            "software": self._software_id,
-            "key": self._kid,
-        }
-        changes = (
-            ("configuration", events.CONFIGURATION, record.CONFIGURATION_CHANGED),
-            ("software", events.SOFTWARE, record.SOFTWARE_CHANGED),
-            ("key", events.KEY, record.CONFIGURATION_CHANGED),
-        )
-        for name, kind, bit in changes:
-            before = self._state["known"].get(name)
-            if before == now[name].hex():
-                continue
-            if before is None:
-                self._event(kind, [now[name]])
-            elif self._event(kind, [bytes.fromhex(before), now[name]]):
-                self._state["sticky"] |= bit
-            else:
-                continue  # Told at the next boot, when there is room.
-            self._state["known"][name] = now[name].hex()
-        self._save()
+        new = self._config["configuration_id"], self._software_id, self._kid
+        notes.changes(self._state, self._event, *new)
 
     # What a loop and a bus ask for.
 
@@ -379,3 +354,10 @@ class Meter:
         self._signing = None
         self._retry_at_ms = self._clock.up_ms() + RETRY_MS
         self._works(events.SIGNER_FAILED, details)
+
+
+def _kid(public):
+    """What hints at the key; by a module that a start forgets."""
+    from meter import keys
+
+    return keys.kid(public)

@@ -177,7 +177,7 @@ class AteccSigner:
 def make_key(i2c, slot=0, address=ADDRESS, clock=time):
     """Make the meter's key in the chip, lock its slot, return the public half, 64 bytes.
 
-    Raises signing.KeyExists when the slot has a key, and SignerFailed when the chip is not ready.
+    Raises keys.KeyExists when the slot has a key, and SignerFailed when the chip is not ready.
     """
     chip = Chip(i2c, address, clock)
     found = chip.configuration()
@@ -196,7 +196,9 @@ def make_key(i2c, slot=0, address=ADDRESS, clock=time):
     if found[SLOT_LOCKED + slot // 8] >> slot % 8 & 1:
         finish(chip.run((LOCK, LOCK_SLOT | slot << 2, 0, b"", 1)))
     if made is None:
-        raise signing.KeyExists("slot %d of the secure element" % slot)
+        from meter import keys  # Not for a meter that has its key.
+
+        raise keys.KeyExists("slot %d of the secure element" % slot)
     return made
 
 

@@ -50,8 +50,8 @@ def _put(made, value):
             _put(made, item)
     elif isinstance(value, dict):
         _head(made, 5, len(value))
-        for key, item in sorted([(encode(key), item) for key, item in value.items()]):
-            made.extend(key)
-            _put(made, item)
+        for key in sorted(value, key=encode):
+            _put(made, key)
+            _put(made, value[key])
     else:
         raise TypeError("CBOR of " + str(type(value)))

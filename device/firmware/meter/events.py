@@ -12,7 +12,6 @@ s, 0 when unknown), 32 the details.
 from meter import signing
 from meter.cbor import encode, tagged
 from meter.record import FORMAT, NO_PREVIOUS, TAG_SIGN1
-from meter.state import StateLost
 
 _CONTENT_TYPE = "application/x-gridwitness-event"
 MOST_UNSIGNED = 8
@@ -27,17 +26,10 @@ class Events:
     """The meter's events: those in the log, and the newest ones, which wait for a signature."""
 
     def __init__(self, meter, kid, state, log):
-        """Go on from a saved state; raises StateLost when the log is not of this state."""
+        """Go on from a saved state that `log` belongs to."""
         self._meter, self._kid = meter, kid
         self._state = state
         self.log = log
-        waiting = state["unsigned_events"]
-        if waiting and state["events"] - len(waiting) < log.head:
-            log.drop_damaged_end()  # Its payload is still here: it is signed again.
-        while waiting and state["events"] - len(waiting) < log.head:
-            waiting.pop(0)  # Was signed and logged when the power failed.
-        if state["events"] - len(waiting) != log.head:
-            raise StateLost("the event log ends at %d" % log.head)
 
     @property
     def made(self):

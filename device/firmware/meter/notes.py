@@ -1,13 +1,14 @@
 """Notes for the next start: what happened to the meter while it did not run.
 
 Decides what is kept of a session at the console and of a crash: a few notes in a file, which become
-signed events when the meter starts again.
+signed events when the meter starts again; and which changes of configuration, software and key are
+events of a start.
 """
 
 import json
 import os
 
-from meter import events
+from meter import events, record
 
 PATH = "/notes.json"
 MOST = 4
@@ -51,3 +52,25 @@ def hand_over(meter):
     if notes:
         meter.noted(notes)
         os.remove(PATH)
+
+
+def changes(state, event, configuration_id, software_id, kid):
+    """Make the events of what a meter runs with now and did not before: `event(kind, details)`.
+
+    An event for which there is no room (False) is told at the next boot.
+    """
+    for name, now, kind, bit in (
+        ("configuration", configuration_id, events.CONFIGURATION, record.CONFIGURATION_CHANGED),
+        ("software", software_id, events.SOFTWARE, record.SOFTWARE_CHANGED),
+        ("key", kid, events.KEY, record.CONFIGURATION_CHANGED),
+    ):
+        before = state["known"].get(name)
+        if before == now.hex():
+            continue
+        if before is None:
+            event(kind, [now])
+        elif event(kind, [bytes.fromhex(before), now]):
+            state["sticky"] |= bit
+        else:
+            continue
+        state["known"][name] = now.hex()

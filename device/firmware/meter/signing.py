@@ -7,21 +7,10 @@ plain flash is not hidden from somebody who opens the case; every record says so
 """
 
 import hashlib
-import os
 
-from meter import NotConfigured, p256
-from meter.cbor import encode
+from meter import p256
 
 ALG_ES256 = -7
-_KEY_PATH = "/key.bin"
-
-
-class KeyExists(Exception):
-    """A key is already there: the meter keeps the one that it was registered with."""
-
-
-class SelfTestFailed(Exception):
-    """The curve's known answer came out wrong: nothing may be signed on this board."""
 
 
 class SignerFailed(Exception):
@@ -89,7 +78,9 @@ class SoftSigner:
     def __init__(self, secret):
         """Sign with a secret scalar."""
         self._secret = secret
-        self.public = public_key(secret)
+        from meter import keys
+
+        self.public = keys.public_key(secret)
 
     def sign(self, message):
         """Generate the signature of a message: yields often, returns 64 bytes."""
@@ -103,62 +94,3 @@ def finish(steps):
             next(steps)
     except StopIteration as end:
         return end.value
-
-
-def public_key(secret):
-    """Both coordinates of the public key, 64 bytes."""
-    x, y = finish(p256.multiply(secret))
-    return x.to_bytes(32, "big") + y.to_bytes(32, "big")
-
-
-def kid(public):
-    """The first 8 bytes of the COSE key thumbprint (RFC 9679), the hint in a record's header."""
-    return sha256(encode({1: 2, -1: 1, -2: public[:32], -3: public[32:]}))[:8]
-
-
-def self_test():
-    """Sign the "sample" message of RFC 6979 A.2.5; raises SelfTestFailed on a wrong answer."""
-    secret = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
-    try:
-        made = finish(sign(secret, b"sample"))
-    except ValueError:  # An inverse that there is not.
-        made = b""
-    # The RFC prints s = N - 0x08345...: this is the low one of the pair.
-    if sha256(made)[:8].hex() != "4e6ca14f581cbd56":
-        raise SelfTestFailed("P-256 known answer")
-
-
-def make_key(path=_KEY_PATH):
-    """Make the meter's key from the board's entropy and return the public half, 64 bytes.
-
-    Raises KeyExists: a second key would orphan the registration of the first.
-    """
-    if _exists(path):
-        raise KeyExists(path)
-    secret = p256.random_below(p256.N)
-    with open(path + ".new", "wb") as f:
-        f.write(secret.to_bytes(32, "big"))
-    os.rename(path + ".new", path)
-    return public_key(secret)
-
-
-def load_key(path=_KEY_PATH):
-    """The secret scalar; raises OSError when the meter has no key yet."""
-    with open(path, "rb") as f:
-        return int.from_bytes(f.read(), "big")
-
-
-def make(settings, board):
-    """The signer with the key in flash; raises NotConfigured when there is none yet."""
-    try:
-        return SoftSigner(load_key())
-    except OSError:
-        raise NotConfigured("no key: provision this board")
-
-
-def _exists(path):
-    try:
-        os.stat(path)
-    except OSError:
-        return False
-    return True

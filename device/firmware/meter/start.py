@@ -70,33 +70,46 @@ def look_around():
 
 
 def make_meter(settings, software_id):
-    """Bring this board's parts together: what needs most memory first, while most is free."""
+    """Bring this board's parts together.
+
+    What stays is loaded first, as low in memory as it goes. Who makes a part is forgotten as soon
+    as it is made: each in a function of its own, whose names for modules end with it.
+    """
     from meter.app import Meter
 
-    parts = make_parts(settings)
-    meter = Meter(settings, parts[0], software_id, *parts[1:4], board.rtc_s())
-    meter.receiver = parts[4]
+    signer, make_clock, element, receiver = _named(settings)
+    forget("wiring", "keys")
+    storage = _stored(settings)
+    forget("storage", "boot")
+    meter = Meter(settings, signer, software_id, make_clock, element, storage, board.rtc_s())
+    meter.receiver = receiver
     meter.inputs = board.inputs
     meter.set_rtc = board.set_rtc
+    forget("keys")
     meter.step()  # Knows from here on which interval it is awake in.
-    from meter import notes
-
-    notes.hand_over(meter)
+    _hand_over(meter)
     forget("notes")
     return meter
 
 
-def make_parts(settings):
-    """(signer, what makes the clock, element, storage, receiver) of a configuration."""
-    from meter import signing, wiring
+def _named(settings):
+    """The parts that the configuration names."""
+    from meter import keys, wiring
 
-    signing.self_test()
-    signer = wiring.signer(settings, board)
-    parts = wiring.clock(settings, board), wiring.element(settings, board)
-    receiver = wiring.receiver(settings, board)
-    forget("wiring")
+    keys.self_test()
+    makers = (wiring.signer, wiring.clock, wiring.element, wiring.receiver)
+    return [make(settings, board) for make in makers]
+
+
+def _stored(settings):
+    """What the flash holds."""
     from meter.storage import Storage
 
-    storage = Storage("", settings["log_days"], settings["interval_s"])
-    forget("storage")
-    return (signer,) + parts + (storage, receiver)
+    return Storage("", settings["log_days"], settings["interval_s"])
+
+
+def _hand_over(meter):
+    """What happened while it did not run."""
+    from meter import notes
+
+    notes.hand_over(meter)

@@ -28,7 +28,7 @@ def element(settings, board):
 
 def signer(settings, board):
     """What signs; raises NotConfigured when there is no key yet."""
-    return _made("signing" if settings["key"] == "flash" else settings["key"], settings, board)
+    return _made("keys" if settings["key"] == "flash" else settings["key"], settings, board)
 
 
 def receiver(settings, board):
