@@ -71,7 +71,7 @@ class Event:
     """12: operating seconds since manufacture."""
 
     status: int
-    """13: status bits after it."""
+    """13: status bits when it was made; what it sets or clears comes behind it."""
 
     previous: bytes
     """15: SHA-256 of the previous event's Sig_structure, 32 bytes; zeros at number 0."""

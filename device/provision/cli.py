@@ -22,6 +22,7 @@ Run = Callable[[argparse.Namespace], int]
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `meter`."""
+    from device.provision.acknowledge_command import add_acknowledge_command
     from device.provision.bench import add_bench_command
     from device.provision.enrol_command import add_enrol_command
     from device.provision.export_command import add_export_command
@@ -34,6 +35,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     _add_probe(verbs)
     _add_read(verbs)
     _add_key(verbs)
+    add_acknowledge_command(verbs, told)
     add_bench_command(verbs)
     add_enrol_command(verbs)
     add_export_command(verbs)

@@ -20,7 +20,7 @@ import serial
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 
-from device.provision import faults
+from device.provision import faults, usb
 
 Say = Callable[[str], None]
 
@@ -39,6 +39,12 @@ _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 1.0
 _ANSWER_LIMIT_S = 10.0
 _RESET_PULSE_S = 0.1
+
+RETURN_LIMIT_S = 15.0
+"""For a port that went with a reset: start, enumeration, and a computer that looks at it first."""
+
+_RETURN_LOOK_S = 0.05
+_VANISHES_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +65,43 @@ class Console(SerialTransport):  # type: ignore[misc]
         """Open the port; raises a Fault that tells why not."""
         self.port = port
         self._say = say
+        self._serial_number = usb.serial_number(port)
         try:
-            super().__init__(os.path.realpath(port), timeout=_ANSWER_LIMIT_S)
+            self._open(port)
         except (TransportError, serial.SerialException, OSError):
             raise _why_not_open(port) from None
+
+    def _open(self, port: str) -> None:
+        super().__init__(os.path.realpath(port), timeout=_ANSWER_LIMIT_S)
+
+    def come_back(self) -> None:
+        """The port went with a reset, as a board's own USB does: wait for it and open it again.
+
+        It may have another name then; a port with a serial number is found by that. Raises a Fault.
+        """
+        self.close()
+        deadline = time.monotonic() + RETURN_LIMIT_S
+        name = ""
+        while time.monotonic() < deadline:
+            name = usb.now(self.port, self._serial_number)
+            if name:
+                with contextlib.suppress(TransportError, serial.SerialException, OSError):
+                    self._open(name)
+                    self.port = name
+                    return
+            time.sleep(_RETURN_LOOK_S)
+        if name:
+            raise _why_not_open(name)
+        raise faults.NOT_BACK.fault(port=self.port, seconds=round(RETURN_LIMIT_S))
+
+    def see_reset(self) -> None:
+        """After a reset that nobody waits for: leave when a port that may vanish is back."""
+        if not usb.may_vanish(self.port):
+            return
+        try:
+            self.hear_until((), _VANISHES_S)
+        except faults.AwayFault:
+            self.come_back()
 
     # Reaching it.
 

@@ -16,6 +16,7 @@ STARTED = b" serves unit "
 ENDED = (b"not running: ", b"crash: ", b"service: ", b"Traceback (most recent call last)")
 """What it says, or MicroPython for it, when it does not."""
 
+RESET = "import machine\nmachine.reset()"
 START_LIMIT_S = 20.0
 PROMPT = b">>> "
 _GREETING = (">>>", "MicroPython ", 'Type "help()"')
@@ -23,10 +24,20 @@ _ANSWER_S = 1.0
 
 
 def restart(console: Console, service_window_ms: int) -> None:
-    """Reset the board and wait until its meter serves; raises a Fault with what it says instead."""
-    console.leave("import machine\nmachine.reset()")
-    console.in_raw_repl = False
-    heard = console.hear_until((STARTED, *ENDED), START_LIMIT_S + service_window_ms / 1000)
+    """Reset the board and wait until its meter serves; raises a Fault with what it says instead.
+
+    A board with USB of its own takes its port with it, and brings it back within its window.
+    """
+    limit_s = START_LIMIT_S + service_window_ms / 1000
+    try:
+        console.leave(RESET)
+        console.in_raw_repl = False
+        heard = console.hear_until((STARTED, *ENDED), limit_s)
+    except faults.AwayFault as gone:
+        if gone.row is not faults.UNPLUGGED:
+            raise
+        console.come_back()
+        heard = console.hear_until((STARTED, *ENDED), limit_s)
     if STARTED in heard:
         return
     heard += console.hear_until((b"\n\x00",), _ANSWER_S)
@@ -60,4 +71,5 @@ def back_to_work(console: Console) -> None:
     """Reset a board that waits at its prompt: a meter whose visit ended early goes on measuring."""
     if console.in_raw_repl:
         with contextlib.suppress(faults.AwayFault):
-            console.leave("import machine\nmachine.reset()")
+            console.leave(RESET)
+            console.see_reset()
