@@ -38,6 +38,9 @@ _QUIET_S = 0.05
 MOST_DRAIN_S = 0.5
 """Draining, and waiting for silence before a request, are given up after this: the line babbles."""
 
+_SETTLE_TIMEOUTS = 2
+"""So many time-outs long a line is listened to where no fence can be had."""
+
 
 class NoAnswer(Unavailable):
     """The device said nothing in time."""
@@ -91,7 +94,7 @@ class Line:
     @property
     def longest_s(self) -> float:
         """What one question can cost when it is not answered, transmission apart."""
-        return MOST_DRAIN_S + self._timeout_s + MOST_DRAIN_S
+        return 2 * MOST_DRAIN_S + (1 + _SETTLE_TIMEOUTS) * self._timeout_s
 
     async def ask(self, request: Request, silence_ms: int = 0) -> tuple[int, ...]:
         """Send a request and return the registers of its reply (none for a write).
@@ -130,7 +133,7 @@ class Line:
     async def settle(self) -> None:
         """Listen for the longest time that an answer may take, and throw away what comes."""
         try:
-            while await self._transport.inbox.more(2 * self._timeout_s):
+            while await self._transport.inbox.more(_SETTLE_TIMEOUTS * self._timeout_s):
                 self._discard(False)
         except Unavailable:
             self._transport.close()

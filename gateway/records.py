@@ -20,8 +20,9 @@ _log = structlog.get_logger()
 
 _AT_ONCE = 8
 _FETCH_TRIES = 2
-_MISSES = 5
-"""A record that its meter says it has, and does not show so often, is given up."""
+MISSES = 20
+"""A record that its meter says it has, and does not show so often, is given up: the pauses between
+the tries grow, so that this takes ten minutes."""
 
 
 class Progress(Enum):
@@ -98,7 +99,7 @@ class Records:
                 record = await window.fetch(self._ask, meter, sequence)
             except window.NotThere as reason:
                 self._misses[meter.id, sequence] += 1
-                if self._misses[meter.id, sequence] < _MISSES:
+                if self._misses[meter.id, sequence] < MISSES:
                     raise
                 await self._keep_apart(meter, sequence, b"", str(reason))
                 return []

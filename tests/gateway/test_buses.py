@@ -1,7 +1,7 @@
 """On a bus: records are verified before they are kept, doubtful values are read twice."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway import templates
+from gateway import records, templates
 from gateway.bus import BusActor
 from gateway.config import Address, BusConfig
 from gateway.decode import Limits
@@ -260,6 +260,39 @@ def test_a_bad_record_is_kept_apart_with_its_bytes_and_never_witnessed(
         [(sequence, content)] = await street.spool.rows("SELECT sequence, bytes FROM apart")
         assert (sequence, content) == (1, meter.records[1])
         assert street.actor.records.apart == 1
+
+    play(tmp_path, {2: meter}, act)
+
+
+class Contested(SigningMeter):
+    """Another master asks for record 0 right after each of the gateway's questions, so often."""
+
+    rivalries = 0
+
+    def write(self, address: int, values: Sequence[int]) -> bool:
+        if self.rivalries > 0:
+            self.rivalries -= 1
+            values = (0, 0)
+        return super().write(address, values)
+
+
+@pytest.mark.parametrize(("rivalries", "apart"), [(4, []), (5, [2])])
+def test_a_record_that_another_master_hides_is_asked_for_again_before_it_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rivalries: int, apart: list[int]
+) -> None:
+    monkeypatch.setattr(records, "MISSES", 5)
+    meter = Contested("m2", "node-m2", METER)
+    meter.close(START_S)
+    meter.close(START_S + 900)
+
+    async def act(street: Street) -> None:
+        await street.boundary(1, "m2")
+        meter.rivalries = rivalries
+        meter.close(START_S + 1800)
+        await street.boundary(3, "m2")
+        kept = [sequence for sequence, _ in await street.readings("m2")]
+        lost = [row[0] for row in await street.spool.rows("SELECT sequence FROM apart")]
+        assert (kept, lost) == ([each for each in (0, 1, 2) if each not in lost], apart)
 
     play(tmp_path, {2: meter}, act)
 
