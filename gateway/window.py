@@ -92,8 +92,9 @@ async def look(ask: Ask, meter: SigningMeter) -> Window:
 async def fetch(ask: Ask, meter: SigningMeter, sequence: int) -> SignedReading:
     """Read one record and verify it; raises NotThere, BadRecord."""
     wanted = (sequence >> 16, sequence & 0xFFFF)
+    what_is_there = Request(meter.unit, READ_HOLDING, _NOW, _NOW_WORDS)
     await ask(Request(meter.unit, WRITE_MULTIPLE, _WANTED, 2, wanted))
-    now = await ask(Request(meter.unit, READ_HOLDING, _NOW, _NOW_WORDS))
+    now = await ask(what_is_there)
     if _long(now[:2]) != sequence or not 0 < now[2] <= _MOST_RECORD:
         raise NotThere(f"record {sequence} is not in the window of {meter.id}")
     words: tuple[int, ...] = ()
@@ -101,7 +102,12 @@ async def fetch(ask: Ask, meter: SigningMeter, sequence: int) -> SignedReading:
     while len(words) < total:
         count = min(total - len(words), _MOST_WORDS)
         words += await ask(Request(meter.unit, READ_HOLDING, _RECORD + len(words), count))
-    return verified(_octets(words)[: now[2]], meter, sequence)
+    try:
+        return verified(_octets(words)[: now[2]], meter, sequence)
+    except BadRecord:
+        if await ask(what_is_there) != now:
+            raise NotThere(f"another master took record {sequence} from the window") from None
+        raise
 
 
 def verified(content: bytes, meter: SigningMeter, sequence: int) -> SignedReading:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway import records, templates
+from gateway import records, templates, window
 from gateway.bus import BusActor
 from gateway.config import Address, BusConfig
 from gateway.decode import Limits
@@ -265,9 +265,16 @@ def test_a_bad_record_is_kept_apart_with_its_bytes_and_never_witnessed(
 
 
 class Contested(SigningMeter):
-    """Another master asks for record 0 right after each of the gateway's questions, so often."""
+    """Another master asks for record 0 after the gateway does, or while it reads, so often."""
 
-    rivalries = 0
+    rivalries = robberies = 0
+
+    def read(self, function: int, address: int, count: int) -> list[int] | None:
+        words = super().read(function, address, count)
+        if self.robberies > 0 and address == window.BASE + 8:
+            self.robberies -= 1
+            super().write(window.BASE + 6, (0, 0))
+        return words
 
     def write(self, address: int, values: Sequence[int]) -> bool:
         if self.rivalries > 0:
@@ -293,6 +300,24 @@ def test_a_record_that_another_master_hides_is_asked_for_again_before_it_is_give
         kept = [sequence for sequence, _ in await street.readings("m2")]
         lost = [row[0] for row in await street.spool.rows("SELECT sequence FROM apart")]
         assert (kept, lost) == ([each for each in (0, 1, 2) if each not in lost], apart)
+
+    play(tmp_path, {2: meter}, act)
+
+
+def test_a_record_that_another_master_exchanges_while_it_is_read_is_not_a_bad_one(
+    tmp_path: Path,
+) -> None:
+    meter = Contested("m2", "node-m2", METER)
+    meter.close(START_S)
+
+    async def act(street: Street) -> None:
+        await street.boundary(1, "m2")
+        meter.robberies = 3
+        meter.close(START_S + 900)
+        await street.boundary(2, "m2")
+        assert [sequence for sequence, _ in await street.readings("m2")] == [0, 1]
+        assert street.actor.records.apart == 0
+        assert meter.robberies == 0
 
     play(tmp_path, {2: meter}, act)
 
