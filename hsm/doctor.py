@@ -115,8 +115,8 @@ class _Examination:
             ("login", self._login),
             ("mechanisms", self._mechanisms),
             ("key", self._key),
-            ("kept", self._kept),
             ("public key", self._public_key),
+            ("kept", self._kept),
             ("signature", self._signature),
             ("reconnect", self._reconnect),
             ("sign-state", self._sign_state),
@@ -137,7 +137,10 @@ class _Examination:
         """Before the token's process starts: swtpm talks to one caller at a time."""
         if family(str(self._uri.module)) != "TPM":
             return ""
-        found = lock_out()
+        try:
+            found = lock_out()
+        except Unavailable as reason:
+            raise _Wrong(self._with_hint(str(reason))) from None
         if found.locked:
             raise _Wrong(str(found))
         return str(found)

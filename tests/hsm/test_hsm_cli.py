@@ -64,8 +64,8 @@ def test_the_doctor_ends_with_a_table_or_one_object(
         "login",
         "mechanisms",
         "key",
-        "kept",
         "public key",
+        "kept",
         "signature",
     ]
     missing = str(tmp_path / "none.sqlite")
