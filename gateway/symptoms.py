@@ -170,6 +170,7 @@ def _bus(name: str, bus: Mapping[str, Any], report: Mapping[str, Any]) -> Iterat
     meters = {each: report["meters"][each]["state"] for each in bus["meters"]}
     dead = [each for each, state in meters.items() if state == "dead"]
     held = [each for each, state in meters.items() if state == "held"]
+    refusing = [each for each, state in meters.items() if state == "refusing"]
     errors = bus["errors"]
     garbled = errors.get("garbled", 0)
     if bus["state"] == "down":
@@ -181,8 +182,9 @@ def _bus(name: str, bus: Mapping[str, Any], report: Mapping[str, Any]) -> Iterat
         )
     elif dead and len(dead) == len(meters):
         yield Finding(what, False, _nobody(garbled))
-    elif dead or held:
-        yield Finding(what, False, _some(dead, held, report["meter_errors"]))
+    elif dead or held or refusing:
+        words = [_some(dead, held, report["meter_errors"]), *map(_refusing, refusing)]
+        yield Finding(what, False, "; ".join(filter(None, words)))
     elif garbled >= _FEW and garbled * _GARBLED_SHARE > bus["answers"]:
         yield Finding(what, False, _noise(garbled, bus, report["meter_errors"]))
     else:
@@ -217,6 +219,13 @@ def _some(dead: list[str], held: list[str], errors: Mapping[str, Mapping[str, in
         for meter in held
     ]
     return "; ".join(said)
+
+
+def _refusing(meter: str) -> str:
+    return (
+        f"{meter} answers and gives no energy, and is asked again at each interval's end: another"
+        " make than its template, or it has not woken up; gateway probe says which"
+    )
 
 
 def _noise(garbled: int, bus: Mapping[str, Any], errors: Mapping[str, Mapping[str, int]]) -> str:
