@@ -27,12 +27,13 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     from device.provision.enrol_command import add_enrol_command
     from device.provision.export_command import add_export_command
     from device.provision.label_command import add_label_command
+    from device.provision.probe_command import add_probe_command
     from device.provision.provision_command import add_provision_commands
 
     meter = subparsers.add_parser("meter", help="provision meters, look at them, enrol them")
     verbs = meter.add_subparsers(dest="verb", required=True, metavar="VERB")
     add_provision_commands(verbs, told)
-    _add_probe(verbs)
+    add_probe_command(verbs, told)
     _add_read(verbs)
     _add_key(verbs)
     add_acknowledge_command(verbs, told)
@@ -85,25 +86,6 @@ def port_of(args: argparse.Namespace) -> Iterator[str]:
             yield simulated.port
     else:
         yield args.port or ports.only_board()
-
-
-def _add_probe(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    probe = verbs.add_parser("probe", help="which ports have boards, and which meters they are")
-    probe.add_argument("--port", help="only this one")
-    probe.set_defaults(run=told(_probe))
-
-
-def _probe(args: argparse.Namespace) -> int:
-    from device.provision import faults, ports
-
-    names = [args.port] if args.port else ports.there()
-    if not names:
-        raise faults.NO_PORT.fault()
-    status = 0
-    for port in ports.look(names):
-        print(f"{port.name}  {port.words}")
-        status = status if port.identity else faults.NO_ANSWER.fault(port="", seconds=0).status
-    return status
 
 
 def _add_read(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

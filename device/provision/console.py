@@ -24,6 +24,7 @@ from device.provision import faults, usb
 
 Say = Callable[[str], None]
 
+PROMPT = b">>> "
 RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 REBOOTED = b"soft reboot\r\n"
 STARTS = (b"hard reset", b"soft reboot", b"rst:0x", b"rst cause", b"Brownout")
@@ -69,7 +70,7 @@ class Console(SerialTransport):  # type: ignore[misc]
         try:
             self._open(port)
         except (TransportError, serial.SerialException, OSError):
-            raise _why_not_open(port) from None
+            raise why_not_open(port) from None
 
     def _open(self, port: str) -> None:
         super().__init__(os.path.realpath(port), timeout=_ANSWER_LIMIT_S)
@@ -91,7 +92,7 @@ class Console(SerialTransport):  # type: ignore[misc]
                     return
             time.sleep(_RETURN_LOOK_S)
         if name:
-            raise _why_not_open(name)
+            raise why_not_open(name)
         raise faults.NOT_BACK.fault(port=self.port, seconds=round(RETURN_LIMIT_S))
 
     def see_reset(self) -> None:
@@ -127,7 +128,7 @@ class Console(SerialTransport):  # type: ignore[misc]
         """Ctrl-C and Ctrl-A with growing pauses until the raw prompt comes; what was heard."""
         heard, pause_s = b"", _FIRST_PAUSE_S
         while time.monotonic() < deadline:
-            self._write(b"\r\x03\x03\r\x01")
+            self.write(b"\r\x03\x03\r\x01")
             quiet_until = time.monotonic() + pause_s
             while time.monotonic() < quiet_until:
                 heard += self._heard()
@@ -158,14 +159,15 @@ class Console(SerialTransport):  # type: ignore[misc]
                 self.serial.timeout = _ANSWER_LIMIT_S
         return data
 
-    def _write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Type this; raises a Fault when the port is gone."""
         with self._own_faults():
             self.serial.write(data)
 
     def fresh(self) -> None:
         """A soft reset, which does not run main.py in raw mode: the memory is empty again."""
         heard = b""
-        self._write(b"\x04")
+        self.write(b"\x04")
         deadline = time.monotonic() + _ANSWER_LIMIT_S
         while not (REBOOTED in heard and heard.endswith(RAW_PROMPT)):
             if time.monotonic() > deadline:
@@ -250,7 +252,8 @@ def _starts(heard: bytes) -> int:
     return sum(heard.count(word) for word in STARTS)
 
 
-def _why_not_open(port: str) -> faults.Fault:
+def why_not_open(port: str) -> faults.Fault:
+    """The fault of a port that could not be opened."""
     path = os.path.realpath(port)
     if not os.path.exists(path):
         return faults.WRONG_PORT.fault(port=port)

@@ -8,7 +8,7 @@ from typing import Any
 import serial
 
 from device.provision import faults
-from device.provision.console import Console
+from device.provision.console import PROMPT, Console
 
 STARTED = b" serves unit "
 """What the firmware says when it answers its line."""
@@ -18,7 +18,6 @@ ENDED = (b"not running: ", b"crash: ", b"service: ", b"Traceback (most recent ca
 
 RESET = "import machine\nmachine.reset()"
 START_LIMIT_S = 20.0
-PROMPT = b">>> "
 _GREETING = (">>>", "MicroPython ", 'Type "help()"')
 _ANSWER_S = 1.0
 

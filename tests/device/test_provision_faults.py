@@ -114,7 +114,7 @@ def test_p04_a_port_that_this_user_may_not_open(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
-    fault = console._why_not_open(desk.port)
+    fault = console.why_not_open(desk.port)
     check(fault, faults.NO_PERMISSION, 1)
 
 

@@ -90,9 +90,7 @@ def test_a_port_that_another_program_grabs_when_it_is_back_is_told(
     with console.session(str(port.link)) as session:
         looking.key(session)
         monkeypatch.setattr(console, "RETURN_LIMIT_S", 0.6)
-        monkeypatch.setattr(
-            console, "_why_not_open", lambda name: faults.BUSY_PORT.fault(port=name)
-        )
+        monkeypatch.setattr(console, "why_not_open", lambda name: faults.BUSY_PORT.fault(port=name))
         monkeypatch.setattr(session, "_open", refuse)
         with pytest.raises(faults.AwayFault) as caught:
             running.restart(session, 0)
