@@ -108,11 +108,23 @@ def _words(report: Mapping[str, Any]) -> list[str]:
     return [
         f"{report['validator']} of {report['network']}: height {report['height']}, "
         f"round {report['round']} led by {report['leader']}",
+        *_catching_up(report),
         f"peers: {peers}; broker {report['broker']}",
+        *(_cut(row) for row in report["cut"]),
         f"readings on the ledger: {report['readings']}; waiting for a block: {report['mempool']}",
         *_agreement(report["agreement"]),
         *([f"HALTED: {report['halted']}"] if report["halted"] else []),
     ]
+
+
+def _catching_up(report: Mapping[str, Any]) -> list[str]:
+    height, target = report["height"], report["target"]
+    return [f"catching up: {height} of {target}"] if target > height else []
+
+
+def _cut(row: Mapping[str, Any]) -> str:
+    heard = "not heard" if row["from"] == "everything" else "heard for its votes only"
+    return f"  {row['peer']} is {heard} for {row['for_s']:.0f} s: {row['why']}"
 
 
 def _agreement(agreement: Mapping[str, Any]) -> list[str]:

@@ -17,15 +17,18 @@ from validator.api.server import serve
 from validator.app.application import Application
 from validator.config import ValidatorConfig
 from validator.node.candidate import Blocks, Candidate
+from validator.node.catching_up import CatchingUp
 from validator.node.driver import Driver, NetworkClock
 from validator.node.evidence_pool import EvidencePool
-from validator.node.exchange import Exchange
+from validator.node.exchange import Ears, Exchange
 from validator.node.fetching import Fetching
 from validator.node.folder import claim_folder
+from validator.node.hearing import Hearing
 from validator.node.ingest import Broker, BrokerAccess, Ingest, batch_topic
 from validator.node.ledger import Ledger
 from validator.node.mempool import Mempool
-from validator.node.peers import Mesh, load_peers
+from validator.node.mesh import Mesh
+from validator.node.peers import load_peers
 from validator.node.registrar import Registrar
 from validator.node.store import Store
 from validator.node.verification import Book, Keyring, check_beforehand
@@ -67,8 +70,18 @@ class Validator:
         self.fetching = Fetching(self.mesh, self._check)
         self.registrar = Registrar(self.application, self.mempool, self.store, self.book, clock)
         self.evidence = EvidencePool(blocks, self.mempool, self.store)
-        pools = (self.registrar, self.evidence)
-        self.exchange = Exchange(self.mesh, self.driver, self.fetching, pools)
+        self.catching_up = CatchingUp(self.mesh, self.driver, genesis.validators.faulty)
+        self.exchange = Exchange(
+            self.mesh,
+            self.driver,
+            Ears(
+                Hearing(genesis.network, lambda: blocks.validators),
+                self.fetching,
+                self.catching_up,
+                self.registrar,
+                self.evidence,
+            ),
+        )
         self._keyring = Keyring(self.application)
         self.broker: Broker | None = None
 

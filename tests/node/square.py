@@ -78,7 +78,7 @@ class Node:
     def connected(self) -> list[str]:
         return sorted(name for name in self.square.nodes if name != self.name)
 
-    def broadcast(self, frame: list[Any], *, urgent: bool = False) -> None:
+    def broadcast(self, frame: list[Any]) -> None:
         if frame[0] == "evidence":
             for other in self.connected:
                 self.square.nodes[other].pool.hear(frame[1])
@@ -88,7 +88,7 @@ class Node:
             if self.square.passes(message, self.name, other):
                 self.square.deliver(other, frame[1])
 
-    def send(self, peer: str, frame: list[Any], *, urgent: bool = False) -> None:
+    def send(self, peer: str, frame: list[Any]) -> None:
         kind, name = frame
         other = self.square.nodes[peer]
         if kind == "get-block":

@@ -14,7 +14,9 @@ import pytest
 
 from gridwitness import certificates
 from tests.node.town import WAIT_S, Town
-from validator.node.peers import MAX_FRAME, Mesh, load_peers
+from validator.node.frames import MAX_FRAME
+from validator.node.mesh import Mesh
+from validator.node.peers import load_peers
 from wire import cbor
 from wire.errors import BadSignature, Malformed, Refused
 

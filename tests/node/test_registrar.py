@@ -151,10 +151,10 @@ class Links:
         self.sent: list[tuple[str, list[Any]]] = []
         self.on_connect: Callable[[str], None] = lambda _: None
 
-    def send(self, peer: str, frame: list[Any], *, urgent: bool = False) -> None:
+    def send(self, peer: str, frame: list[Any]) -> None:
         self.sent.append((peer, frame))
 
-    def broadcast(self, frame: list[Any], *, urgent: bool = False) -> None:
+    def broadcast(self, frame: list[Any]) -> None:
         self.send("all", frame)
 
 
@@ -162,8 +162,9 @@ def test_who_connects_is_told_what_waits_and_all_are_told_what_comes(office: Off
     links, village = Links(), office.chain.village
     driver = SimpleNamespace(tip=office.chain.tip)
     chain = office.chain
-    pools = (office.registrar, EvidencePool(chain.blocks, office.mempool, chain.store))
-    exchange = Exchange(cast(Any, links), cast(Any, driver), cast(Any, None), pools)
+    pool = EvidencePool(chain.blocks, office.mempool, chain.store)
+    ears = SimpleNamespace(registrar=office.registrar, evidence=pool)
+    exchange = Exchange(cast(Any, links), cast(Any, driver), cast(Any, ears))
     first, second = (enrol(village, 2, meter).encoded for meter in ("c7", "c8"))
     exchange.handle("val-2", ["transaction", first])
     links.on_connect("val-3")

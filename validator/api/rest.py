@@ -50,6 +50,8 @@ def status(validator: "Validator") -> dict[str, Any]:
         "state_root": validator.application.state.root.hex(),
         "leader": driver.machine.leader(driver.machine.round),
         "peers": list(validator.mesh.connected),
+        "cut": validator.mesh.cut(),
+        "target": validator.catching_up.target,
         "broker": "connected" if validator.broker and validator.broker.connected else "away",
         "readings": validator.store.reading_count(),
         "mempool": len(validator.mempool),

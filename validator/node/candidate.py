@@ -16,6 +16,7 @@ from validator.app.application import (
     SignatureBook,
 )
 from validator.consensus.evidence import Evidence
+from validator.node.frames import check_size
 from validator.node.mempool import Waiting
 from wire.block import (
     MOST_EVIDENCE,
@@ -35,6 +36,12 @@ from wire.witness import Batch, SignedWitness
 
 EVIDENCE_AGE_BLOCKS = 50_000
 """Evidence of an older height proves nothing any more: some two days of full blocks."""
+
+MOST_ITEMS = 6_000
+"""CBOR items of a block: its transactions, at most one for each reading, and its evidence."""
+
+LONGEST_ITEM = 32 * 1024
+"""Bytes of a transaction, of evidence, of the parent commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +243,15 @@ class InvalidBlockDigest(Refused):
     code = "invalid-block-digest"
 
 
+def open_block(data: bytes) -> Block:
+    """Read a block from another validator; raises Refused."""
+    check_size(data, MOST_ITEMS, LONGEST_ITEM)
+    return Block.decode(data)
+
+
 def decode_block(data: bytes, digest: bytes) -> Block:
     """Read a block and compare its digest; raises Refused."""
-    block = Block.decode(data)
+    block = open_block(data)
     if block.digest != digest:
         raise InvalidBlockDigest("the block is not the one that was asked for")
     return block

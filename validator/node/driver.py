@@ -256,7 +256,7 @@ class Driver:
 
     def _broadcast(self, message: Message) -> None:
         if self._speaker is not None:
-            self._speaker.broadcast(["consensus", encode_message(message)], urgent=True)
+            self._speaker.broadcast(["consensus", encode_message(message)])
 
     # Blocks.
 
@@ -336,13 +336,7 @@ class Driver:
     def proposed(self, digest: bytes) -> bytes | None:
         """A block of the present height or of the ledger, for a peer that asks."""
         candidate = self._candidates.get(digest)
-        if candidate is not None:
-            return candidate.block.encoded
-        proposed = self.store.proposed(digest)
-        if proposed is not None:
-            return proposed
-        stored = self.store.block_by_digest(digest)
-        return None if stored is None else stored.block.encoded
+        return self.store.encoded_block(digest) if candidate is None else candidate.block.encoded
 
     async def _commit(self, digest: bytes, data: bytes, commit: Commit) -> None:
         assert self._fetching is not None

@@ -11,14 +11,18 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from validator.node.candidate import decode_block
-from wire import fields
+from validator.node.candidate import decode_block, open_block
+from validator.node.frames import check_size
+from wire import cbor, fields
 from wire.block import Block, Commit
 from wire.errors import Refused, Unavailable
-from wire.witness import Batch
+from wire.witness import MAX_READINGS, Batch
 
 ANSWER_S = 1.0
 ROUNDS = 10
+
+MOST_BATCHES = 5_000
+LONGEST_WITNESS = 16 * 1024
 
 _log = structlog.get_logger()
 
@@ -33,7 +37,7 @@ class Links(Protocol):
         """Peers that are connected now."""
         ...
 
-    def send(self, peer: str, frame: list[Any], *, urgent: bool = False) -> None:
+    def send(self, peer: str, frame: list[Any]) -> None:
         """Queue a frame for one peer."""
         ...
 
@@ -41,7 +45,7 @@ class Links(Protocol):
 class Speaker(Protocol):
     """Where one's own messages go."""
 
-    def broadcast(self, frame: list[Any], *, urgent: bool = False) -> None:
+    def broadcast(self, frame: list[Any]) -> None:
         """Queue a frame for all peers."""
         ...
 
@@ -59,7 +63,7 @@ class Fetching:
         """Get a batch by its id; raises Unavailable when nobody has it."""
 
         def read(data: bytes) -> Batch:
-            batch = Batch.open(data)
+            batch = open_batch(data)
             if batch.batch_id != batch_id:
                 raise Unavailable("another batch than the one that was asked for")
             return batch
@@ -107,7 +111,7 @@ class Fetching:
             return None
         asked = (peer, kind, name)
         future = self._waiting.setdefault(asked, asyncio.get_running_loop().create_future())
-        self._links.send(peer, [f"get-{kind}", name], urgent=True)
+        self._links.send(peer, [f"get-{kind}", name])
         try:
             async with asyncio.timeout(ANSWER_S):
                 return read(await asyncio.shield(future))
@@ -120,8 +124,16 @@ class Fetching:
             self._waiting.pop(asked, None)
 
 
-def read_final(frame: Sequence[Any]) -> tuple[Block, Commit, list[Batch]]:
-    """Read the final block that a peer sends: block, commit, batches; raises Refused."""
-    _, block, commit, batches = fields.items(list(frame), "final block", 4)
-    opened = [Batch.open(fields.blob(each, "batch")) for each in fields.items(batches, "batches")]
-    return Block.decode(fields.blob(block, "block")), Commit.from_items(commit), opened
+def open_batch(data: bytes) -> Batch:
+    """Read a batch from a peer; raises Malformed."""
+    check_size(data, MAX_READINGS + 4, LONGEST_WITNESS)
+    return Batch.open(data)
+
+
+def open_final(entry: bytes) -> tuple[Block, Commit, list[Batch]]:
+    """Read a final block from a peer: block, commit, batches; raises Refused."""
+    check_size(entry, MOST_BATCHES + 4)
+    block, commit, batches = fields.items(cbor.decode(entry), "final block", 3)
+    opened = [open_batch(fields.blob(each, "batch")) for each in fields.items(batches, "batches")]
+    sealed = Commit.decode(fields.blob(commit, "commit"))
+    return open_block(fields.blob(block, "block")), sealed, opened

@@ -100,10 +100,20 @@ class Store:
         row = self._row("SELECT block FROM proposed WHERE digest = ?", digest)
         return None if row is None else bytes(row[0])
 
+    def encoded_block(self, digest: bytes) -> bytes | None:
+        """A block that was voted for or is final, encoded."""
+        row = self._row("SELECT block FROM blocks WHERE digest = ?", digest)
+        return self.proposed(digest) if row is None else bytes(row[0])
+
     def batch(self, batch_id: bytes) -> Batch | None:
         """A durable batch."""
+        found = self.encoded_batch(batch_id)
+        return None if found is None else Batch.open(found)
+
+    def encoded_batch(self, batch_id: bytes) -> bytes | None:
+        """The same, encoded."""
         row = self._row("SELECT batch FROM batches WHERE batch_id = ?", batch_id)
-        return None if row is None else Batch.open(row[0])
+        return None if row is None else bytes(row[0])
 
     def put_waiting(self, transaction_id: bytes, encoded: bytes) -> None:
         """Make a registry transaction durable that waits for a block."""
@@ -213,10 +223,10 @@ class Store:
         row = self._row("SELECT block, final FROM blocks WHERE height = ?", height)
         return None if row is None else StoredBlock(Block.decode(row[0]), Commit.decode(row[1]))
 
-    def block_by_digest(self, digest: bytes) -> StoredBlock | None:
-        """The block of a digest."""
-        row = self._row("SELECT height FROM blocks WHERE digest = ?", digest)
-        return None if row is None else self.block(row[0])
+    def final(self, height: int) -> bytes | None:
+        """A final block with its commit and batches, as another validator takes it, encoded."""
+        row = self._row("SELECT block, final FROM blocks WHERE height = ?", height)
+        return None if row is None else cbor.encode([*row, self.batches_at(height)])
 
     def headers(self, first: int, last: int) -> list[tuple[Header, Commit]]:
         """Headers of a range of heights, with the parent commit that each block carries."""
