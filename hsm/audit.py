@@ -1,8 +1,8 @@
 """What was done with a key: an append-only file of JSON lines, each holding the hash of the last.
 
-A line says when, which key, what (`sign`, `make-key`), the SHA-256 of what was signed and how it
-ended; never a PIN, never a message. Whoever keeps one line's hash can later show that nothing
-before it was changed or left out. Decides nothing about keys: `hsm.signer` writes, `verify` checks.
+A line says when, which key, what (`sign`, `make-key`, `announce-key`), the SHA-256 of what was
+signed and how it ended; never a PIN, never a message. Whoever keeps one line's hash can later show
+that nothing before it was changed or left out. Decides nothing about keys: `hsm.signer` writes, `verify` checks.
 """
 
 import fcntl
@@ -33,13 +33,13 @@ class Deed:
     """One use of a key."""
 
     event: str
-    """What was asked: `sign` or `make-key`."""
+    """What was asked: `sign`, `make-key` or `announce-key`."""
 
     key: str
     """The key's kid in hexadecimal, or its label while it has none."""
 
     result: str
-    """`done`, or the reason's code: `unavailable`, `pin-refused`, `key-refused`."""
+    """`done`, or the reason's code: `pin-refused`, `pin-locked`, `key-refused`."""
 
     digest: str = ""
     """SHA-256 of the message in hexadecimal; empty when nothing was to be signed."""

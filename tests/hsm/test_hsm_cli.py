@@ -51,6 +51,9 @@ def test_the_doctor_ends_with_a_table_or_one_object(
 ) -> None:
     assert main(["hsm", "doctor", *named]) == 1
     assert "BAD  key" in capsys.readouterr().out
+    assert main(["hsm", "doctor", *named, "--json"]) == 1
+    bad = json.loads(capsys.readouterr().out)
+    assert (bad["good"], bad["checks"][-1]["check"]) == (False, "key")
     assert main(["hsm", "key", *named]) == 0
     capsys.readouterr()
     assert main(["hsm", "doctor", *named, "--json"]) == 0

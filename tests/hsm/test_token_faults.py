@@ -69,6 +69,12 @@ def sign(self, alg, messages):
 session.Session.sign = sign
 worker.main()
 """
+HANGING = """
+import threading
+from hsm import session, worker
+session.Session.sign = lambda self, alg, messages: threading.Event().wait()
+worker.main()
+"""
 FORKING = """
 import os, sys
 from pathlib import Path
@@ -260,6 +266,20 @@ def test_a_library_that_crashes_takes_only_its_process_along(
         with running(CRASHING), pytest.raises(Unavailable, match="ended"):
             signer.sign(b"m")
         patient()
+    public.verify(b"m", signer.sign(b"m"))
+
+
+def test_a_library_that_hangs_is_given_up(
+    token: Token, patient: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_process, "ANSWER_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(token_process, "GRACE_S", 0.1)
+    public = token.make("w", ES256)
+    signer = token.open("w", public)
+    with running(HANGING), pytest.raises(Unavailable, match="has not answered"):
+        signer.sign(b"m")
+    assert signer.pid is None
+    patient()
     public.verify(b"m", signer.sign(b"m"))
 
 
