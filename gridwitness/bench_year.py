@@ -71,7 +71,12 @@ class _Meter:
 
 
 def write_outage(
-    spool: Path, network: str, readings: int, end_s: int, report: Callable[[int], None]
+    spool: Path,
+    network: str,
+    readings: int,
+    end_s: int,
+    report: Callable[[int], None],
+    names: str = "customer",
 ) -> None:
     """Add witnessed, unpublished readings of the intervals before `end_s` to a spool at rest.
 
@@ -81,9 +86,10 @@ def write_outage(
         readings: how many; whole intervals are written.
         end_s: end of the newest interval, Unix seconds.
         report: told how many readings are written so far.
+        names: what the meters' ids begin with.
     """
     meters = [
-        _Meter(f"customer-{number:02}", SoftSigner.generate(ES256)) for number in range(METERS)
+        _Meter(f"{names}-{number:02}", SoftSigner.generate(ES256)) for number in range(METERS)
     ]
     gateway = SoftSigner.generate(ES256)
     intervals = -(-readings // METERS)
