@@ -34,6 +34,14 @@ def _head(made, major, value):
     raise ValueError("integer over 64 bits")
 
 
+def _in_order(keys):
+    """As their encodings are; numbers from 0 on are so by themselves."""
+    for key in keys:
+        if not isinstance(key, int) or key < 0:
+            return sorted(keys, key=encode)
+    return sorted(keys)
+
+
 def _put(made, value):
     if isinstance(value, int):
         _head(made, int(value < 0), value if value >= 0 else -1 - value)
@@ -50,7 +58,7 @@ def _put(made, value):
             _put(made, item)
     elif isinstance(value, dict):
         _head(made, 5, len(value))
-        for key in sorted(value, key=encode):
+        for key in _in_order(value):
             _put(made, key)
             _put(made, value[key])
     else:

@@ -1,10 +1,9 @@
 """A log of signed things by number, from 0 on: a ring of files on the board's filesystem.
 
 Decides how records are kept: in slots of one size, a day of records to a file, the oldest file
-removed when there are too many, or when the flash runs full. A tail torn by a power cut is cut off,
-and its record made again from the same bytes, which `state` has; a damaged record further back is
-not shown, and is no reason to stop. Opening reads the names, and the size of one file. Leaves to
-`app` that a record is never made twice with different bytes.
+removed when there are too many, or when the flash runs full. A damaged record is not shown, and is
+no reason to stop. Leaves to `opening` where a log ends, and to `app` that a record is never made
+twice with different bytes.
 """
 
 import os
@@ -31,44 +30,26 @@ class Log:
 
     def __init__(self, folder, files=FILES, per_file=PER_FILE):
         """Open the log in `folder`, made when missing; finds head and tail from the files."""
+        from meter import opening  # A start forgets it.
+
         self._folder = folder
         self._files = files
         self._per_file = per_file
         self.degraded = False
         """True when a record was found damaged, or dropped early for want of room."""
-        try:
-            os.mkdir(folder)
-        except OSError:
-            pass  # It is there.
-        oldest, newest = _ends(folder)
-        self.tail = (oldest or 0) * per_file
-        self.head = self.tail if newest is None else self._end_of(newest)
+        self.tail, self.head = opening.ends(folder, per_file)
 
     def _path(self, number):
         return self._folder + "/" + str(number)
 
-    def _end_of(self, number):
-        """The sequence after the file's last slot; part of one behind it is cut off."""
-        path = self._path(number)
-        with open(path, "rb") as f:
-            size = f.seek(0, 2)
-        count = size // SLOT
-        if size != count * SLOT:
-            self._shorten(path, count)
-        return number * self._per_file + count
-
-    def _shorten(self, path, count):
-        with open(path, "rb") as f, open(self._folder + ".new", "wb") as kept:
-            for _ in range(count):
-                kept.write(f.read(SLOT))
-        os.rename(self._folder + ".new", path)
-
     def drop_damaged_end(self):
         """Forget the newest record if it is damaged, for who can make the same bytes again."""
         if self.head > self.tail and self.read(self.head - 1) is None:
+            from meter import opening
+
             self.head -= 1
             number, count = divmod(self.head, self._per_file)
-            self._shorten(self._path(number), count)
+            opening.shorten(self._folder, number, count)
 
     def append(self, sequence, record):
         """Keep a record; its sequence must be the head."""
@@ -115,23 +96,6 @@ class Log:
             self.degraded = True
             return None
         return slot[_HEAD_SIZE : _HEAD_SIZE + struct.unpack_from(_HEAD, slot)[1]]
-
-
-def _ends(folder):
-    """The lowest and the highest number among the files; a year of names is never held at once."""
-    oldest = newest = None
-    for name in _names(folder):
-        if name.isdigit():
-            number = int(name)
-            oldest = number if oldest is None else min(oldest, number)
-            newest = number if newest is None else max(newest, number)
-    return oldest, newest
-
-
-def _names(folder):
-    if hasattr(os, "ilistdir"):
-        return (entry[0] for entry in os.ilistdir(folder))
-    return os.listdir(folder)
 
 
 def _free_blocks(folder):

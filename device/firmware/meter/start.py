@@ -80,7 +80,7 @@ def make_meter(settings, software_id):
     signer, make_clock, element, receiver = _named(settings)
     forget("wiring", "keys")
     storage = _stored(settings)
-    forget("storage", "boot")
+    forget("storage", "boot", "opening")
     meter = Meter(settings, signer, software_id, make_clock, element, storage, board.rtc_s())
     meter.receiver = receiver
     meter.inputs = board.inputs
