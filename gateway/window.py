@@ -70,14 +70,19 @@ def fences(unit: int) -> list[Request]:
     return [Request(unit, READ_HOLDING, BASE, words) for words in _FENCE_WORDS]
 
 
+async def identity(ask: Ask, unit: int) -> tuple[str, bytes]:
+    """The meter id and the public key that a unit shows, whoever it is."""
+    octets = _octets(await ask(Request(unit, READ_HOLDING, _IDENTITY, _ID_WORDS + _KEY_WORDS)))
+    name = octets[: 2 * _ID_WORDS].partition(b"\0")[0].decode("ascii", "replace")
+    return name, octets[2 * _ID_WORDS :]
+
+
 async def check_identity(ask: Ask, meter: SigningMeter) -> None:
     """See that the meter with this id and key answers; raises WrongMeter."""
-    words = await ask(Request(meter.unit, READ_HOLDING, _IDENTITY, _ID_WORDS + _KEY_WORDS))
-    octets = _octets(words)
-    name = octets[: 2 * _ID_WORDS].partition(b"\0")[0].decode("ascii", "replace")
+    name, key = await identity(ask, meter.unit)
     if name != meter.id:
         raise WrongMeter(f"unit {meter.unit} says it is {name!r}, not {meter.id}")
-    if octets[2 * _ID_WORDS :] != meter.key.raw:
+    if key != meter.key.raw:
         raise WrongMeter(f"meter {meter.id} shows another key than the registered one")
 
 

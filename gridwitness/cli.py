@@ -17,6 +17,7 @@ from gridwitness.clock import clock_for
 from wire.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
+    from device.provision.over_line import LineAddress, LineReading
     from gridwitness.meter_simulation import SimulatedMeter
 
 # Each module adds the command of its name; only what is asked for is imported.
@@ -42,7 +43,7 @@ def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gridwitness", description="Metered energy, witnessed and agreed."
     )
-    parser.set_defaults(clock_for=clock_for, simulated_meter=_simulated_meter)
+    parser.set_defaults(clock_for=clock_for, simulated_meter=_simulated_meter, read_line=_read_line)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked = arguments[0] if arguments else ""
     modules = [COMMANDS[asked]] if asked in COMMANDS else COMMANDS.values()
@@ -56,6 +57,13 @@ def _simulated_meter(folder: Path | None) -> AbstractContextManager["SimulatedMe
     from gridwitness.meter_simulation import simulated_meter
 
     return simulated_meter(folder)
+
+
+def _read_line(line: "LineAddress") -> "LineReading":
+    """Ask a meter over its line, as a gateway does; the meter's tool has no Modbus of its own."""
+    from gridwitness.meter_line import read_line
+
+    return read_line(line)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

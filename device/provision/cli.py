@@ -29,12 +29,13 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     from device.provision.label_command import add_label_command
     from device.provision.probe_command import add_probe_command
     from device.provision.provision_command import add_provision_commands
+    from device.provision.read_command import add_read_command
 
     meter = subparsers.add_parser("meter", help="provision meters, look at them, enrol them")
     verbs = meter.add_subparsers(dest="verb", required=True, metavar="VERB")
     add_provision_commands(verbs, told)
     add_probe_command(verbs, told)
-    _add_read(verbs)
+    add_read_command(verbs, told)
     _add_key(verbs)
     add_acknowledge_command(verbs, told)
     add_bench_command(verbs)
@@ -86,43 +87,6 @@ def port_of(args: argparse.Namespace) -> Iterator[str]:
             yield simulated.port
     else:
         yield args.port or ports.only_board()
-
-
-def _add_read(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    read = verbs.add_parser("read", help="show a meter's last records and events, verified")
-    add_port(read)
-    read.add_argument("--count", type=int, default=4, help="how many of each, 4 when not given")
-    read.set_defaults(run=told(_read))
-
-
-def _read(args: argparse.Namespace) -> int:
-    from device.provision import looking
-    from device.provision.console import Patience, session
-    from device.provision.running import back_to_work
-    from wire.event import time_words
-    from wire.record_rules import status_words
-
-    wrong = 0
-    with port_of(args) as port, session(port, tell, Patience()) as console:
-        try:
-            public = looking.key(console)
-            print(f"key kid {public.kid.hex()}")
-            for found in looking.records(console, public, args.count):
-                if found.signed is None:
-                    wrong += 1
-                    print(f"{found.sequence:8}  not believed: {found.why}")
-                    continue
-                reading = found.signed.reading
-                print(
-                    f"{found.sequence:8}  {time_words(reading.interval_start_s)}"
-                    f"  in {reading.import_wh} Wh  out {reading.export_wh} Wh"
-                    f"  status: {status_words(reading.status)}"
-                )
-            for event in looking.events(console, public, args.count):
-                print(f"event {event.number:5}  {time_words(event.time_s)}  {event.words}")
-        finally:
-            back_to_work(console)
-    return 1 if wrong else 0
 
 
 def _add_key(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

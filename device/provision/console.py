@@ -211,7 +211,10 @@ class Console(SerialTransport):  # type: ignore[misc]
         try:
             return ast.literal_eval(self.exec(code).decode().strip())
         except TransportExecError as error:
-            raise faults.CRASHED.fault(words=last_words(error)) from None
+            words = last_words(error)
+            if words.startswith("ImportError"):  # No application, or that of another tool.
+                raise faults.NOT_INSTALLED.fault(differences=words) from None
+            raise faults.CRASHED.fault(words=words) from None
         except (ValueError, SyntaxError, UnicodeDecodeError):
             raise faults.WENT_SILENT.fault(port=self.port) from None
 

@@ -363,6 +363,27 @@ STILL_STANDS = Row(
     "close the covers, take the magnet away, provision a changed configuration; then the same"
     " command again",
 )
+LINE_SILENT = Row(
+    "P-94",
+    0,
+    "No meter answers as unit {unit} on {port} at {baudrate} baud: {why}.",
+    "check A/B (crossed), --unit and --baudrate (the meter's console tells them: gridwitness meter"
+    " read --port), and that no other master is on the line",
+    away=True,
+)
+LINE_OTHER = Row(
+    "P-95",
+    0,
+    "Unit {unit} on {port} answers and is no GridWitness meter: {why}.",
+    "name the right unit: --unit; other makes: gridwitness gateway probe",
+)
+LINE_NOT_BELIEVED = Row(
+    "P-96",
+    0,
+    "What unit {unit} on {port} shows is not believed: {why}.",
+    "read it again; compare the key with the label. Twice: the meter is not the one that was"
+    " commissioned, or broken",
+)
 
 TABLE = tuple(value for value in list(globals().values()) if isinstance(value, Row))
 """Every row, in the order of the steps."""

@@ -14,6 +14,7 @@ from tests.device.provisioned import METER, NODE, ZONE
 from wire import cbor
 from wire.commissioning import CommissioningRecord
 from wire.keys import PublicKey
+from wire.reading import SignedReading
 
 PROVISION = ["--meter", METER, "--node", NODE, "--zone", ZONE, "--no-lock"]
 
@@ -85,6 +86,19 @@ def test_reading_shows_the_key_and_only_records_that_verify(
     first, *others = capsys.readouterr().out.splitlines()
     assert first == f"key kid {key_of(folder).kid.hex()}"
     assert any("power up" in line for line in others), "what the meter has signed by itself"
+
+
+def test_a_meter_is_read_over_its_line_as_over_its_console(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert meter("read", folder / "board", "--line", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["meter"], told["key"]) == (METER, key_of(folder).text)
+    over_line = SignedReading.open(bytes.fromhex(told["record"]["signed"]))
+    over_line.verify(key_of(folder))
+    assert meter("read", folder / "board", "--json", "--count", "99") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert over_line.encoded.hex() in [line.get("signed") for line in lines]
 
 
 def test_a_record_of_nobody_is_not_believed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

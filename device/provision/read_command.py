@@ -1,0 +1,134 @@
+"""`gridwitness meter read`: a meter's last records and events, over its console or its line.
+
+Decides what is printed; what is true is decided by `looking` and, on a line, by `read_line`.
+"""
+
+import argparse
+import json
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from device.provision.looking import Looked
+    from wire.event import Event
+
+_HELP = "show a meter's last records and events, or what its line shows, verified"
+_DESCRIPTION = """
+Over the console: the meter is stopped, its last records and events are shown, each verified with
+the key that the board proves, and it is started again. With --line over RS-485, where nothing is
+stopped: who it is, its registers, its clock, and its newest record, fetched through the record
+window and verified. A gateway that runs has its lines open: stop it, or ask it (gridwitness gateway
+read).
+"""
+
+
+def add_read_command(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", told: Any
+) -> None:
+    """Add `read`."""
+    from device.provision.cli import add_port
+
+    read = verbs.add_parser("read", help=_HELP, description=_DESCRIPTION)
+    add_port(read)
+    read.add_argument("--count", type=int, default=4, help="how many of each, 4 when not given")
+    read.add_argument(
+        "--line", nargs="?", const="", metavar="PORT", help="ask over this RS-485 adapter instead"
+    )
+    read.add_argument("--unit", type=int, default=1, help="on a line: Modbus unit, 1 to 247")
+    read.add_argument("--baudrate", type=int, default=9600, help="of the line, 9600")
+    read.add_argument("--key", help="on a line: the key that it must have, es256:… or a file")
+    read.add_argument("--json", action="store_true", help="JSON, one object a line")
+    read.set_defaults(run=told(run))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read it, the one way or the other; raises a Fault."""
+    return _over_console(args) if args.line is None else _over_line(args)
+
+
+def _over_line(args: argparse.Namespace) -> int:
+    from device.provision import faults
+    from device.provision.cli import port_of
+    from device.provision.over_line import LineAddress, lines, plain
+    from hsm.publickey import read_key
+
+    if not 1 <= args.unit <= 247:
+        raise faults.BAD_ARGUMENT.fault(what="--unit is a Modbus unit, 1 to 247")
+    key = None if args.key is None else read_key(args.key)
+    with ExitStack() as stack:
+        port = args.line
+        if args.simulate:
+            stack.enter_context(port_of(args))
+            port = args.simulated.line
+            args.simulated.wait_serving()
+        if not port:
+            what = "--line names the port of the RS-485 adapter, and it is missing"
+            raise faults.BAD_ARGUMENT.fault(what=what)
+        address = LineAddress(port, args.unit, args.baudrate, key)
+        found = args.read_line(address)
+    if args.json:
+        print(json.dumps(plain(found, address)))
+    else:
+        print("\n".join(lines(found, address)))
+    return 0
+
+
+def _over_console(args: argparse.Namespace) -> int:
+    from device.provision import looking
+    from device.provision.cli import port_of, tell
+    from device.provision.console import Patience, session
+    from device.provision.running import back_to_work
+
+    wrong = 0
+    with port_of(args) as port, session(port, tell, Patience()) as console:
+        try:
+            public = looking.key(console)
+            kid = public.kid.hex()
+            _show(args, f"key kid {kid}", {"key": public.text, "kid": kid})
+            for found in looking.records(console, public, args.count):
+                wrong += found.signed is None
+                _show(args, *_record(found))
+            for event in looking.events(console, public, args.count):
+                _show(args, *_event(event))
+        finally:
+            back_to_work(console)
+    return 1 if wrong else 0
+
+
+def _show(args: argparse.Namespace, words: str, content: dict[str, Any]) -> None:
+    print(json.dumps(content) if args.json else words, flush=True)
+
+
+def _record(found: "Looked") -> tuple[str, dict[str, Any]]:
+    from wire.event import time_words
+    from wire.record_rules import status_words
+
+    if found.signed is None:
+        words = f"{found.sequence:8}  not believed: {found.why}"
+        return words, {"record": found.sequence, "believed": False, "why": found.why}
+    reading = found.signed.reading
+    words = (
+        f"{found.sequence:8}  {time_words(reading.interval_start_s)}"
+        f"  in {reading.import_wh} Wh  out {reading.export_wh} Wh"
+        f"  status: {status_words(reading.status)}"
+    )
+    return words, {
+        "record": found.sequence,
+        "believed": True,
+        "interval_start_s": reading.interval_start_s,
+        "registers_wh": [reading.import_wh, reading.export_wh],
+        "status": reading.status,
+        "signed": found.signed.encoded.hex(),
+    }
+
+
+def _event(event: "Event") -> tuple[str, dict[str, Any]]:
+    from wire.event import time_words
+
+    words = f"event {event.number:5}  {time_words(event.time_s)}  {event.words}"
+    return words, {
+        "event": event.number,
+        "kind": event.kind,
+        "time_s": event.time_s,
+        "words": event.words,
+    }
