@@ -124,7 +124,7 @@ class CatchingUp:
         self._say()
         self._links.send(question.peer, ["get-final", question.first, question.most_bytes])
         deadline_s = self._now_s() + question.patience_s
-        peer = ""
+        peer, stood = "", True
         while peer != question.peer:  # A late answer to an earlier question is as good as another.
             try:
                 async with asyncio.timeout_at(deadline_s):
@@ -132,8 +132,9 @@ class CatchingUp:
             except TimeoutError:
                 self._disappointed(question, "does not send the blocks that it claims", late=True)
                 return
-            await self._take(peer, frame)
-        self._disappointed(question, "does not have the blocks that it claims", late=False)
+            stood = await self._take(peer, frame)
+        if stood:
+            self._disappointed(question, "does not have the blocks that it claims", late=False)
 
     def _disappointed(self, question: Question, words: str, *, late: bool) -> None:
         """Hold it against a peer that its answer brought nothing, when nothing else did."""
@@ -141,18 +142,23 @@ class CatchingUp:
             self._pursuit.failed(question.peer, self._now_s(), late=late)
             self._links.blame(question.peer, LIE, words)
 
-    async def _take(self, peer: str, frame: list[Any]) -> None:
+    async def _take(self, peer: str, frame: list[Any]) -> bool:
+        """Apply an answer; returns whether all of it stood."""
         before = self._follower.tip.height
         try:
             await self._apply(peer, frame)
+            stood = True
         except Unavailable as reason:
+            stood = True
             _log.warning("final block not checked", peer=peer, reason=str(reason))
         except Refused as reason:
+            stood = False
             _log.warning("final block refused", peer=peer, reason=str(reason))
             self._pursuit.failed(peer, self._now_s(), late=False)
             self._links.blame(peer, WRONG, f"sends as final what is not: {reason}")
         if self._follower.tip.height > before:
             self._pursuit.delivered(peer, self._follower.tip.height - before)
+        return stood
 
     async def _apply(self, peer: str, frame: list[Any]) -> None:
         """Take the blocks of an answer one by one; raises Refused at one that is not final."""
