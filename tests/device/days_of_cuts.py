@@ -15,6 +15,7 @@ import sys
 
 import vfs
 
+from meter import events, record
 from meter.log import PER_FILE, SLOT
 from tests.device.lived_days import (
     BLOCKS,
@@ -26,13 +27,22 @@ from tests.device.lived_days import (
     contents,
     named,
 )
+from tests.device.meter_bench import decode, payload_of
 from tests.device.meter_parts import FakeSigner, World
 from tests.device.nor_flash import BLOCK, EMPTY, OverlaidFlash
 
 MOST_SHOWN = 5
 AFTER_S = 1  # Between the cut and the next start.
 NEVER = 1 << 30
-IMPORT = 6
+IMPORT, STATUS, EVENTS, KIND, DETAILS = 6, 13, 18, 30, 32
+STICKY = (
+    record.COVER_OPEN
+    | record.TERMINAL_COVER_OPEN
+    | record.MAGNETIC_FIELD
+    | record.CONFIGURATION_CHANGED
+    | record.SOFTWARE_CHANGED
+)
+RECORD, EVENT = 60, "application/x-gridwitness-event"
 
 
 class Until:
@@ -56,6 +66,7 @@ class Sweep:
         self._commit = Until(story.commits)
         self._register = Until(story.registers)
         self._boots = Until(story.boots)
+        self._promised = Until(story.promised)
         self._luck = 1
         self._writes = 0
         self._torn = None
@@ -65,12 +76,18 @@ class Sweep:
             "records": story.commits[-1][1],
             "events": story.commits[-1][2],
             "boots": story.boots[-1][1],
+            "kinds": sorted(
+                {named(message)[1].get(KIND, 0) for _, message in story.signed.values()}
+            ),
             "erases": sum(story.flash.erases),
             "programmed_twice": story.flash.again,
             "whole": 0,
             "torn": 0,
             "broken": 0,
             "signed_again": 0,
+            "promised_again": 0,
+            "stuck": 0,
+            "acknowledged": 0,
             "under_mwh": 0,
         }
 
@@ -78,7 +95,7 @@ class Sweep:
         trace = self._story.trace
         for n in range(len(trace) + 1):
             self._writes = n
-            self._before = self._commit(n), self._register(n), self._boots(n)
+            self._before = self._commit(n), self._register(n), self._boots(n), self._promised(n)
             if n % parts == part:
                 self._fail(None)
                 if n < len(trace):
@@ -104,7 +121,7 @@ class Sweep:
         try:
             life = Life(flash, world, FakeSigner(asked.append), self._story.volatile)
             self._live_on(life, world)
-            self._judge(asked)
+            self._judge(asked, life)
         except Exception as error:
             self._rule(False, f"the meter does not live on: {error!r}")
         vfs.umount("/flash")
@@ -130,7 +147,7 @@ class Sweep:
             same = contents(path)[:size] == self._story.files[path][:size]
             self._rule(same, "other bytes in " + path)
 
-    def _judge(self, messages):
+    def _judge(self, messages, life):
         """What is signed after the cut, against what was signed before it."""
         signed = {}
         for message in messages:
@@ -144,6 +161,38 @@ class Sweep:
                 previous = key[0], key[1] - 1
                 self._judge_new(fields, signed.get(previous) or self._signed_before(previous))
             signed[key] = message
+        self._judge_events(signed, life)
+
+    def _judge_events(self, signed, life):
+        """Events that somebody was told of are there, and bits that stick go with one only."""
+        waiting = {decode(payload)[10]: decode(payload) for payload in life.unsigned()}
+        made = life.events.head + len([number for number in waiting if number >= life.events.head])
+        self._rule(made == life.meter._events.made, "events are missing behind the log")
+        promised = self._before[3][1]
+        self._rule(made >= promised, "an event is lost that somebody was told of")
+        for number in range(self._before[0][2], promised):
+            logged = number < life.events.head
+            fields = payload_of(life.events.read(number)) if logged else waiting.get(number)
+            told = self._story.signed.get((EVENT, number), (NEVER, None))[1]
+            self._rule(told and named(told)[1] == fields, f"event {number} is another one")
+            self.figures["promised_again"] += 1
+        for number in sorted([number for kind, number in signed if kind == RECORD]):
+            key = RECORD, number - 1
+            before = signed.get(key) or self._signed_before(key)
+            if before:
+                after = named(signed[RECORD, number])[1]
+                self._judge_bits(named(before)[1], after, signed, waiting)
+
+    def _judge_bits(self, before, after, signed, waiting):
+        gone = before[STATUS] & ~after[STATUS] & STICKY
+        self.figures["stuck"] += 1 if before[STATUS] & after[STATUS] & STICKY else 0
+        for number in range(before[EVENTS], after[EVENTS]) if gone else ():
+            message = signed.get((EVENT, number)) or self._signed_before((EVENT, number))
+            fields = named(message)[1] if message else waiting[number]
+            if fields[KIND] == events.ACKNOWLEDGED:
+                gone &= ~fields[DETAILS][1]
+                self.figures["acknowledged"] += 1
+        self._rule(not gone, f"bits {gone:#x} are gone and nobody acknowledged them")
 
     def _judge_new(self, fields, previous):
         boots = self._before[2]

@@ -1,15 +1,18 @@
 # mypy: ignore-errors
 """Runs under MicroPython: days in the life of a meter, with every write to its flash on record.
 
-Decides what happens in these days: short and long outages, events, intervals. Says at which write
-each thing was committed, signed or counted, for `cuts_in_days` to compare with.
+Decides what happens in these days: short and long outages, intervals, covers that are opened and a
+magnet, registers shown to somebody, sessions, acknowledgements, another configuration. Says at
+which write each thing was committed, signed, counted or promised, for `days_of_cuts` to compare
+with.
 """
 
 import vfs
 
+from meter import notes
 from meter.log import PER_FILE, Log
 from tests.device.meter_bench import decode
-from tests.device.meter_parts import Element, FakeSigner, World, make_meter
+from tests.device.meter_parts import Element, FakeSigner, T, World, make_meter
 from tests.device.nor_flash import RecordedFlash
 from tests.device.steady_clock import Clock
 
@@ -18,6 +21,16 @@ LENGTH_S, LOOK_S = 900, 150
 SHORT_OFF_S, LONG_OFF_S = 60, 1500
 MWH_PER_MS = 3
 FOLDERS = ("/flash/log", "/flash/events")
+notes.PATH = "/flash/notes.json"
+DAY_S = 86400
+TOUCHED = (  # Cover, terminal cover, magnet: seconds of the day from and until which.
+    (30000, 30750),
+    (30300, 51000),
+    (65100, 65250),
+)
+SHOWN = (20250, 45900, 75750)  # Seconds of the day when somebody asks what the registers show.
+ANOTHER_S = T + 30 * 3600  # From then on the meter starts with another configuration.
+CONFIGURATIONS = bytes(range(8)), bytes(range(1, 9))
 
 
 class MarkedLog(Log):
@@ -45,8 +58,20 @@ class Life:
             Element(world, volatile),
             self.log,
             self.events,
+            configuration_id=CONFIGURATIONS[world.true_ms // 1000 >= ANOTHER_S],
         )
+        self.meter.inputs = self._inputs
+        notes.hand_over(self.meter)
         self.settle()
+
+    def _inputs(self):
+        """What is open or near at this time of the day."""
+        second = self._world.true_ms // 1000 % DAY_S
+        return [start <= second < end for start, end in TOUCHED]
+
+    def unsigned(self):
+        """The payloads of events that wait for their signatures."""
+        return [bytes.fromhex(each) for each in self.meter._state["unsigned_events"]]
 
     def settle(self):
         self.meter.step()
@@ -76,6 +101,7 @@ class Story:
         self.registers = []  # Writes, and what the element's true counter is ahead of the register.
         self.signed = {}  # Kind and number: writes before it was signed, the message.
         self.boots = []  # Writes, and the highest boot counter that was signed.
+        self.promised = [(0, 0)]  # Writes, and how many events somebody was told of.
         self._live(days)
         self.files = self._read()
 
@@ -90,6 +116,9 @@ class Story:
             life.at(second)
             if second % LENGTH_S == 0:
                 self._mark(life)
+            if second % DAY_S in SHOWN:
+                assert life.meter.snapshot()
+                self._promise(life.meter._events.made)
             off_s = SHORT_OFF_S if number % 51 == 0 else LONG_OFF_S if number % 187 == 0 else 0
             if off_s:
                 second += off_s
@@ -107,11 +136,24 @@ class Story:
 
     def _restart(self, life, off_s):
         life.end()
+        if off_s == LONG_OFF_S:
+            self._visit()
         self.world.true_ms += off_s * 1000
         if self.volatile:
             ahead = self.registers[-1][1] + off_s * 1000 * MWH_PER_MS
             self.registers.append((len(self.trace), ahead))
         return self._start()
+
+    def _visit(self):
+        """A technician was at the console, and has seen to what was open."""
+        vfs.mount(vfs.VfsLfs2(self.flash, progsize=256, readsize=256), "/flash")
+        notes.session()
+        notes.acknowledge("tech-1")
+        vfs.umount("/flash")
+
+    def _promise(self, events):
+        if events > self.promised[-1][1]:
+            self.promised.append((len(self.trace), events))
 
     def _commit(self, life):
         self.commits.append((len(self.trace), life.log.head, life.events.head))
@@ -125,6 +167,7 @@ class Story:
         self.signed.setdefault(key, (len(self.trace), message))
         if not self.boots or fields[11] > self.boots[-1][1]:
             self.boots.append((len(self.trace), fields[11]))
+        self._promise(fields[18] if 18 in fields else fields[10] + 1)
 
     def _read(self):
         """The final files of both logs, by path."""

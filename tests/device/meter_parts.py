@@ -70,6 +70,8 @@ class Kept:
         self.known = boot.recall(self)
 
 
-def make_meter(folder, signer, make_clock, element, log, events, kept_s=None):
+def make_meter(folder, signer, make_clock, element, log, events, kept_s=None, **changes):
     storage = Kept(folder, log, events)
-    return Meter(CONFIG, signer, b"code", make_clock, element, storage, kept_s)
+    config = CONFIG.copy()
+    config.update(changes)
+    return Meter(config, signer, b"code", make_clock, element, storage, kept_s)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.board import micropython
-from meter import boot, state
+from meter import boot, events, state
 from tests.device.readme_figures import holds
 from wire.keys import ES256, PublicKey
 from wire.reading import SignedReading
@@ -72,6 +72,28 @@ def test_nothing_is_lost_or_used_twice_at_any_write_of_several_days(
     assert figures["signed_again"] > figures["records"]
 
 
+@EITHER
+def test_these_days_have_more_events_than_starts_and_each_is_cut_too(
+    element: int, sweeps: list[dict[str, Any]]
+) -> None:
+    figures = sweeps[element]["figures"]
+    assert figures["events"] > figures["boots"]
+    lived = {
+        events.POWER_UP,
+        events.CONFIGURATION,
+        events.COVER_OPEN,
+        events.TERMINAL_COVER_OPEN,
+        events.MAGNET,
+        events.ACKNOWLEDGED,
+        events.SERVICE,
+        events.SNAPSHOT,
+    }
+    assert lived <= set(figures["kinds"])
+    assert figures["stuck"] > figures["writes"], "bits that stick are there at most cuts"
+    assert figures["acknowledged"] > figures["boots"], "and go with an acknowledgement only"
+    assert figures["promised_again"] > figures["events"], "told to somebody, not signed yet"
+
+
 def test_an_element_that_counts_on_loses_no_energy(sweeps: list[dict[str, Any]]) -> None:
     assert sweeps[COUNTS_ON]["figures"]["under_mwh"] == 0
 
@@ -90,6 +112,7 @@ def test_the_page_on_the_device_tells_these_figures(
     assert holds(
         "records, boot counters or event numbers lost", counts_on["broken"] + forgets["broken"]
     )
+    assert holds("events in these days", counts_on["events"])
     assert holds("energy lost by an element that counts on", counts_on["under_mwh"])
     assert holds("most energy lost by one that forgets", forgets["under_mwh"] // 3000)
     assert holds("writes that fail under a meter", len(cuts))

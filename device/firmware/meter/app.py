@@ -65,6 +65,7 @@ class Meter:
         self._signing = None
         self._retry_at_ms = 0
         self._looked_ms = 0
+        self._keep_at_ms = config["interval_s"] * 500  # Then what was counted is saved again.
         self._measured = (None, -MEASURED_FOR_MS)
         self.map = RegistersMap(self, config["meter"], signer.public)
         self._begin_boot()
@@ -230,7 +231,6 @@ class Meter:
         saved["operating_s"] = self._operating_s()
         saved["totals_mwh"] = self._registers.totals_mwh
         saved["counters_mwh"] = self._registers.counters_mwh
-        self._keep_at_ms = self._clock.up_ms() + self._config["interval_s"] * 500
         state.save(self._state_path, saved)
 
     def _look(self):
@@ -262,6 +262,7 @@ class Meter:
             self._status |= record.VALUE_HELD
         self._works(events.ELEMENT_FAILED, [] if counters is None else None)
         self._registers.count(counters)
+        self._keep_at_ms = self._clock.up_ms() + self._config["interval_s"] * 500
 
     def _close(self, boundary_s):
         """Latch at a boundary; begin the record of the interval that ended, if it is whole."""
