@@ -19,7 +19,7 @@ COMMISSIONING = json.loads((ROOT / "wire" / "vectors" / "commissioning.json").re
 Runner = Callable[[str], str]
 
 LIFE = """
-from meter import events, keys, signing
+from meter import events, record, signing
 
 class Log:
     head = 0
@@ -29,19 +29,19 @@ class Log:
 
 state = {"events": 0, "unsigned_events": [], "event_hash": ""}
 signer = signing.SoftSigner(0x%s)
-life = events.Events(%r, keys.kid(signer.public), state, Log())
+life = events.Events(%r, record.kid(signer.public), state, Log())
 for kind, details, moment in %r:
     print(life.make(kind, details, moment), end=" ")
     signing.finish(life.sign(signer))
 """
 RECORD = """
 import json
-from meter import keys, signing
+from meter import record, signing
 from meter.cbor import encode
 signer = signing.SoftSigner(0x%s)
 payload = encode(json.loads(%r))
 body = encode({3: "application/x-gridwitness-commissioning"})
-own = encode({1: -7, 4: keys.kid(signer.public)})
+own = encode({1: -7, 4: record.kid(signer.public)})
 message = encode(["Signature", body, own, b"", payload])
 print(payload.hex(), message.hex(), signing.finish(signer.sign(message)).hex())
 """

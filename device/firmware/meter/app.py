@@ -48,7 +48,7 @@ class Meter:
         self._element = element
         self._log = storage.records
         self._state_path = storage.state_path
-        self._kid = _kid(signer.public)
+        self._kid = record.kid(signer.public)
         self._state = known = storage.known
         self._events = Events(config["meter"], self._kid, known, storage.events)
         known["boots"] += 1
@@ -355,10 +355,3 @@ class Meter:
         self._signing = None
         self._retry_at_ms = self._clock.up_ms() + RETRY_MS
         self._works(events.SIGNER_FAILED, details)
-
-
-def _kid(public):
-    """What hints at the key; by a module that a start forgets."""
-    from meter import keys
-
-    return keys.kid(public)

@@ -1,4 +1,4 @@
-"""The meter's key before it signs: made, read, tested and named; forgotten once the meter runs.
+"""The meter's key before it signs: made, read and tested; forgotten once the meter runs.
 
 Decides that a key never leaves the board: it is made here and read here, and nothing prints it. The
 public half is reckoned anew at each start.
@@ -7,7 +7,6 @@ public half is reckoned anew at each start.
 import os
 
 from meter import NotConfigured, p256
-from meter.cbor import encode
 from meter.signing import SoftSigner, finish, sha256, sign
 
 _PATH = "/key.bin"
@@ -25,11 +24,6 @@ def public_key(secret):
     """Both coordinates of the public key, 64 bytes."""
     x, y = finish(p256.multiply(secret))
     return x.to_bytes(32, "big") + y.to_bytes(32, "big")
-
-
-def kid(public):
-    """The first 8 bytes of the COSE key thumbprint (RFC 9679), the hint in a record's header."""
-    return sha256(encode({1: 2, -1: 1, -2: public[:32], -3: public[32:]}))[:8]
 
 
 def self_test():

@@ -30,6 +30,11 @@ VALUE_HELD = 1 << 18
 KEY_IN_FLASH = 1 << 19
 
 
+def kid(public):
+    """The first 8 bytes of the COSE key thumbprint (RFC 9679), the hint in a record's header."""
+    return signing.sha256(encode({1: 2, -1: 1, -2: public[:32], -3: public[32:]}))[:8]
+
+
 def payload(fields):
     """The payload of a reading; `fields` maps the numbers 2 to 19 of EMR-1 to their values."""
     content = {1: FORMAT}

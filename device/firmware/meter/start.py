@@ -85,7 +85,6 @@ def make_meter(settings, software_id):
     meter.receiver = receiver
     meter.inputs = board.inputs
     meter.set_rtc = board.set_rtc
-    forget("keys")
     meter.step()  # Knows from here on which interval it is awake in.
     _hand_over(meter)
     forget("notes")
