@@ -13,16 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from gateway import spool
+from gateway import config, doctor, spool
 from gateway.decode import Registers
 from gateway.intervals import Sample
+from gridwitness import certificates
 from gridwitness.agreeing import Authorities
 from hsm.refusals import PinRefused
 from tests.gateway.house import POLLED, UNKNOWN_METER, House, away
 from tests.gateway.quick_folder import quick_path as quick_path
 from tests.gateway.street import START_S, SigningMeter
 from tests.gateway.test_answers import changed
-from tests.gateway.world import METER, make_genesis
+from tests.gateway.world import GOOD, METER, make_genesis
+from wire.errors import Unavailable
 from wire.keys import EDDSA, SoftSigner
 
 DAY, YEAR_S = 96, 365 * 86_400
@@ -173,6 +175,30 @@ async def token_refuses_the_pin(house: House) -> None:
     await house.live(5, rest=False)
     await house.look()
     assert house.token.asked <= asked + 1
+
+
+def expired(end: str) -> Callable[[House], Awaitable[None]]:
+    """A certificate has ended: the broker lets nobody in until there is a new one."""
+
+    async def deed(house: House) -> None:
+        house.broker = False
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(certificates, end, 0)
+            ca = certificates.make_ca("test")
+            issued = certificates.issue(ca, "gw-1", certificates.CLIENT)
+        for made, name in ((ca, "ca"), (issued, "mqtt")):
+            made.write(house.folder / f"{name}.pem", house.folder / f"{name}.key")
+        (house.folder / "gateway.toml").write_text(GOOD.replace('paced_time_file = ""\n', ""))
+        settings = config.load(house.folder / "gateway.toml")
+        await house.live(12)
+        await house.look()
+        for check in (doctor._certificate, doctor._authority):
+            try:
+                check(settings)
+            except Unavailable as reason:
+                house.said.append(str(reason))
+
+    return deed
 
 
 async def disk_is_full(house: House) -> None:
@@ -338,6 +364,16 @@ MATRIX = [
         "thin-edge.io #4352 (7.5 hours offline until a restart), SoftHSMv2 #464",
     ),
     Row("the PIN is wrong", token_refuses_the_pin, "it is not tried again"),
+    Row(
+        "the gateway's certificate has expired",
+        expired("CERTIFICATE_DAYS"),
+        "ask the network's operator for a new one; readings wait meanwhile",
+    ),
+    Row(
+        "the authority of all certificates has expired",
+        expired("CA_DAYS"),
+        "the network's operator must make a new one, and then everyone's certificates",
+    ),
     Row(
         "the disk is full",
         disk_is_full,
