@@ -2,7 +2,8 @@
 
 A line says when, which key, what (`sign`, `make-key`, `announce-key`), the SHA-256 of what was
 signed and how it ended; never a PIN, never a message. Whoever keeps one line's hash can later show
-that nothing before it was changed or left out. Decides nothing about keys: `hsm.signer` writes, `verify` checks.
+that nothing before it was changed or left out. Decides nothing about keys: `hsm.signer` writes,
+`verify` checks.
 """
 
 import fcntl

@@ -68,11 +68,6 @@ def test_each_signature_verifies_and_is_in_its_one_form(bench: Bench, signer: To
         bench.public.verify(message, signature)  # Refuses a high s too.
         assert len(signature) == 64
     assert signer.state == READY
-
-
-def test_an_empty_list_and_an_empty_message_are_signed_as_such(
-    bench: Bench, signer: TokenSigner
-) -> None:
     assert signer.sign_all([]) == []
     bench.public.verify(b"", signer.sign(b""))
 

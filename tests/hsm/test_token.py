@@ -1,13 +1,11 @@
-"""A key in a real token: it signs, never leaves, and whatever happens nothing wrong is signed."""
+"""The process of a token, its PINs and the doctor: what a wrong PIN costs, and who hears of it."""
 
 import os
 import select
-import signal
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,46 +14,10 @@ from hsm import ceremony
 from hsm.doctor import examine
 from hsm.frames import read_frame, write_frame
 from hsm.refusals import PinRefused, refused_before, trying
-from hsm.signer import AWAY, READY, KeyRefused
 from hsm.signstate import SignState, WitnessSigner
 from tests.hsm.tokens import Token
 from wire.errors import Unavailable
 from wire.keys import EDDSA, ES256, PublicKey
-
-EXPORT = """
-import sys, pkcs11
-from pkcs11 import Attribute, ObjectClass
-module, pin = sys.argv[1], open(sys.argv[2]).read()
-session = pkcs11.lib(module).get_token(token_label="tok").open(rw=True, user_pin=pin)
-key = session.get_key(ObjectClass.PRIVATE_KEY, label="w")
-tries = {
-    "read the value": lambda: key[Attribute.VALUE],
-    "make it extractable": lambda: key.__setitem__(Attribute.EXTRACTABLE, True),
-    "make it not sensitive": lambda: key.__setitem__(Attribute.SENSITIVE, False),
-    "copy it extractable": lambda: key.copy({Attribute.EXTRACTABLE: True}),
-}
-for name, attempt in tries.items():
-    try:
-        attempt()
-        print("LEAKED by", name)
-    except pkcs11.PKCS11Error as reason:
-        print("refused", name, type(reason).__name__)
-print(key[Attribute.SENSITIVE], key[Attribute.EXTRACTABLE], key[Attribute.NEVER_EXTRACTABLE])
-"""
-SWAP = """
-import sys, pkcs11
-from pkcs11 import Attribute, KeyType, MechanismFlag
-from pkcs11.util.ec import encode_named_curve_parameters
-module, pin = sys.argv[1], open(sys.argv[2]).read()
-session = pkcs11.lib(module).get_token(token_label="tok").open(rw=True, user_pin=pin)
-for thing in list(session.get_objects({Attribute.LABEL: "w"})):
-    thing.destroy()
-curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
-domain = session.create_domain_parameters(KeyType.EC, curve, local=True)
-flags = MechanismFlag.SIGN | MechanismFlag.VERIFY
-domain.generate_keypair(label="w", store=True, capabilities=flags)
-"""
-
 
 PARENT = """
 import sys
@@ -77,91 +39,6 @@ def public(self):
 session.Session.public = public
 worker.main()
 """
-
-
-def as_another_process(token: Token, program: str) -> str:
-    """Do something to the token from outside, as an operator's tool would."""
-    arguments = [sys.executable, "-c", program, str(ceremony.softhsm_module())]
-    done = subprocess.run(
-        [*arguments, str(token.pin_file)],
-        env={**os.environ, "SOFTHSM2_CONF": str(token.conf)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return done.stdout
-
-
-@pytest.mark.parametrize("alg", [ES256, EDDSA])
-def test_a_token_key_signs_and_its_signatures_verify(token: Token, alg: int) -> None:
-    public = token.make("w", alg)
-    signer = token.open("w")
-    assert signer.public == public
-    public.verify(b"one", signer.sign(b"one"))
-    for message, signature in zip([b"a", b"b"], signer.sign_all([b"a", b"b"]), strict=True):
-        public.verify(message, signature)
-    assert signer.state == READY
-
-
-def test_a_key_made_by_the_ceremony_cannot_leave_its_token(token: Token) -> None:
-    token.make("w", ES256)
-    lines = as_another_process(token, EXPORT).splitlines()
-    assert lines[-1] == "True False True"
-    assert len(lines) == 5
-    assert all(line.startswith("refused") for line in lines[:-1])
-
-
-def test_a_label_that_is_taken_is_not_overwritten(token: Token) -> None:
-    public = token.make("w", ES256)
-    with pytest.raises(KeyRefused, match="already"):
-        token.make("w", ES256)
-    assert token.open("w").public == public
-
-
-def test_a_key_swapped_under_its_label_signs_nothing(token: Token) -> None:
-    pinned = token.make("w", ES256)
-    signer = token.open("w", pinned)
-    signer.sign(b"before")
-    as_another_process(token, SWAP)
-    signer.close()
-    with pytest.raises(KeyRefused, match="another key"):
-        signer.sign(b"after")
-
-
-def test_a_missing_key_is_said_and_not_taken_for_another(token: Token) -> None:
-    token.make("w", ES256)
-    with pytest.raises(Unavailable, match="no key"):
-        token.open("other")
-
-
-def test_a_token_that_vanishes_is_away_and_comes_back(
-    token: Token, patient: Callable[[], None]
-) -> None:
-    public = token.make("w", ES256)
-    signer = token.open("w", public)
-    signer.sign(b"here")
-    tokens = token.folder / "tokens"
-    tokens.rename(token.folder / "gone")
-    for _ in range(3):
-        with pytest.raises(Unavailable):
-            signer.sign(b"away")
-        assert signer.state == AWAY
-        patient()
-    (token.folder / "gone").rename(tokens)
-    public.verify(b"back", signer.sign(b"back"))
-
-
-def test_a_killed_token_process_is_started_again(token: Token, patient: Callable[[], None]) -> None:
-    public = token.make("w", ES256)
-    signer = token.open("w", public)
-    signer.sign(b"one")
-    assert signer.pid is not None
-    os.kill(signer.pid, signal.SIGKILL)
-    with pytest.raises(Unavailable):
-        signer.sign(b"two")
-    patient()
-    public.verify(b"two", signer.sign(b"two"))
 
 
 def test_the_token_process_ends_when_its_parent_is_killed(token: Token) -> None:
@@ -306,27 +183,6 @@ def test_the_pin_is_nowhere_to_be_seen(token: Token, capfd: pytest.CaptureFixtur
     for path in (token.pin_file, token.pin_file.with_name("pin.refused")):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert b"87654321" not in token.pin_file.with_name("pin.refused").read_bytes()
-
-
-def test_many_threads_get_their_own_signatures(token: Token) -> None:
-    public = token.make("w", ES256)
-    signer = token.open("w", public)
-    wrong: list[str] = []
-
-    def work(number: int) -> None:
-        for count in range(10):
-            message = f"{number}/{count}".encode()
-            try:
-                public.verify(message, signer.sign(message))
-            except Exception as reason:
-                wrong.append(repr(reason))
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
 
 
 def test_the_doctor_names_the_first_thing_to_mend(token: Token) -> None:

@@ -20,7 +20,7 @@ import pytest
 from hsm import token_process
 from hsm.doctor import examine
 from hsm.refusals import PinRefused, tried_of
-from hsm.signer import LIST_SIZE, KeyRefused
+from hsm.signer import AWAY, LIST_SIZE, READY, KeyRefused
 from hsm.token_process import TokenProcess
 from tests.hsm.tokens import Token, doctor, token_of, until
 from wire.errors import Unavailable
@@ -192,10 +192,12 @@ def test_a_folder_that_is_away_is_told_with_its_place(
     public = token.make("w", ES256)
     signer = token.open("w", public)
     signer.sign(b"here")
+    assert signer.state == READY
     tokens = token.folder / "tokens"
     tokens.rename(token.folder / "gone")
     with pytest.raises(Unavailable):
         signer.sign(b"away")
+    assert signer.state == AWAY
     said = doctor(token)
     assert said.startswith("BAD module: ")
     assert f"SOFTHSM2_CONF={token.conf}: directories.tokendir in it must be a folder" in said
