@@ -126,12 +126,11 @@ class BusActor:
 
     async def run(self) -> None:
         """Poll until told to end."""
-        loop = asyncio.get_running_loop()
         try:
             while not self._ended:
                 self.heart.beat()
                 now_ms = self._clock.now_ms()
-                step = self.schedule.next(now_ms, loop.time())
+                step = self.schedule.next(now_ms, self._now_s())
                 if await self._job_instead_of(step, now_ms):
                     continue
                 if isinstance(step, Rest):
@@ -156,7 +155,7 @@ class BusActor:
 
     def report(self) -> Mapping[str, Any]:
         """How the line is, for the status page."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._now_s()
         babbles = self.line.babble.is_on(now_s)
         return {
             "state": "down" if self.line.down else "babbling" if babbles else "up",
@@ -189,7 +188,7 @@ class BusActor:
         except Doubtful as reason:
             _log.info("read again", meter=meter.id, reason=str(reason))
             self.line.count(reason.code, meter.unit)
-            self.schedule.again(meter.id, asyncio.get_running_loop().time())
+            self.schedule.again(meter.id, self._now_s())
         except (Unavailable, Refused) as reason:
             self._failed(meter, reason)
             health = self.schedule.health(meter.id)
@@ -199,7 +198,7 @@ class BusActor:
         self._line_is_there()
 
     def _failed(self, meter: Meter, reason: Unavailable | Refused) -> None:
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._now_s()
         code = reason.exception if isinstance(reason, DeviceRefused) else 0
         if code in _BUSY:
             self.schedule.busy(meter.id, now_s)
@@ -219,7 +218,7 @@ class BusActor:
             self.line.reopen(_REOPEN_S)
 
     def _line_is_down(self, reason: str) -> None:
-        self.schedule.down(asyncio.get_running_loop().time())
+        self.schedule.down(self._now_s())
         if reason != self._down:
             _log.error("line is down", bus=self.name, reason=reason)
         self._down = reason
@@ -231,7 +230,7 @@ class BusActor:
         self.schedule.up()
 
     def _look_for_babblers(self) -> None:
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._now_s()
         babble = self.line.babble
         units = babble.units(now_s) if babble.is_on(now_s) else ()
         if units == self._babblers:
@@ -240,13 +239,20 @@ class BusActor:
         self.schedule.disturbs([self._units[unit].id for unit in units if unit in self._units])
         _log.warning("units talk without being asked", bus=self.name, units=list(units))
 
+    @staticmethod
+    def _now_s() -> float:
+        return asyncio.get_running_loop().time()
+
     async def _ask(self, request: Request, silence_ms: int = 0) -> tuple[int, ...]:
         """Ask; a reply that was not taken is owed."""
+        owed = self._owed[request.unit]
         try:
-            return await self.line.ask(request, silence_ms)
+            words = await self.line.ask(request, silence_ms)
         except (Unavailable, Garbled):
-            self._owed[request.unit].unanswered(request)
+            owed.unanswered(request, self._now_s())
             raise
+        owed.heard(request, self._now_s())
+        return words
 
     async def _fence(self, meter: Meter) -> None:
         silence_ms = meter.template.silence_ms if isinstance(meter, PolledMeter) else 0
@@ -256,22 +262,22 @@ class BusActor:
         """Ask a question that no reply still owed answers; raises what the line says."""
         owed = self._owed[unit]
         for _ in range(_FENCES_AT_ONCE):
-            fence = owed.fence(choice)
+            fence = owed.fence(choice, self._now_s())
             try:
                 await self._ask(fence, silence_ms)
             except DeviceRefused as reason:
-                owed.refused(fence)
+                owed.refused(fence, self._now_s())
                 if reason.exception in (*_BUSY, *_NOBODY):
                     raise
             else:
-                owed.answered(fence)
-                return
+                if owed.answered(fence, self._now_s()):
+                    return
         await self.line.settle()
         owed.settled()
 
     async def _boundary(self, meter: PolledMeter, boundary_s: int) -> None:
         if not self.time_is_known():
-            self.schedule.not_yet(meter.id, asyncio.get_running_loop().time())
+            self.schedule.not_yet(meter.id, self._now_s())
             return
         sample = await self.samples.take(meter, boundary_s)
         if sample.offset_ms > LATEST_READ_MS:
@@ -290,13 +296,13 @@ class BusActor:
         elif progress is Progress.DONE:
             self.schedule.done(meter.id, boundary_s)
         else:
-            self.schedule.not_yet(meter.id, asyncio.get_running_loop().time())
+            self.schedule.not_yet(meter.id, self._now_s())
             return
         self._reader.queued.set()
 
     async def _give_time(self, meter: SigningMeter) -> None:
         """Give the time when it is due; a meter that will not have it is read all the same."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._now_s()
         if self.own_clock is None or now_s < self._time_due_s.get(meter.id, now_s):
             return
         quality = self.own_clock()
@@ -332,14 +338,14 @@ class BusActor:
         except (Unavailable, Refused) as reason:
             if isinstance(reason, LineDown):
                 self._line_is_down(str(reason))
-            elif meter and self._owed[meter.unit]:
+            elif meter and self._owed[meter.unit].anything(self._now_s()):
                 self.schedule.suspect(meter.id)
             if not job.answer.done():
                 job.answer.set_exception(reason)
         else:
             self._line_is_there()
             if meter and _looks_like_energy(job.request, meter):
-                self.schedule.again(meter.id, asyncio.get_running_loop().time())
+                self.schedule.again(meter.id, self._now_s())
             if not job.answer.done():
                 job.answer.set_result(words)
 
@@ -348,7 +354,9 @@ class BusActor:
         unit, wanted = job.request.unit, fences.shape(job.request)
         if meter and _looks_like_energy(job.request, meter):
             await asyncio.sleep(AGAIN_S)  # An energy that is said twice has gone by then.
-        if not self._owed[unit] and not (meter and self.schedule.is_suspect(meter.id)):
+        if not self._owed[unit].anything(self._now_s()) and not (
+            meter and self.schedule.is_suspect(meter.id)
+        ):
             return
         choice = [*(_fences_of(meter) if meter else ()), *fences.like(job.request)]
         choice = [each for each in choice if fences.shape(each) != wanted]

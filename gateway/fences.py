@@ -13,12 +13,16 @@ from collections.abc import Sequence
 
 from gateway.energy import HEAD_WORDS
 from gateway.frames import READ_HOLDING, READS, Request
+from gateway.schedule import AGAIN_S
 from gateway.template import Template
 
 _LENGTHS = 12
 _REFUSALS = 2
 """A length that was refused so often, and not answered since, is not asked while others are left:
 the registers end there."""
+
+LATEST_S = 300.0
+"""A reply later than this is not reckoned with."""
 
 _PLAIN_FENCES = tuple(range(1, 1 + _LENGTHS))
 
@@ -53,47 +57,68 @@ def like(request: Request) -> list[Request]:
 
 
 class Owed:
-    """What one device may still say to what it was asked."""
+    """What one device may still say to what it was asked, in the order of asking."""
 
     def __init__(self) -> None:
-        self._shapes: list[Shape] = []
+        self._asked: list[tuple[Shape, float]] = []
         self._refused: Counter[Shape] = Counter()
+        self._heard_s: dict[Shape, float] = {}
 
-    def __bool__(self) -> bool:
-        """Whether anything is owed."""
-        return bool(self._shapes)
+    def anything(self, now_s: float) -> bool:
+        """Whether a reply is owed."""
+        self._forget(now_s)
+        return bool(self._asked)
 
-    def unanswered(self, request: Request) -> None:
+    def unanswered(self, request: Request, now_s: float) -> None:
         """A request got no clean answer: it may still come."""
-        self._forget(shape(request))
-        self._shapes.append(shape(request))
+        self._asked.append((shape(request), now_s))
 
-    def fence(self, fences: Sequence[Request]) -> Request:
+    def heard(self, request: Request, now_s: float) -> None:
+        """A reply of that length was taken; it may be said a second time."""
+        self._heard_s[shape(request)] = now_s
+
+    def fence(self, fences: Sequence[Request], now_s: float) -> Request:
         """Choose a fence; when replies of all lengths are owed, the one owed longest.
 
         Args:
             fences: what may be asked, the best first.
+            now_s: real time.
         """
+        self._forget(now_s)
         usable = [each for each in fences if self._refused[shape(each)] < _REFUSALS]
-        return min(usable or fences[:1], key=lambda each: self._age(shape(each)))
+        return min(usable or fences[:1], key=lambda each: self._risk(shape(each), now_s))
 
-    def answered(self, fence: Request) -> None:
-        """The fence was answered: nothing older can come."""
-        self._shapes.clear()
+    def answered(self, fence: Request, now_s: float) -> bool:
+        """The fence was answered; True when nothing older can come any more.
+
+        Where a reply of that length was owed before, this may be it: then whatever was asked after
+        that, the fence included, is still owed.
+        """
         self._refused[shape(fence)] = 0
+        place = self._place(shape(fence))
+        if place < 0:
+            self._asked.clear()
+            return True
+        self._asked = [*self._asked[place + 1 :], (shape(fence), now_s)]
+        return False
 
     def settled(self) -> None:
         """Nothing came for so long that nothing is waited for any more."""
-        self._shapes.clear()
+        self._asked.clear()
 
-    def refused(self, fence: Request) -> None:
+    def refused(self, fence: Request, now_s: float) -> None:
         """An exception came, which has no length of its own: it may answer anything."""
         self._refused[shape(fence)] += 1
-        self.unanswered(fence)
+        self.unanswered(fence, now_s)
 
-    def _age(self, shape_: Shape) -> int:
-        return self._shapes.index(shape_) + 1 if shape_ in self._shapes else 0
+    def _risk(self, shape_: Shape, now_s: float) -> tuple[bool, int]:
+        """The lower, the surer it is that a reply of that length answers what is asked now."""
+        again = now_s - self._heard_s.get(shape_, -LATEST_S) < AGAIN_S
+        return again, self._place(shape_) + 1
 
-    def _forget(self, shape_: Shape) -> None:
-        if shape_ in self._shapes:
-            self._shapes.remove(shape_)
+    def _place(self, shape_: Shape) -> int:
+        """Where a reply of that length is owed first; -1 when none is."""
+        return next((at for at, (each, _) in enumerate(self._asked) if each == shape_), -1)
+
+    def _forget(self, now_s: float) -> None:
+        self._asked = [each for each in self._asked if each[1] > now_s - LATEST_S]

@@ -2,7 +2,7 @@
 
 from gateway import fences, templates, window
 from gateway.babble import WINDOW_S, Babble
-from gateway.fences import Owed
+from gateway.fences import LATEST_S, Owed
 from gateway.frames import READ_INPUT, WRITE_MULTIPLE, Request, RtuFraming
 from gateway.holes import HOLE_S, REFUSALS, Holes, pieces
 from gateway.patience import Patience
@@ -17,14 +17,34 @@ def test_a_fence_is_never_as_long_as_a_reply_that_may_still_come() -> None:
     choice = fences.of_template(1, SDM630)
     owed = Owed()
     asked = []
-    for _ in choice:
-        fence = owed.fence(choice)
+    for second in range(len(choice)):
+        fence = owed.fence(choice, second)
         asked.append(fence)
-        owed.unanswered(fence)
+        owed.unanswered(fence, second)
     assert len(set(asked)) == len(choice) >= 8
-    assert owed.fence(choice) == asked[0], "then the one that was asked longest ago"
-    owed.answered(asked[0])
-    assert not owed
+    assert owed.fence(choice, 60.0) == asked[0], "then the one that was asked longest ago"
+    assert not owed.answered(asked[0], 60.0), "which may have been answered late"
+    assert owed.fence(choice, LATEST_S + 5.5) == asked[1], "very late replies are not reckoned with"
+    assert owed.answered(asked[1], LATEST_S + 5.5)
+    assert not owed.anything(LATEST_S + 5.5)
+
+
+def test_a_reply_to_an_earlier_fence_leaves_the_later_ones_owed() -> None:
+    [only] = fences.of_template(1, SDM630)[:1]
+    owed = Owed()
+    owed.unanswered(only, 0.0)
+    owed.unanswered(ENERGY, 1.0)
+    assert not owed.answered(only, 2.0)
+    assert owed.anything(2.0)
+    assert owed.answered(fences.of_template(1, SDM630)[1], 3.0)
+
+
+def test_a_length_that_was_just_heard_is_no_fence_as_it_may_be_said_twice() -> None:
+    choice = fences.of_template(1, SDM630)
+    owed = Owed()
+    owed.heard(choice[0], 10.0)
+    assert owed.fence(choice, 10.4) == choice[1]
+    assert owed.fence(choice, 10.6) == choice[0]
 
 
 def test_no_fence_is_as_long_as_another_read_of_its_meter() -> None:
@@ -42,9 +62,9 @@ def test_a_length_that_was_refused_twice_is_left_out() -> None:
     choice = fences.of_template(1, SDM630)
     owed = Owed()
     for _ in range(2):
-        owed.refused(choice[1])
-    owed.unanswered(choice[0])
-    assert owed.fence(choice) == choice[2]
+        owed.refused(choice[1], 0.0)
+    owed.unanswered(choice[0], 0.0)
+    assert owed.fence(choice, 1.0) == choice[2]
 
 
 def test_a_unit_of_which_only_a_question_is_known_has_fences_too() -> None:
