@@ -24,7 +24,7 @@ from gateway.room import LEAST_FREE_BYTES, fill_of
 from gateway.status import ask
 from gateway.symptoms import Finding, age_words, disk_finding, symptoms
 from gateway.timing import SYNCHRONISED, kernel_quality
-from hsm.rotation import open_standing
+from hsm.doctor import examine as examine_key
 from hsm.uri import KeyUri
 from wire.errors import Refused, Unavailable
 from wire.genesis import Genesis
@@ -155,12 +155,15 @@ def _token(config: GatewayConfig) -> str:
 
 
 def _try_key(token: TokenConfig, names: tuple[str, str], registered: PublicKey) -> None:
-    uris = [KeyUri.parse(name, token.folder) for name in names if name]
-    signer = open_standing(uris, token.softhsm2_conf, registered)
-    try:
-        signer.sign(b"gridwitness/doctor/1")
-    finally:
-        signer.close()
+    """The registered key is the one in force or the one that is to follow it."""
+    wrong = []
+    for name in filter(None, names):
+        uri = KeyUri.parse(name, token.folder)
+        last = examine_key(uri, token.softhsm2_conf, registered)[-1]
+        if last.good:
+            return
+        wrong.append(f"{uri.label}, {last.check}: {last.words}")
+    raise Unavailable("; ".join(wrong))
 
 
 def _certificate(config: GatewayConfig) -> str:
