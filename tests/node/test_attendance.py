@@ -84,14 +84,21 @@ def test_nobody_is_called_silent_before_he_had_time_to_speak() -> None:
 
 def test_the_status_says_it_on_one_screen() -> None:
     attendance = heard(*(Prepare(7, 1, name, DIGEST) for name in NAMES[:2]))
+    row = {"peer": "val-3", "for_s": 40.0, "why": "a frame of 9 bytes"}
     words = _words(
         {
             **{"validator": "val-1", "network": "n", "height": 6, "round": 1, "leader": "val-2"},
             **{"peers": ["val-2"], "broker": "away", "readings": 0, "mempool": 3, "halted": ""},
+            **{"target": 90, "cut": [row | {"from": what} for what in ("everything", "all but")]},
             "agreement": report(attendance, *NAMES[:2]),
         }
     )
-    assert words[3:] == [
+    assert words[1:] == [
+        "catching up: 6 of 90",
+        "peers: val-2; broker away",
+        "  val-3 is not heard for 40 s: a frame of 9 bytes",
+        "  val-3 is heard for its votes only for 40 s: a frame of 9 bytes",
+        "readings on the ledger: 0; waiting for a block: 3",
         "block 7 is being agreed on, for 101 s:",
         "  val-1: prepare in round 1, 1 s ago",
         "  val-2: prepare in round 1, 1 s ago",
