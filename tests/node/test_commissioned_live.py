@@ -28,21 +28,18 @@ from gateway.transport import transport_for
 from gridwitness.cli import main
 from hsm.publickey import read_key
 from hwsim.board import Board
-from hwsim.scaled_clock import Pacer
+from hwsim.scaled_clock import PacedClock, Pacer
 from tests.app.enrolments import TECHNICIAN
 from tests.app.village import INTERVAL_S, SITE, START_S
 from tests.gateway.world import GOOD
-from tests.node.town import GatewayClient, Town, wait_for
+from tests.node.town import WAIT_S, GatewayClient, Town, wait_for
 from wire.history import History
 from wire.reading import SignedReading
 
 METER, NODE, ZONE, UNIT = "TH-BKK-0117", "n3", "z1", 5
 PASSPHRASE = b"opens"
-RATE = 3 * INTERVAL_S
-"""Network seconds in a second."""
-
-MOMENT_S = 100
-"""After an interval's end, when the board has long signed it."""
+MOMENT_S = 60
+"""Before and after an interval's end, when the board is surely looked at."""
 
 
 def key_file(folder: Path, name: str) -> Path:
@@ -86,31 +83,41 @@ class Site:
         arguments += ["--passphrase-file", self.folder / "passphrase"]
         return main(["meter", "enrol", *map(str, arguments)])
 
-    def live(self, meter: SigningMeter, start_s: int, intervals: int) -> None:
-        """The board is switched on, intervals go by, and the gateway's line fetches what is new."""
-        pacer = Pacer(self.folder / "board" / "time", start_s * 1000, RATE)
+    def now_s(self) -> int:
+        """Where the board's time stands."""
+        clock = PacedClock(self.folder / "board" / "time")
+        try:
+            return clock.now_ms() // 1000
+        finally:
+            clock.close()
+
+    def live(self, meter: SigningMeter, first_s: int, intervals: int) -> None:
+        """The board is switched on before these intervals; each goes by and its record is read."""
+        pacer = Pacer(self.folder / "board" / "time", (first_s - MOMENT_S) * 1000, INTERVAL_S)
         try:
             self.board.start()
             self.board.wait_serving()
-            end_s = start_s // INTERVAL_S * INTERVAL_S + intervals * INTERVAL_S + MOMENT_S
-            pacer.let_pass(end_s * 1000)
-            asyncio.run(self._fetch(meter, end_s - MOMENT_S - INTERVAL_S))
+            asyncio.run(self._follow(pacer, meter, first_s, intervals))
         finally:
             pacer.close()
             self.board.close()
 
-    async def _fetch(self, meter: SigningMeter, last_start_s: int) -> None:
-        """Until the interval that starts then is there."""
+    async def _follow(
+        self, pacer: Pacer, meter: SigningMeter, first_s: int, intervals: int
+    ) -> None:
         [bus] = self.gateway_config().buses
         line = Line(bus, transport_for(bus))
         try:
             await window.check_identity(line.ask, meter)
-            deadline = time.monotonic() + 20
-            while not self.has(last_start_s):
-                assert time.monotonic() < deadline, "the board records nothing"
-                there = await window.look(line.ask, meter)
-                for sequence in range(max(there.tail, len(self.records)), there.records):
-                    self.records[sequence] = await window.fetch(line.ask, meter, sequence)
+            pacer.let_pass((first_s + MOMENT_S) * 1000)
+            for start_s in range(first_s, first_s + intervals * INTERVAL_S, INTERVAL_S):
+                pacer.let_pass((start_s + INTERVAL_S + MOMENT_S) * 1000)
+                deadline = time.monotonic() + WAIT_S
+                while not self.has(start_s):
+                    assert time.monotonic() < deadline, "the board records nothing"
+                    there = await window.look(line.ask, meter)
+                    for sequence in range(max(there.tail, len(self.records)), there.records):
+                        self.records[sequence] = await window.fetch(line.ask, meter, sequence)
         finally:
             line.close()
 
@@ -174,9 +181,9 @@ def test_a_commissioned_meter_is_unknown_until_it_is_enrolled(
     town: Town, gateway: GatewayClient, site: Site
 ) -> None:
     meter = SigningMeter(METER, UNIT, NODE, read_key(str(site.papers / "key.der")))
-    now_s = int(time.time()) // INTERVAL_S * INTERVAL_S + 8 * INTERVAL_S
-    site.live(meter, now_s - 60, 2)
-    assert judged(town, gateway, site.reading(now_s)) == "unknown-meter"
+    first_s = (site.now_s() // INTERVAL_S + 2) * INTERVAL_S
+    site.live(meter, first_s, 1)
+    assert judged(town, gateway, site.reading(first_s)) == "unknown-meter"
 
 
 def test_from_its_first_interval_on_the_boards_word_is_accepted(
@@ -189,7 +196,7 @@ def test_from_its_first_interval_on_the_boards_word_is_accepted(
     [(_, [meter])] = registration(site.gateway_config(), town.genesis).buses
     assert isinstance(meter, SigningMeter)
     from_s = enrolment.read(site.papers / f"{METER}.gwe").from_s
-    site.live(meter, from_s - INTERVAL_S - 60, 5)
+    site.live(meter, from_s - INTERVAL_S, 4)
     assert judged(town, gateway, site.reading(from_s - INTERVAL_S)) == "not-registered-then"
     for number in (0, 1):
         assert judged(town, gateway, site.reading(from_s + number * INTERVAL_S)) == "accepted"
