@@ -11,6 +11,7 @@ from asn1crypto import pem
 from hsm import filekey
 from hsm.filekey import WrongPassphrase
 from hsm.publickey import read_key
+from hsm.refusals import mark_of, tried_of
 from hsm.uri import BadUri, KeyUri
 from wire.errors import Unavailable
 from wire.keys import EDDSA, ES256
@@ -111,6 +112,17 @@ def test_a_secret_comes_from_a_file_a_credential_or_a_person(
     typed = asked.pin()
     assert typed is not None
     assert (typed.reveal(), repr(typed)) == ("typed", "Pin(…)")
+
+
+def test_marks_about_a_credential_go_to_the_services_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credential = tmp_path / "credentials" / "witness"
+    assert mark_of(credential).parent == credential.parent
+    monkeypatch.setattr("hsm.refusals.os.access", lambda place, mode: False)  # Read-only.
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path / 'state'}:{tmp_path / 'other'}")
+    assert mark_of(credential) == tmp_path / "state" / "witness.refused"
+    assert tried_of(credential) == tmp_path / "state" / "witness.tried"
 
 
 def test_a_key_file_is_never_overwritten_and_never_plain(tmp_path: Path) -> None:
