@@ -39,10 +39,10 @@ def start():
     if window_ms:
         print("service window: Ctrl-C within", window_ms, "ms stops the meter")
         time.sleep_ms(window_ms)
+    meter = make_meter(settings, software_id)
     from meter.modbus import Server
     from meter.supervisor import Supervisor
 
-    meter = make_meter(settings, software_id)
     line = board.rs485(settings["baudrate"])
     watchdog = _NoWatchdog()
     if settings["locked"]:
