@@ -27,7 +27,6 @@ from gateway.records import Progress, Records
 from gateway.registered import Meter, PolledMeter, SigningMeter
 from gateway.samples import Doubtful, Samples
 from gateway.schedule import (
-    AGAIN_S,
     LATEST_READ_MS,
     Ask,
     BusSchedule,
@@ -178,6 +177,8 @@ class BusActor:
             if step.purpose is Purpose.FENCE:
                 await self._fence(meter)
                 self.schedule.clean(meter.id)
+                if self._energy_may_come_twice(meter):
+                    self.schedule.again(meter.id, self._now_s())
             elif isinstance(meter, PolledMeter):
                 await self._boundary(meter, step.boundary_s)
             else:
@@ -351,18 +352,26 @@ class BusActor:
 
     async def _fence_for(self, job: Job, meter: Meter | None) -> None:
         """Fence the unit when it may still owe a reply that could be taken for the answer."""
-        unit, wanted = job.request.unit, fences.shape(job.request)
-        if meter and _looks_like_energy(job.request, meter):
-            await asyncio.sleep(AGAIN_S)  # An energy that is said twice has gone by then.
-        if not self._owed[unit].anything(self._now_s()) and not (
-            meter and self.schedule.is_suspect(meter.id)
-        ):
-            return
-        choice = [*(_fences_of(meter) if meter else ()), *fences.like(job.request)]
-        choice = [each for each in choice if fences.shape(each) != wanted]
-        await self._fence_unit(unit, choice, job.silence_ms)
-        if meter:
-            self.schedule.clean(meter.id)
+        owed, wanted = self._owed[job.request.unit], fences.shape(job.request)
+        if owed.anything(self._now_s()) or (meter and self.schedule.is_suspect(meter.id)):
+            choice = [*(_fences_of(meter) if meter else ()), *fences.like(job.request)]
+            choice = [each for each in choice if fences.shape(each) != wanted]
+            await self._fence_unit(job.request.unit, choice, job.silence_ms)
+            if meter:
+                self.schedule.clean(meter.id)
+        alike = meter is not None and _looks_like_energy(job.request, meter)
+        await asyncio.sleep(owed.pause_s(job.request, self._now_s(), alike))
+
+    def _energy_may_come_twice(self, meter: Meter) -> bool:
+        """Whether a late reply of the length of the meter's energy has just come."""
+        if not isinstance(meter, PolledMeter):
+            return False  # Records name themselves.
+        requests = [
+            Request(meter.unit, block.function, block.address, block.words)
+            for block in meter.template.energy_registers.blocks
+        ]
+        owed, now_s = self._owed[meter.unit], self._now_s()
+        return any(owed.pause_s(each, now_s, False) > 0 for each in requests)
 
 
 _NOT_COUNTED_BY_LINE = (NoValue, NoSuchModel, window.WrongMeter)

@@ -63,6 +63,7 @@ class Owed:
         self._asked: list[tuple[Shape, float]] = []
         self._refused: Counter[Shape] = Counter()
         self._heard_s: dict[Shape, float] = {}
+        self._came_late_s: dict[Shape, float] = {}
 
     def anything(self, now_s: float) -> bool:
         """Whether a reply is owed."""
@@ -97,10 +98,24 @@ class Owed:
         self._refused[shape(fence)] = 0
         place = self._place(shape(fence))
         if place < 0:
+            self._came_late_s |= {each: now_s for each, _ in self._asked}
             self._asked.clear()
             return True
         self._asked = [*self._asked[place + 1 :], (shape(fence), now_s)]
         return False
+
+    def pause_s(self, request: Request, now_s: float, after_heard: bool) -> float:
+        """How long to wait before a question, so that a reply said twice is not taken for its own.
+
+        Args:
+            request: what is to be asked; its reply is as long as one that came late a moment ago.
+            now_s: real time.
+            after_heard: or as one that was taken a moment ago.
+        """
+        last_s = self._came_late_s.get(shape(request), -LATEST_S)
+        if after_heard:
+            last_s = max(last_s, self._heard_s.get(shape(request), -LATEST_S))
+        return max(0.0, last_s + AGAIN_S - now_s)
 
     def settled(self) -> None:
         """Nothing came for so long that nothing is waited for any more."""
@@ -113,8 +128,8 @@ class Owed:
 
     def _risk(self, shape_: Shape, now_s: float) -> tuple[bool, int]:
         """The lower, the surer it is that a reply of that length answers what is asked now."""
-        again = now_s - self._heard_s.get(shape_, -LATEST_S) < AGAIN_S
-        return again, self._place(shape_) + 1
+        last_s = max(each.get(shape_, -LATEST_S) for each in (self._heard_s, self._came_late_s))
+        return now_s - last_s < AGAIN_S, self._place(shape_) + 1
 
     def _place(self, shape_: Shape) -> int:
         """Where a reply of that length is owed first; -1 when none is."""
