@@ -90,11 +90,14 @@ def _reader(genesis: Genesis, meter: Meter) -> Gateway:
 
 
 def with_commissioning(
-    registered: Registered, record: bytes | None, technician: PublicKey | None
+    registered: Registered,
+    record: bytes | None,
+    technician: PublicKey | None,
+    genesis: Genesis | None = None,
 ) -> Registered:
     """Add what the meter's commissioning record says, which its key must have signed.
 
-    The technician's signature is checked too when the key is given.
+    The technician's signature is checked when the key is given, or the genesis file has it.
 
     Raises:
         Refused: it is no commissioning record, another key's, or the registry says otherwise.
@@ -103,10 +106,8 @@ def with_commissioning(
         return registered
     try:
         opened = CommissioningRecord.open(record)
-        if technician is None:
-            opened.check_meter(registered.key)
-        else:
-            opened.verify(registered.key, technician)
+        opened.check_meter(registered.key)
+        signed = _technician_words(opened, registered.key, technician, genesis)
     except Refused as reason:
         raise Refused(f"the commissioning record: {reason}") from None
     content = opened.content
@@ -118,8 +119,26 @@ def with_commissioning(
             raise Refused(f"the commissioning record and {registered.source} differ in {name}")
     values = registered.fields | values
     site = registered.site or _site(content.get("site"))
-    source = f"the commissioning record, which technician {opened.technician_kid.hex()} signed"
-    return replace(registered, fields=values, site=site, source=source)
+    return replace(registered, fields=values, site=site, source=f"the commissioning record{signed}")
+
+
+def _technician_words(
+    record: CommissioningRecord,
+    meter: PublicKey,
+    technician: PublicKey | None,
+    genesis: Genesis | None,
+) -> str:
+    """Which technician has signed a record, as far as anybody here knows the key."""
+    hint = record.technician_kid.hex()
+    if technician is not None:
+        record.verify(meter, technician)
+        return f", which technician {hint} signed"
+    for item in fields.items(genesis.registry["technicians"], "genesis") if genesis else ():
+        known = entries.technician(item)
+        if known.key.kid == record.technician_kid:
+            record.verify(meter, known.key)
+            return f", which technician {known.id} of {known.operator} signed"
+    return f", which the meter signed; its technician's key {hint} is not known here: --technician"
 
 
 def _site(value: list[int] | None) -> Position | None:

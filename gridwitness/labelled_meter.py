@@ -18,7 +18,7 @@ from wire.recovery import candidates
 
 _MOST_FILE = 64 * 1024
 _LOOKED_AT = 16  # Records whose signatures are tried: the first ones may be forged.
-_TEXT = re.compile(r"GW1:[!-~]*?:\d\d(?![^\s\"<])")
+_TEXT = re.compile(r"GW1:[!-~]{1,80}?:\d\d(?![^\s\"<])")
 
 
 class OtherMeter(Refused):

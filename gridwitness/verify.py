@@ -125,9 +125,9 @@ def _outcome(args: argparse.Namespace, data: bytes, genesis: Genesis | None) -> 
     try:
         registered = of_records(sources, history)
     except OtherMeter as reason:
-        return Outcome(_failure(None, str(reason)), f"NOT VERIFIED: {reason}.")
+        return Outcome({**_failure(None, str(reason)), "faults": []}, f"NOT VERIFIED: {reason}.")
     try:
-        registered = with_commissioning(registered, history.commissioning, technician)
+        registered = with_commissioning(registered, history.commissioning, technician, genesis)
     except Refused as reason:
         return Outcome(*damaged_records(reason))
     return Outcome(*examine_records(history, registered))

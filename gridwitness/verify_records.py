@@ -38,7 +38,7 @@ def _fields(found: Findings, registered: Registered) -> dict[str, Any]:
         "complete": found.complete,
         "records": found.records,
         "key": registered.key.text,
-        "key_known_from": registered.known_from or "given",
+        "key_known_from": registered.known_from,
         "duplicates": found.duplicates,
         "missing": [list(run) for run in found.missing],
         "outages": [list(time) for time in found.outages],

@@ -55,11 +55,14 @@ def of_records(sources: Sources, history: History) -> Registered:
                 f"the key given, {sources.key.kid.hex()}, is not the one that"
                 f" {found.known_from} names, {found.key.kid.hex()}"
             )
-        found = found or given(sources.key)
+        found = found or replace(given(sources.key), known_from="given")
     if sources.label is not None:
-        return _labelled(sources.label, found, history)
+        found = _labelled(sources.label, found, history)
     if found is None:
         raise Refused("records are checked with --key, --label, or --genesis of their network")
+    if sources.genesis is not None and 2 not in found.fields:
+        unknown = f"; not registered in the genesis file of {sources.genesis.topic_name}"
+        return replace(found, known_from=found.known_from + unknown)
     return found
 
 
@@ -96,9 +99,8 @@ def _labelled(label: Label, found: Registered | None, history: History) -> Regis
     try:
         label.check_key(found.key)
     except BadLabel as reason:
-        raise BadLabel(f"{found.known_from or 'given'}: {reason}") from None
-    both = f"{found.known_from} and {words}" if found.known_from else words
-    return replace(found, known_from=both)
+        raise BadLabel(f"{found.known_from}: {reason}") from None
+    return replace(found, known_from=f"{found.known_from} and {words}")
 
 
 def of_receipt(sources: Sources, receipt: Receipt, verified: VerifiedReceipt) -> list[str]:

@@ -186,8 +186,11 @@ def test_the_commissioning_record_binds_what_follows(verify: Callable[..., Any])
     number = CommissioningRecord.open(record).configuration_id
     status, _, words = verify([record, *configured(number)], "--key", KEY)
     assert status == 0, words
-    told = f"the commissioning record, which technician {OTHER.public.kid.hex()} signed (GW-000117,"
-    assert told in words
+    kid = OTHER.public.kid.hex()
+    told = f"which the meter signed; its technician's key {kid} is not known here: --technician ("
+    assert f"the commissioning record, {told}GW-000117," in words
+    known = verify([record, *configured(number)], "--key", KEY, "--technician", OTHER.public.text)
+    assert f"the commissioning record, which technician {kid} signed (GW-000117," in known[2]
     for records, field in (
         (RECORDS[:8], 17),
         (configured(number, node="LV1.101.Bus-9"), 3),

@@ -16,6 +16,7 @@ from gridwitness.enrolled_meter import enrolled
 from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, retire, with_technician
 from tests.app.village import genesis, genesis_content
 from tests.gridwitness.forger import METER, OTHER, READER, chained, day, tamper
+from wire.cose import Sign, open_sign
 from wire.errors import Refused
 from wire.receipt import Receipt
 
@@ -91,6 +92,19 @@ def test_a_label_alone_finds_the_key_in_a_signature(
     data[0] = tamper(data[0], content={6: 1})
     status, outcome, _ = verify(b"".join(data), "--label", LABEL.text)
     assert (status, outcome["key"]) == (1, METER.public.text), "found in the second record"
+
+
+def test_a_meter_that_the_network_does_not_know_is_not_said_to_be_registered(
+    verify: Callable[..., Any],
+) -> None:
+    data = b"".join(records())
+    unknown = f"; not registered in the genesis file of {GENESIS.topic_name})"
+    for options, whence in (
+        (["--label", LABEL.text], f"(the label of {NAME}{unknown}"),
+        (["--key", METER.public.text], f"(given{unknown}"),
+    ):
+        status, _, words = verify(data, "--genesis", "G", *options)
+        assert (status, whence in words) == (0, True), words
 
 
 def test_sources_that_agree_are_all_told(verify: Callable[..., Any]) -> None:
@@ -208,6 +222,36 @@ def test_what_does_not_prove_the_key_is_one_clear_line(
     assert words in told
     assert len(told.splitlines()) == 1
     assert outcome == {} if status == 2 else outcome["verified"] is False
+
+
+def test_a_commissioning_record_says_its_technician_when_the_network_knows_him(
+    verify: Callable[..., Any],
+) -> None:
+    made = Enrolment(GENESIS, **ENROLLED)
+    data = made.commissioning() + b"".join(records())
+    options = ["--genesis", "G", "--enrolment", made.transaction().encoded]
+    status, _, words = verify(data, *options)
+    assert status == 0
+    assert f"the commissioning record, which technician {TECHNICIAN} of PEA signed" in words
+    record = open_sign(made.commissioning())
+    other = open_sign(Enrolment(GENESIS, **ENROLLED, record={"unit": 8}).commissioning())
+    swapped = Sign(
+        record.protected, record.payload, (record.signatures[0], other.signatures[1])
+    ).encoded
+    status, _, words = verify(swapped + b"".join(records()), *options)
+    assert status == 1
+    assert "the technician's signature is not its key's over this record" in words
+
+
+def test_the_end_of_time_and_a_file_full_of_beginnings_are_told_at_once(
+    verify: Callable[..., Any],
+) -> None:
+    last = enrolment(from_s=(2**64 - 1) // 900 * 900)
+    data = b"".join(records())
+    status, _, words = verify(data, "--genesis", "G", "--enrolment", last)
+    assert status == 0, words
+    status, _, words = verify(data, "--label", b"GW1:" * 16_000)
+    assert (status, "no label's text is in it" in words) == (2, True)
 
 
 @given(st.data())
