@@ -7,6 +7,7 @@ from serial.tools import list_ports
 
 from device.provision import asked, faults
 from device.provision.console import Patience, session
+from device.provision.running import back_to_work
 
 LOOK = Patience(alone_s=3.0, by_hand_s=0)
 
@@ -36,7 +37,7 @@ def look(names: list[str], patience: Patience = LOOK) -> Iterator[Port]:
         try:
             with session(name, patience=patience) as console:
                 found = asked.identity(console)
-                console.leave("import machine\nmachine.reset()")
+                back_to_work(console)
         except faults.Fault as reason:
             yield Port(name, None, str(reason))
             continue

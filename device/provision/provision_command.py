@@ -300,7 +300,8 @@ def _end(args: argparse.Namespace, walk: "Steps", done: "list[Step]", seconds: f
         written = papers.write(report, args.out / args.meter, walk.found.enrolment)
         label = report.label.text
     if args.json:
-        print(json.dumps({"papers": list(map(str, written)), "ms": round(seconds * 1000)}))
+        last = {"papers": list(map(str, written)), "look": walk.found.warnings}
+        print(json.dumps({**last, "ms": round(seconds * 1000)}))
     elif written:
         print(f"DONE in {seconds:.0f} s. Label {label}")
         print(f"Papers in {written[0].parent}: {', '.join(path.name for path in written)}")

@@ -21,6 +21,8 @@ window and verified. A gateway that runs has its lines open: stop it, or ask it 
 read).
 """
 
+_SLOWEST, _FASTEST = 1200, 115200  # As a meter's configuration takes it.
+
 
 def add_read_command(
     verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", told: Any
@@ -54,6 +56,9 @@ def _over_line(args: argparse.Namespace) -> int:
 
     if not 1 <= args.unit <= 247:
         raise faults.BAD_ARGUMENT.fault(what="--unit is a Modbus unit, 1 to 247")
+    if not _SLOWEST <= args.baudrate <= _FASTEST:
+        what = f"--baudrate is from {_SLOWEST} to {_FASTEST}"
+        raise faults.BAD_ARGUMENT.fault(what=what)
     key = None if args.key is None else read_key(args.key)
     with ExitStack() as stack:
         port = args.line

@@ -129,7 +129,9 @@ def test_p95_another_make_of_meter(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "what"), [(["--unit", "0"], "--unit"), ([], "--line")], ids=["unit", "port"]
+    ("arguments", "what"),
+    [(["--unit", "0"], "--unit"), (["--baudrate", "9"], "--baudrate"), ([], "--line")],
+    ids=["unit", "baudrate", "port"],
 )
 def test_what_is_missing_on_a_line_is_named(
     arguments: list[str], what: str, capsys: pytest.CaptureFixture[str]
