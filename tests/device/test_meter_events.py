@@ -106,6 +106,22 @@ def test_a_first_boot_is_told_with_software_configuration_and_key(life: Life) ->
     assert life.newest().status == record.KEY_IN_FLASH
 
 
+def test_a_chip_that_restarted_under_the_meter_is_a_signed_event_with_the_next_count(
+    life: Life,
+) -> None:
+    before = len(life.kinds())
+    for restarts in (0, 1, 1, 3):
+        life.meter._element.restarts = restarts
+        life.go()
+    told = [each.event for each in life.events()[before:]]
+    assert [each.kind for each in told] == [events.ELEMENT_FAILED] * 2
+    assert [each.details for each in told] == [("restarts", 1), ("restarts", 3)]
+    assert life.newest().events == before + 2
+    life.start()
+    life.go()
+    assert life.kinds()[before + 2 :] == [events.POWER_UP]
+
+
 @pytest.mark.parametrize(("place", "bit"), [(0, 8), (1, 9), (2, 10)])
 def test_an_opened_cover_stays_in_the_records_until_it_is_acknowledged(
     life: Life, place: int, bit: int

@@ -109,13 +109,27 @@ def test_a_position_that_was_not_measured_is_none(quality: str) -> None:
     assert Line().say(GGA.replace(",E,1,", f",E,{quality},")).fix() is None
 
 
-def test_a_lost_fix_leaves_the_old_position_with_its_age() -> None:
+@pytest.mark.parametrize(("gone_s", "age_s"), [(0, 0), (254, 254), (255, 255), (256, 255)])
+def test_a_lost_fix_leaves_the_old_position_with_its_age(gone_s: int, age_s: int) -> None:
+    line = Line()
+    line.say(GGA)
+    line.now += 1000 * gone_s
+    line.say(GGA.replace(",E,1,", ",E,0,"))
+    assert line.receiver.fix() == (*MELBOURNE, 76, age_s)
+
+
+def test_an_age_is_never_more_than_a_record_has_room_for_however_long_the_fix_is_lost() -> None:
     line = Line()
     line.say(GGA)
     for _ in range(40):
         line.now += 2**28  # The ticks wrap every four of these.
         line.say(GGA.replace(",E,1,", ",E,0,"))
-    assert line.receiver.fix() == (*MELBOURNE, 76, 40 * 2**28 // 1000)
+        assert line.receiver.fix() == (*MELBOURNE, 76, 255)
+
+
+def test_an_accuracy_is_never_more_than_a_record_has_room_for() -> None:
+    found = Line().say("GPGST,1,1,1,1,1,99999999.0,99999999.0,1", GGA).fix()
+    assert found == (*MELBOURNE, 0xFFFF, 0)
 
 
 def test_time_is_the_second_and_what_has_passed_since() -> None:

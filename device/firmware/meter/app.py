@@ -62,6 +62,7 @@ class Meter:
         self._awake = False
         self._status = record.POWER_DOWN if known["boots"] > 1 else 0
         self._failing = {}  # Event kinds of what does not work now.
+        self._restarts = 0  # Of the element in this boot, as far as an event has told of them.
         self._signing = None
         self._retry_at_ms = 0
         self._looked_ms = 0
@@ -257,11 +258,17 @@ class Meter:
                 self._save()
 
     def _count(self, at_ms):
+        """Read the element; the caller saves what came of it."""
         counters = self._element.read(at_ms)
         if counters is None:
             self._status |= record.VALUE_HELD
         self._works(events.ELEMENT_FAILED, [] if counters is None else None)
         self._registers.count(counters)
+        restarts = getattr(self._element, "restarts", 0)
+        if restarts != self._restarts and self._event(
+            events.ELEMENT_FAILED, ["restarts", restarts]
+        ):
+            self._restarts = restarts
         self._keep_at_ms = self._clock.up_ms() + self._config["interval_s"] * 500
 
     def _close(self, boundary_s):

@@ -15,6 +15,7 @@ AT_ONCE = 64  # Bytes taken in one step.
 MEASURED = (b"1", b"2", b"3", b"4", b"5")
 RANGE_ERROR_DM = 50  # One sigma, with an HDOP of 1.
 GST_FRESH_MS = 5000
+MOST_DM, MOST_AGE_S = 0xFFFF, 0xFF  # As `config` reckons when it asks whether a record fits.
 E7 = 10000000
 DAYS_BEFORE_2000 = 10957  # Since 1970.
 MONTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -46,10 +47,15 @@ class Receiver:
                 self._take(line)
 
     def fix(self):
-        """(lat_e7, lon_e7, accuracy_dm, age_s) of the last position, or None."""
+        """(lat_e7, lon_e7, accuracy_dm, age_s) of the last position, or None.
+
+        Accuracy and age stay in what a record has room for: the largest stands for more as well.
+        """
         if self._fix is None:
             return None
-        return self._fix[:3] + ((self._now() - self._fix[3]) // 1000,)
+        latitude, longitude, accuracy_dm, when = self._fix
+        age_s = (self._now() - when) // 1000
+        return latitude, longitude, min(accuracy_dm, MOST_DM), min(age_s, MOST_AGE_S)
 
     def time(self):
         """(Unix s, ms that have passed since that second began), or None."""

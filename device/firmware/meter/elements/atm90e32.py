@@ -11,7 +11,8 @@ chip's range of current can make in that time came from another register, by an 
 damaged on its way. A tick is a hundredth of a pulse; PL_Constant (31H, 32H) is
 450 * 10**9 / pulses_per_kwh (Atmel-46103).
 
-A board that starts again finds a chip that has counted on, and takes what it holds.
+A board that starts again finds a chip that has counted on, and takes what it holds. A chip that
+loses its configuration while the meter runs is configured anew, which `restarts` tells.
 """
 
 import time
@@ -67,7 +68,7 @@ class Atm90e32:
         self._open = None  # Direction of a clearing read whose outcome is not known yet.
         self._ready = False
         self._fetched = clock.ticks_ms()
-        self.restarts = 0  # Times that the chip had to be configured, the first included.
+        self.restarts = 0  # Times that the chip had to be configured anew after it had counted.
 
     def step(self):
         """Bring the chip's ticks over before its registers are full; called often by the loop."""
@@ -144,7 +145,7 @@ class Atm90e32:
             for address, value in self._registers:
                 self._transfer(0, address, value)
             self._transfer(0, CONFIG_ACCESS, 0)
-            self.restarts += 1
+            self.restarts += self._counted[0] is not None
             holds = self._holds()
         self._ready = holds is True
         return self._ready
