@@ -106,6 +106,7 @@ def _acknowledge(
         raise faults.NO_METER.fault(port=console.port)
     asked.configuration_id(console)
     public = looking.key(console)
+    _give_time(console)
     made = AtPrompt(console, identity.meter, public)
     stands = made.standing()
     found = Told(identity.meter, public.kid.hex(), [_plain(each) for each in stands])
@@ -117,6 +118,18 @@ def _acknowledge(
         left = _sign(args, made, technician, found)
     restart(console, window_ms(identity.config))
     return found, left
+
+
+def _give_time(console: "Console") -> None:
+    """An event should say when: a board that lost the time gets this computer's, as in step 5."""
+    from device.provision import asked
+    from device.provision.cli import tell
+    from device.provision.steps import computer_time
+
+    if not asked.knows_time(console):
+        now_s = computer_time()
+        asked.set_clock(console, int(now_s), int(now_s * 1000) % 1000)
+        tell("the meter did not know the time: it has this computer's now")
 
 
 def _confirm(args: argparse.Namespace, stands: "Sequence[Standing]", technician: str) -> None:

@@ -231,6 +231,11 @@ def set_clock(console: Console, unix_s: int, ms: int) -> None:
     console.run(f"import board\nboard.set_rtc({unix_s}, {ms})")
 
 
+def knows_time(console: Console) -> bool:
+    """Whether the board's clock was set since it had no power."""
+    return console.ask("import board\nprint(board.rtc_s())") is not None
+
+
 def next_tick(console: Console) -> int | None:
     """The board's clock at the moment when its second has just changed, Unix s; None: never set."""
     found: int | None = console.ask(_TICK)

@@ -49,6 +49,15 @@ Done = tuple[str, str]
 """(outcome as `report.Step` has it, words)."""
 
 
+def computer_time() -> float:
+    """This computer's time, Unix s; raises a Fault when it cannot be."""
+    now_s = time.time()
+    year = time.gmtime(now_s).tm_year
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        raise faults.BAD_COMPUTER_CLOCK.fault(year=year)
+    return now_s
+
+
 class Steps:
     """One walk through the eight steps."""
 
@@ -168,9 +177,7 @@ class Steps:
     def _clock(self, console: Console) -> Done:
         if self._no_meter:
             return "skipped", "no meter yet"
-        year = time.gmtime().tm_year
-        if not FIRST_YEAR <= year <= LAST_YEAR:
-            raise faults.BAD_COMPUTER_CLOCK.fault(year=year)
+        computer_time()
         if not self.order.checking:
             began = time.monotonic()
             console.run("pass")

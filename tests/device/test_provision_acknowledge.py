@@ -149,6 +149,8 @@ def test_unplugged_while_it_acknowledges_the_same_command_completes(
     visited.desk.again()
     assert visited.give("--yes") == 0
     assert visited.acknowledged() == [*before, ("t-2", COVER)], "once, not twice"
+    told = [each.event for each in visited.events() if each.event.kind == ACKNOWLEDGED][-1]
+    assert after or told.time_s, "a meter without the time is given it first"
 
 
 def test_p92_a_meter_that_signs_no_such_event(
