@@ -26,13 +26,14 @@ p{margin:.2rem 0}.soft{color:var(--soft);font-size:.9rem}
 .all{margin:.8rem 0;padding:.6rem .8rem;border-radius:.5rem;border:1px solid var(--line);
 font-weight:600}
 .all.good{color:var(--good)}.all.bad{color:var(--bad);background:var(--badge)}
-dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(7.5rem,1fr));gap:.5rem;margin:0}
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:.5rem;margin:0}
 dl div{border:1px solid var(--line);border-radius:.5rem;padding:.4rem .6rem}
 dt{color:var(--soft);font-size:.8rem}dd{margin:0;font-size:1.15rem;font-variant-numeric:tabular-nums}
 ul{list-style:none;margin:0;padding:0}
-li{padding:.45rem 0;border-top:1px solid var(--line);overflow-wrap:anywhere}
+li{padding:.45rem 0;border-top:1px solid var(--line);overflow-wrap:anywhere;
+display:grid;grid-template-columns:8rem 1fr;gap:.6rem}
 li:first-child{border-top:0}
-li b{display:inline-block;min-width:6.5rem;margin-right:.4rem}
+li.bad b::after{content:" !"}
 li.bad b{color:var(--bad)}li.good b{color:var(--good)}
 table{border-collapse:collapse;width:100%;font-size:.95rem}
 th,td{text-align:left;padding:.35rem .6rem .35rem 0;border-top:1px solid var(--line);
@@ -57,7 +58,7 @@ def page(report: Mapping[str, Any]) -> str:
     bad = [each for each in found if not each.good]
     findings = "".join(
         f'<li class="{"good" if each.good else "bad"}"><b>{escape(each.what)}</b>'
-        f"{escape(each.words)}</li>"
+        f"<span>{escape(each.words)}</span></li>"
         for each in sorted(found, key=lambda each: each.good)
     )
     return (
@@ -97,7 +98,7 @@ def _tiles(report: Mapping[str, Any]) -> str:
 
 
 def _clock(start_s: int) -> str:
-    return time.strftime("%d %b %H:%M", time.gmtime(start_s)) if start_s >= 0 else "none"
+    return time.strftime("%d %b %H:%M UTC", time.gmtime(start_s)) if start_s >= 0 else "none"
 
 
 def _meters(report: Mapping[str, Any]) -> str:

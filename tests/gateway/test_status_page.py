@@ -1,0 +1,113 @@
+"""The page for a person says what doctor says; the metrics hold every class of errors."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+from gateway.metrics import metrics
+from gateway.page import page
+from gateway.symptoms import symptoms
+
+SAMPLE = re.compile(r'^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.]+$')
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    counts = dict.fromkeys(("closed", "queued", "witnessed", "published"), 0)
+    return {
+        "gateway": "gw-1",
+        "network": "test-0",
+        "configuration": "as in its file",
+        **counts,
+        "final": 12_345,
+        "refused": 0,
+        "apart": 0,
+        "duplicates": 0,
+        "gaps": 0,
+        "oldest_age_s": -1,
+        "newest_final_s": 1_750_000_500,
+        "last_interval_start_s": 1_750_000_500,
+        "disk": {
+            "used_percent": 40,
+            "free_mb": 900,
+            "alarm_percent": 0,
+            "full": False,
+            "reserve": True,
+        },
+        "meters": {"m<1>": {"state": "live", "last_sequence": 7, "kind": "modbus"}},
+        "meter_errors": {"m<1>": {"no-answer": 3, "exception-2": 1}},
+        "broker": "connected",
+        "broker_refusal": "",
+        "token": "ready",
+        "token_reason": "",
+        "time": "known",
+        "place": {"receiver": "none", "moved": False, "source": "survey", "accuracy_m": 1.0},
+        "answers": {"settled": 4, "worthless": 1},
+        "buses": {
+            "b": {
+                "state": "up",
+                "reason": "",
+                "babbling_units": [],
+                "echoes": False,
+                "answers": 900,
+                "errors": {"no-answer": 3, "garbled": 2},
+                "meters": ["m<1>"],
+            }
+        },
+        **changes,
+    }
+
+
+class Tags(HTMLParser):
+    """Checks that what is opened is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.add(tag)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_without_scripts_and_escapes_names() -> None:
+    tags = Tags()
+    text = page(report())
+    tags.feed(text)
+    assert tags.open == []
+    assert "script" not in tags.seen
+    assert "m&lt;1&gt;" in text
+    assert "m<1>" not in text
+    assert "12,345" in text
+    assert "Everything is as it should be." in text
+    assert "3 no-answer" in text
+
+
+def test_what_is_wrong_stands_first_in_the_words_of_doctor() -> None:
+    spoilt = report(token="away", token_reason="unplugged", oldest_age_s=9 * 86_400, closed=5)
+    bad = [each for each in symptoms(spoilt) if not each.good]
+    text = page(spoilt)
+    assert f"{len(bad)} things need a look." in text
+    assert all(each.words in text for each in bad)
+    assert text.index("unplugged; readings wait") < text.index("connected to the broker")
+
+
+def test_metrics_have_error_classes_by_bus_and_meter() -> None:
+    text = metrics(report())
+    for line in text.splitlines():
+        assert line.startswith("# TYPE gridwitness_gateway_") or SAMPLE.match(line), line
+    for line in (
+        'readings{state="final"} 12345',
+        "oldest_reading_age_seconds -1",
+        'bus_errors_total{bus="b",kind="garbled"} 2',
+        'meter_errors_total{meter="m<1>",kind="exception-2"} 1',
+        'answers_total{kind="worthless"} 1',
+        'up{part="token"} 1',
+        "disk_alarm_percent 0",
+        'bus_answers_total{bus="b"} 900',
+    ):
+        assert f"gridwitness_gateway_{line}\n" in text
