@@ -12,6 +12,8 @@ _WORDS = {
     "id": "registered id; also the common name of the MQTT certificate",
     "genesis": "the network; paths are relative to this file's folder",
     "peers": "signed addresses and TLS certificates of the validators",
+    "bootnodes": "host:port of who tells where the others are; with one, peers may be left out",
+    "advertise": "where others reach this validator when it is not the address it listens on",
     "data": "ledger, log and sign-state; never run two validators on copies of it",
     "key": "votes and seals; whoever reads it can speak for the authority",
     "passphrase_file": "opens the key; mode 0600",
@@ -48,7 +50,7 @@ def _lines(table: Mapping[str, Any], path: str, said: set[str]) -> list[str]:
     for key, value in table.items():
         if not _is_table(value):
             lines += _word(f"{path}{key}", said)
-            # JSON's strings, integers and booleans are TOML's too.
+            # JSON's strings, integers, booleans and arrays of these are TOML's too.
             lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
     for key, value in table.items():
         inner = f"{path}{key}"
@@ -70,4 +72,6 @@ def _word(place: str, said: set[str]) -> list[str]:
 def _is_table(value: object) -> bool:
     if isinstance(value, Mapping):
         return True
-    return isinstance(value, Sequence) and not isinstance(value, str)
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return False
+    return all(isinstance(each, Mapping) for each in value)

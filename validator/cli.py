@@ -28,6 +28,42 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         if name == "status":
             verb.add_argument("--json", action="store_true", help="end with one JSON object")
         verb.set_defaults(run=function)
+    _add_bootnode(verbs)
+
+
+def _add_bootnode(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "bootnode",
+        help="tell validators where the others are",
+        description="Hands out the signed address records of a network's validators over HTTP and"
+        " takes newer ones. It needs no key, and nobody has to trust it.",
+    )
+    verb.add_argument("genesis", type=Path, help="the network's genesis.json")
+    verb.add_argument("--listen", default="127.0.0.1:8900", help="host:port (%(default)s)")
+    verb.add_argument(
+        "--kept",
+        type=Path,
+        default=Path("bootnode-records.json"),
+        help="file where records are kept (%(default)s)",
+    )
+    verb.add_argument("--records", type=Path, help="a peers.json to begin with")
+    verb.set_defaults(run=run_bootnode)
+
+
+def run_bootnode(args: argparse.Namespace) -> int:
+    """Run a bootnode; the end of SIGTERM is a clean one."""
+    import time
+
+    from validator import bootnode, config
+    from wire.genesis import Genesis
+
+    address = config.address(args.listen, "--listen")
+    genesis = Genesis.load(args.genesis)
+    book = bootnode.open_book(genesis, args.kept, args.records, int(time.time()))
+    known = f"{len(book.peers)} of {len(genesis.validators)} validators known"
+    print(f"bootnode of {genesis.topic_name} on http://{address}: {known}", flush=True)
+    asyncio.run(bootnode.run(genesis, book, address))
+    return 0
 
 
 def run_validator(args: argparse.Namespace) -> int:
@@ -68,8 +104,11 @@ def check_configuration(args: argparse.Namespace) -> int:
     Application(genesis)
     if genesis.validators.index(settings.id) is None:
         raise Malformed(f"{settings.id} is no validator of {genesis.topic_name}")
-    peers = load_peers(settings.peers, genesis, int(time.time()))
-    print(f"{settings.id} of {genesis.topic_name}: {len(peers)} address records; good")
+    found = [f"bootnode {each}" for each in settings.bootnodes]
+    if settings.peers is not None:
+        peers = load_peers(settings.peers, genesis, int(time.time()))
+        found.insert(0, f"{len(peers)} address records")
+    print(f"{settings.id} of {genesis.topic_name}: {', '.join(found)}; good")
     return 0
 
 

@@ -13,6 +13,9 @@ from wire.errors import Refused
 
 T = TypeVar("T")
 
+ANYWHERE = ("0.0.0.0", "::", "[::]")
+"""Hosts to listen on, and no places to go to."""
+
 
 class BadConfiguration(Refused):
     """The configuration file says something that the validator cannot do."""
@@ -65,8 +68,14 @@ class ValidatorConfig:
     genesis: Path
     """The network's genesis file."""
 
-    peers: Path
-    """Signed address records of the validators."""
+    peers: Path | None
+    """Signed address records of the validators; None where bootnodes tell them."""
+
+    bootnodes: tuple[Address, ...]
+    """Who hands out address records over HTTP; none where the peers' file is all."""
+
+    advertise: Address
+    """Where others reach this validator, as it tells bootnodes."""
 
     data: Path
     """Folder of ledger and sign-state."""
@@ -94,6 +103,14 @@ class ValidatorConfig:
 
     mqtt: MqttConfig
     """Broker."""
+
+
+def address(text: str, place: str) -> Address:
+    """Read a `host:port`; raises BadConfiguration, which names the place."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise BadConfiguration(f"{place} needs the form host:port")
+    return Address(host, int(port))
 
 
 class _Table:
@@ -127,10 +144,17 @@ class _Table:
 
     def address(self, key: str) -> Address:
         """A `host:port`."""
-        host, _, port = self.take(key, str).rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-            raise BadConfiguration(f"{self._name}: {key} needs the form host:port")
-        return Address(host, int(port))
+        return address(self.take(key, str), f"{self._name}: {key}")
+
+    def addresses(self, key: str) -> tuple[Address, ...]:
+        """An array of `host:port`; none when the key is absent."""
+        found = self.take(key, list) if key in self._left else []
+        tables = (_Table({key: each}, self._name, self._folder) for each in found)
+        return tuple(table.address(key) for table in tables)
+
+    def optional_address(self, key: str, otherwise: Address) -> Address:
+        """A `host:port`, or another when the key is absent."""
+        return self.address(key) if key in self._left else otherwise
 
     def mqtt(self, key: str) -> MqttConfig:
         """The broker's table."""
@@ -165,19 +189,29 @@ def load(path: Path) -> ValidatorConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
         raise BadConfiguration(f"{path}: not TOML: {reason}") from None
     top = _Table(content, path.name, path.resolve().parent)
+    listen = top.address("listen")
     config = ValidatorConfig(
         id=top.take("id", str),
         genesis=top.path("genesis"),
-        peers=top.path("peers"),
+        peers=top.optional_path("peers"),
+        bootnodes=top.addresses("bootnodes"),
+        advertise=top.optional_address("advertise", listen),
         data=top.path("data"),
         key=top.path("key"),
         passphrase_file=top.path("passphrase_file"),
         tls_certificate=top.path("tls_certificate"),
         tls_key=top.path("tls_key"),
-        listen=top.address("listen"),
+        listen=listen,
         api=top.address("api"),
         paced_time_file=top.optional_path("paced_time_file"),
         mqtt=top.mqtt("mqtt"),
     )
     top.end()
+    if config.peers is None and not config.bootnodes:
+        raise BadConfiguration(f"{path.name}: needs peers, bootnodes, or both")
+    if config.bootnodes and config.advertise.host in ANYWHERE:
+        raise BadConfiguration(
+            f"{path.name}: others cannot connect to {config.advertise.host}: say in advertise"
+            " where they reach this validator"
+        )
     return config

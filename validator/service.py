@@ -4,10 +4,9 @@ Decides nothing but the order: key and sign-state, ledger and application, mesh,
 """
 
 import asyncio
-import contextlib
-import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -16,19 +15,21 @@ from hsm.signstate import SignState, VoteSigner
 from validator.api.server import serve
 from validator.app.application import Application
 from validator.config import ValidatorConfig
+from validator.ending import end_of_process
 from validator.node.candidate import Blocks, Candidate
 from validator.node.catching_up import CatchingUp
 from validator.node.driver import Driver, NetworkClock
 from validator.node.evidence_pool import EvidencePool
 from validator.node.exchange import Ears, Exchange
 from validator.node.fetching import Fetching
+from validator.node.finding import Bootnode, Finder
 from validator.node.folder import claim_folder
 from validator.node.hearing import Hearing
 from validator.node.ingest import Broker, BrokerAccess, Ingest, batch_topic
 from validator.node.ledger import Ledger
 from validator.node.mempool import Mempool
 from validator.node.mesh import Mesh
-from validator.node.peers import load_peers
+from validator.node.peers import AddressBook
 from validator.node.registrar import Registrar
 from validator.node.store import Store
 from validator.node.verification import Book, Keyring, check_beforehand
@@ -65,7 +66,8 @@ class Validator:
         ledger = Ledger(genesis, self.store, self.application, blocks)
         signer = VoteSigner(self.key, self.state)
         self.driver = Driver(config.id, ledger, self.mempool, signer, clock)
-        peers = load_peers(config.peers, genesis, int(time.time()))
+        self._addresses = _known_addresses(config, genesis)
+        peers = self._addresses.peers
         self.mesh = Mesh(config.id, peers, config.tls_certificate, config.tls_key, self._hear)
         self.fetching = Fetching(self.mesh, self._check)
         self.registrar = Registrar(self.application, self.mempool, self.store, self.book, clock)
@@ -84,6 +86,11 @@ class Validator:
         )
         self._keyring = Keyring(self.application)
         self.broker: Broker | None = None
+
+    def _own_address(self, now_s: int) -> Mapping[str, Any]:
+        config = self.config
+        pem, where = config.tls_certificate.read_text(), str(config.advertise)
+        return self._addresses.own(config.id, where, pem, self.key, now_s)
 
     def _hear(self, peer: str, frame: list[object]) -> None:
         self.exchange.handle(peer, frame)
@@ -118,6 +125,7 @@ class Validator:
             asyncio.create_task(self.exchange.run()),
             asyncio.create_task(ingest.run(self.genesis)),
             asyncio.create_task(serve(self)),
+            *([asyncio.create_task(self._find())] if self.config.bootnodes else []),
         ]
         ended = asyncio.create_task(until.wait())
         _log.info("running", validator=self.config.id, height=self.driver.tip.height)
@@ -131,6 +139,13 @@ class Validator:
             await asyncio.gather(*work, ended, return_exceptions=True)
             await self._close()
 
+    async def _find(self) -> None:
+        """Ask bootnodes for the others as long as the validator runs."""
+        bootnodes = [Bootnode(each.host, each.port) for each in self.config.bootnodes]
+        others = len(self.genesis.validators) - 1
+        finder = Finder(self.mesh, self._addresses, bootnodes, self._own_address, others)
+        await finder.run()
+
     async def _close(self) -> None:
         self.driver.stop()
         if self.broker is not None:
@@ -139,6 +154,16 @@ class Validator:
         self.store.close()
         self.state.close()
         self._claim.close()
+
+
+def _known_addresses(config: ValidatorConfig, genesis: Genesis) -> AddressBook:
+    """Where the others are: from the peers' file, and kept from before."""
+    now_s = int(time.time())
+    book = AddressBook(genesis, config.data / "peers.json")
+    if config.peers is not None:
+        book.read(config.peers, now_s)
+    book.recall(now_s)
+    return book
 
 
 def _passphrase(config: ValidatorConfig) -> bytes:
@@ -151,9 +176,4 @@ def _passphrase(config: ValidatorConfig) -> bytes:
 async def run(config: ValidatorConfig, clock: NetworkClock) -> None:
     """Run a validator until SIGTERM or SIGINT."""
     genesis = Genesis.load(config.genesis)
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, ended.set)
-    await Validator(config, genesis, clock).run(ended)
+    await Validator(config, genesis, clock).run(end_of_process())

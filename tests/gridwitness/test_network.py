@@ -124,6 +124,7 @@ def test_each_validator_accepts_its_configuration_and_its_peers(network: Network
     for name, _ in network.genesis.validators.members:
         found = validator_config.load(network.validator(name))
         assert found.id == name
+        assert found.peers is not None
         assert len(load_peers(found.peers, network.genesis, int(time.time()))) == 4
 
 

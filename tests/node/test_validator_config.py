@@ -36,9 +36,23 @@ def test_time_is_paced_only_where_a_file_is_named(tmp_path: Path) -> None:
     assert paced.paced_time_file == tmp_path / "pace"
 
 
+def test_others_are_known_from_a_file_from_bootnodes_or_from_both(tmp_path: Path) -> None:
+    from_file = load(tmp_path, content())
+    assert (from_file.peers, from_file.bootnodes) == (tmp_path / "peers", ())
+    assert from_file.advertise == from_file.listen
+    told = {"peers": "", "bootnodes": ["boot:1", "10.0.0.1:2"], "advertise": "here:3"}
+    found = load(tmp_path, content() | told)
+    assert (found.peers, [str(each) for each in found.bootnodes]) == (None, told["bootnodes"])
+    assert str(found.advertise) == "here:3"
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
+        (lambda each: each.pop("peers"), "peers, bootnodes, or both"),
+        (lambda each: each.update(bootnodes="boot:1"), "bootnodes needs a value of type list"),
+        (lambda each: each.update(bootnodes=["boot"]), "bootnodes needs the form host:port"),
+        (lambda each: each.update(bootnodes=["boot:1"], listen="0.0.0.0:1"), "say in advertise"),
         (lambda each: each.pop("key"), "key needs a value"),
         (lambda each: each.update(key=""), "key is empty"),
         (lambda each: each.update(colour="red"), "unknown keys: colour"),

@@ -1,7 +1,7 @@
 """The HTTP server of a validator: FastAPI under uvicorn, in the validator's own event loop.
 
-Decides how it starts and ends with the validator, who owns the signals. What is served is decided
-in `rest`, `registry` and `metrics`.
+Decides how it starts and ends with its program, which owns the signals. What is served is decided
+in `rest`, `registry` and `metrics`, and for a bootnode in `validator.bootnode`.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from validator.api import metrics, registry, rest
+from validator.config import Address
 from wire.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -43,9 +44,13 @@ def application(validator: "Validator") -> FastAPI:
 
 async def serve(validator: "Validator") -> None:
     """Serve until cancelled; raises Unavailable when the port is taken."""
-    address = validator.config.api
+    await serve_pages(application(validator), validator.config.api, "the API")
+
+
+async def serve_pages(app: FastAPI, address: Address, what: str) -> None:
+    """Serve pages until cancelled; raises Unavailable when the port is taken."""
     config = uvicorn.Config(
-        application(validator),
+        app,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -53,7 +58,7 @@ async def serve(validator: "Validator") -> None:
         server_header=False,
         timeout_graceful_shutdown=_END_S,
     )
-    listener = _listener(address.host, address.port)
+    listener = _listener(address, what)
     server = _Server(config)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
     try:
@@ -66,8 +71,8 @@ async def serve(validator: "Validator") -> None:
         listener.close()
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def _listener(address: Address, what: str) -> socket.socket:
     try:
-        return socket.create_server((host, port), backlog=_BACKLOG)
+        return socket.create_server((address.host, address.port), backlog=_BACKLOG)
     except OSError as reason:
-        raise Unavailable(f"the API cannot listen on {host}:{port}: {reason}") from None
+        raise Unavailable(f"{what} cannot listen on {address}: {reason}") from None
