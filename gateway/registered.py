@@ -3,8 +3,9 @@
 Decides that configuration and registry agree before anything is polled: an unknown meter, a meter
 that another gateway reads, or one whose kind differs is refused by name. Keys and places come from
 the genesis file, or, for a meter enrolled later, from the enrolment that the configuration names,
-when the meter and the zone's operator have signed it. Whether and from when on it holds, the
-validators decide; until then they answer "unknown-meter" and its readings wait.
+when the meter and the zone's operator have signed it and a technician its commissioning. Whether
+and from when on it holds, the validators decide; until then they answer "unknown-meter" and its
+readings wait.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from gateway.config_table import BadConfiguration
 from gateway.decode import Limits
 from gateway.intervals import Subject
 from gateway.template import Template
-from wire.errors import Refused
+from wire.commissioning import CommissioningRecord
+from wire.errors import Malformed, Refused
 from wire.genesis import Genesis
 from wire.keys import PublicKey
 from wire.transaction import Transaction
@@ -111,8 +113,10 @@ def _enrolled(meter: str, path: Path, genesis: Genesis) -> dict[str, Any]:
             raise BadConfiguration(f"{path} enrols no meter {meter} of {genesis.topic_name}")
         zone = _entry(genesis.registry["zones"], str(entry.get("zone")), "zone")
         operator = _entry(genesis.registry["authorities"], zone["operator"], "operator")
-        transaction.sign.verify(PublicKey.from_text(str(entry.get("key"))))
+        key = PublicKey.from_text(str(entry.get("key")))
+        transaction.sign.verify(key)
         transaction.sign.verify(PublicKey.from_text(operator["key"]))
+        _check_commissioned(transaction, key, zone["operator"], genesis)
     except OSError as reason:
         raise BadConfiguration(f"the enrolment {path}: {reason.strerror}") from None
     except BadConfiguration:
@@ -120,6 +124,27 @@ def _enrolled(meter: str, path: Path, genesis: Genesis) -> dict[str, Any]:
     except Refused as reason:
         raise BadConfiguration(f"the enrolment {path} does not stand: {reason}") from None
     return entry
+
+
+def _check_commissioned(
+    transaction: Transaction, key: PublicKey, operator: str, genesis: Genesis
+) -> None:
+    """Check the record that an enrolment carries, by the validators' rule; raises Refused."""
+    entry = transaction.entry
+    technicians = [
+        PublicKey.from_text(each["key"])
+        for each in genesis.registry["technicians"]
+        if each["operator"] == operator
+    ]
+    record = CommissioningRecord.open(transaction.commissioning)
+    number = str(entry.get("configuration_id"))
+    try:
+        configuration_id = bytes.fromhex(number)
+    except ValueError:
+        raise Malformed(f"configuration_id: {number[:20]!r} is not hexadecimal") from None
+    node, zone = str(entry.get("node")), str(entry.get("zone"))
+    record.check_entry(transaction.meter, node, zone, configuration_id)
+    record.technician_of(key, technicians)
 
 
 def _meter(meter: BusMeter, bus: BusConfig, config: GatewayConfig, genesis: Genesis) -> Meter:

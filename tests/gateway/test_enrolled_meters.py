@@ -50,6 +50,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "another meter's": ({"meter": "c8"}, "enrols no meter c9 of village-"),
     "not signed by the operator": ({"signers": (NEW, TECHNICIAN)}, "does not stand: the key"),
     "not signed by the meter": ({"signers": ("PEA",)}, "does not stand: the key"),
+    "commissioned by nobody known": ({"record_signers": (NEW, "PEA")}, "the technician's key"),
+    "of another node than commissioned": ({"record": {"node": "n2"}}, "speaks of another node"),
+    "with a configuration that is none": ({"entry": {"configuration_id": "x"}}, "not hexadecimal"),
     "of an unknown zone": ({"entry": {"zone": "z9"}}, "zone z9 is not in the genesis registry"),
     "of a meter that another gateway reads": (
         {"entry": {"reader": "gw-b"}},
