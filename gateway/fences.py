@@ -98,7 +98,7 @@ class Owed:
         self._refused[shape(fence)] = 0
         place = self._place(shape(fence))
         if place < 0:
-            self._came_late_s |= {each: now_s for each, _ in self._asked}
+            self._came_late_s |= {each: now_s for each, _ in self._asked} | {shape(fence): now_s}
             self._asked.clear()
             return True
         self._asked = [*self._asked[place + 1 :], (shape(fence), now_s)]
@@ -108,9 +108,10 @@ class Owed:
         """How long to wait before a question, so that a reply said twice is not taken for its own.
 
         Args:
-            request: what is to be asked; its reply is as long as one that came late a moment ago.
+            request: what is to be asked; its reply may be as long as a fence's, or as one that
+                came late, a moment ago.
             now_s: real time.
-            after_heard: or as one that was taken a moment ago.
+            after_heard: or as any that was taken a moment ago.
         """
         last_s = self._came_late_s.get(shape(request), -LATEST_S)
         if after_heard:
