@@ -7,6 +7,7 @@ and subscribes to the gateway's receipts; publishes nothing.
 import queue
 import socket
 import ssl
+from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -77,9 +78,7 @@ def _enter(gateway: str, topic: str, config: MqttConfig, context: ssl.SSLContext
         else:
             client.subscribe(topic, 1)
 
-    def subscribed(
-        _client: object, _data: object, _mid: int, codes: list[object], _: object
-    ) -> None:
+    def subscribed(_client: Any, _data: Any, _mid: int, codes: list[Any], _properties: Any) -> None:
         refused = [str(code) for code in codes if getattr(code, "is_failure", True)]
         said.put(f"it refuses to show our receipts ({refused[0]})" if refused else "")
 
