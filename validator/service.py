@@ -72,12 +72,13 @@ class Validator:
         self.fetching = Fetching(self.mesh, self._check)
         self.registrar = Registrar(self.application, self.mempool, self.store, self.book, clock)
         self.evidence = EvidencePool(blocks, self.mempool, self.store)
+        self.hearing = Hearing(genesis.network, lambda: blocks.validators)
         self.catching_up = CatchingUp(self.mesh, self.driver, genesis.validators.faulty)
         self.exchange = Exchange(
             self.mesh,
             self.driver,
             Ears(
-                Hearing(genesis.network, lambda: blocks.validators),
+                self.hearing,
                 self.fetching,
                 self.catching_up,
                 self.registrar,

@@ -6,6 +6,7 @@ every block that is made while it floods shows that none of them has become deaf
 
 import contextlib
 import itertools
+import re
 import socket
 import ssl
 import threading
@@ -200,6 +201,9 @@ def test_who_floods_is_told_of_with_the_reason_and_nobody_else(town: Town) -> No
         rows = town.status(name)["cut"]
         assert {row["peer"] for row in rows} == {"val-1"}
         assert all(row["why"] for row in rows)
+        page = town.get(name, "/metrics")[1].decode()
+        assert re.search(r'p2p_peer_unread_frames_total\{peer_id="val-1",\S+\} [1-9]', page)
+        assert not re.search(r'p2p_peer_unread_frames_total\{peer_id="val-[2-4]"', page)
 
 
 def test_the_flooded_agree_and_the_flooder_comes_back(town: Town) -> None:

@@ -1,10 +1,12 @@
 """Metrics as Prometheus text (exposition format 0.0.4), with CometBFT's names under our prefix."""
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
 
+from validator.api import peer_metrics
 from validator.api.rest import status
 
 if TYPE_CHECKING:
@@ -23,8 +25,11 @@ def router(validator: "Validator") -> APIRouter:
         counted = {
             "evidence": len(validator.application.offences()),
             "checked": validator.book.checked,
+            "heard": validator.hearing.opened,
         }
-        return Response(text(status(validator) | counted), media_type=MEDIA_TYPE)
+        mesh = validator.mesh
+        links = peer_metrics.text(mesh.conducts, mesh.pending, time.monotonic())
+        return Response(text(status(validator) | counted) + links, media_type=MEDIA_TYPE)
 
     return routes
 
@@ -37,10 +42,12 @@ def text(report: Mapping[str, Any]) -> str:
         ("consensus_latest_block_time_ms", "gauge", report["time_ms"]),
         ("consensus_evidence", "gauge", report["evidence"]),
         ("consensus_halted", "gauge", int(bool(report["halted"]))),
+        ("blocksync_syncing", "gauge", int(report["target"] > report["height"])),
         ("p2p_peers", "gauge", len(report["peers"])),
         ("mempool_size", "gauge", report["mempool"]),
         ("broker_connected", "gauge", int(report["broker"] == "connected")),
         ("ledger_readings", "gauge", report["readings"]),
+        ("consensus_messages_checked_total", "counter", report["heard"]),
         ("signatures_checked_total", "counter", report["checked"]),
     )
     lines = []

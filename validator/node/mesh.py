@@ -85,6 +85,16 @@ class Mesh:
         """Peers whose address is known."""
         return sorted(self._peers)
 
+    @property
+    def conducts(self) -> dict[str, Conduct]:
+        """How each known peer behaves."""
+        return {name: self.conduct(name) for name in self.known}
+
+    @property
+    def pending(self) -> dict[str, int]:
+        """Bytes that wait to be sent, by peer."""
+        return {name: outbox.waiting_bytes for name, outbox in sorted(self._outboxes.items())}
+
     def conduct(self, peer: str) -> Conduct:
         """How a peer behaves; it is remembered over connections."""
         return self._conduct.setdefault(peer, Conduct())
@@ -111,11 +121,6 @@ class Mesh:
     def may_answer(self, peer: str) -> bool:
         """Whether a peer's questions are worth a look into the ledger now."""
         return self.conduct(peer).may_be_answered(time.monotonic())
-
-    def waiting_bytes(self, peer: str) -> int:
-        """What waits to be sent to a peer."""
-        outbox = self._outboxes.get(peer)
-        return 0 if outbox is None else outbox.waiting_bytes
 
     def _learn(self, peers: Mapping[str, Peer]) -> None:
         self._peers = {name: peer for name, peer in peers.items() if name != self.me}
