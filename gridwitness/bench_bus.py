@@ -195,17 +195,6 @@ def _worst(sweeps: Sequence[Sweep]) -> dict[str, Any]:
     }
 
 
-def add_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `bench bus`."""
-    parser = subparsers.add_parser(
-        "bus",
-        help="what a dead and a babbling meter cost the others, beside bare pymodbus",
-        description="Simulates a line of 32 meters at 9600 baud in virtual time.",
-    )
-    parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
-    parser.set_defaults(run=run)
-
-
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
