@@ -167,6 +167,17 @@ def test_a_liar_is_asked_once_and_everything_else_from_the_others(late: Late, li
     assert late.store.fingerprint() == late.chain.store.fingerprint()
 
 
+def test_who_delivers_drop_by_drop_is_left_for_others(late: Late) -> None:
+    def drip(first: int, most_bytes: int) -> None:
+        frame = ["final", first, *late.honest(first, 1)]
+        asyncio.get_running_loop().call_later(0.2, late.catching_up.answered, "a", frame)
+
+    late.peers = {"a": drip, "b": late.honest, "c": late.honest}
+    late.catch_up(dict.fromkeys("abc", HEIGHT))
+    assert late.asked["a"] == 1
+    assert late.blamed == {}
+
+
 def test_blocks_with_other_seals_or_without_readings_are_taken_from_nobody(late: Late) -> None:
     def unsealed(first: int, most_bytes: int) -> list[Any]:
         block, commit, batches = cbor.decode(late.honest(first, 1)[0])

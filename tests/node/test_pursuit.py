@@ -51,10 +51,17 @@ def test_of_one_block_it_is_waited_for_the_own_commit_first() -> None:
     assert asked(pursuit, 7, START_S + GRACE_S) == "a"
 
 
-def test_who_has_delivered_is_asked_again() -> None:
-    pursuit = behind(a=90, b=90, c=90)
-    pursuit.delivered("b", 20)
-    assert asked(pursuit, 27) == "b"
+def test_each_is_tried_once_and_then_the_fastest_is_asked() -> None:
+    pursuit, tried = behind(a=90, b=90, c=90), []
+    for tip, waited_s in ((7, 0.5), (8, 0.1), (9, 0.9)):
+        name = asked(pursuit, tip)
+        assert name is not None
+        tried.append(name)
+        pursuit.delivered(name, 1, waited_s)
+    assert tried == ["a", "b", "c"]
+    assert asked(pursuit, 10) == "b"
+    pursuit.delivered("b", 1, 0.8)
+    assert asked(pursuit, 11) == "a"
 
 
 def test_a_liar_is_asked_once_while_anyone_else_can_be() -> None:
@@ -68,7 +75,7 @@ def test_a_liar_is_asked_once_while_anyone_else_can_be() -> None:
             pursuit.failed("a", now_s, late=True)
             now_s += PATIENCE_S
         else:
-            pursuit.delivered(name, 10)
+            pursuit.delivered(name, 10, 0.1)
             tip += 10
         pursuit.claim("a", 2**60)  # It goes on claiming.
     assert found.count("a") == 1
@@ -76,16 +83,13 @@ def test_a_liar_is_asked_once_while_anyone_else_can_be() -> None:
 
 def test_a_liar_that_delivers_now_and_then_is_no_better_for_it() -> None:
     pursuit = behind(a=900, b=900)
-    pursuit.delivered("a", 1)
+    pursuit.delivered("a", 1, 0.1)
     pursuit.failed("a", START_S, late=True)
     assert asked(pursuit, 1) == "b"
-    pursuit.delivered("b", 1)
-    pursuit.delivered("a", 1)
+    pursuit.delivered("b", 1, 0.9)
+    pursuit.delivered("a", 1, 0.1)
     assert asked(pursuit, 3) == "b"
-    later_s = START_S + FORGIVEN_S + 1
-    assert asked(pursuit, 3, later_s) == "b"
-    pursuit.failed("b", later_s, late=False)
-    assert asked(pursuit, 3, later_s) == "a"
+    assert asked(pursuit, 3, START_S + FORGIVEN_S + 1) == "a"
 
 
 def test_a_lonely_liar_is_asked_less_and_less() -> None:
@@ -122,7 +126,7 @@ def test_one_late_answer_of_many_does_not_make_one_wait_longer() -> None:
 def test_answers_in_time_grow_to_a_bound() -> None:
     pursuit = behind(a=90)
     for _ in range(20):
-        pursuit.delivered("a", 1)
+        pursuit.delivered("a", 1, 0.1)
     question = pursuit.next(0, ALL, START_S)
     assert question is not None
     assert question.most_bytes == MOST_BYTES

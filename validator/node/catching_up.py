@@ -123,7 +123,8 @@ class CatchingUp:
     async def _ask(self, question: Question) -> None:
         self._say()
         self._links.send(question.peer, ["get-final", question.first, question.most_bytes])
-        deadline_s = self._now_s() + question.patience_s
+        asked_s = self._now_s()
+        deadline_s = asked_s + question.patience_s
         peer, stood = "", True
         while peer != question.peer:  # A late answer to an earlier question is as good as another.
             try:
@@ -132,7 +133,7 @@ class CatchingUp:
             except TimeoutError:
                 self._disappointed(question, "does not send the blocks that it claims", late=True)
                 return
-            stood = await self._take(peer, frame)
+            stood = await self._take(peer, frame, self._now_s() - asked_s)
         if stood:
             self._disappointed(question, "does not have the blocks that it claims", late=False)
 
@@ -142,8 +143,8 @@ class CatchingUp:
             self._pursuit.failed(question.peer, self._now_s(), late=late)
             self._links.blame(question.peer, LIE, words)
 
-    async def _take(self, peer: str, frame: list[Any]) -> bool:
-        """Apply an answer; returns whether all of it stood."""
+    async def _take(self, peer: str, frame: list[Any], waited_s: float) -> bool:
+        """Apply an answer that came after so long; returns whether all of it stood."""
         before = self._follower.tip.height
         try:
             await self._apply(peer, frame)
@@ -157,7 +158,7 @@ class CatchingUp:
             self._pursuit.failed(peer, self._now_s(), late=False)
             self._links.blame(peer, WRONG, f"sends as final what is not: {reason}")
         if self._follower.tip.height > before:
-            self._pursuit.delivered(peer, self._follower.tip.height - before)
+            self._pursuit.delivered(peer, self._follower.tip.height - before, waited_s)
         return stood
 
     async def _apply(self, peer: str, frame: list[Any]) -> None:

@@ -1,8 +1,9 @@
 """Whom to ask for the final blocks that one has missed, how much at once, and for how long to wait.
 
-Decides from what peers claim and what came of asking them: who failed least is asked, of equals who
-has delivered; a liar costs one short wait, then everyone else is asked before it. No clock and no
-socket: every call says what time it is. Who executes it is `catching_up`.
+Decides from what peers claim and what came of asking them: who failed least is asked, each once,
+then of equals the one whose last answer brought most blocks a second. A liar costs one short wait,
+then everyone else is asked before it; who delivers drop by drop is soon left for others. No clock
+and no socket: every call says what time it is. Who executes it is `catching_up`.
 """
 
 from collections.abc import Collection
@@ -46,7 +47,8 @@ class _Source:
     claimed: int = 0
     failures: int = 0
     failed_s: float = 0.0
-    delivered: int = 0
+    blocks_per_s: float = 0.0
+    asked: bool = False
     _forgiven_s: float = field(default=0.0)
 
     def failed(self, now_s: float) -> None:
@@ -120,12 +122,13 @@ class Pursuit:
         return Question(peer, tip + 1, self._most_bytes, self._patience_s)
 
     @staticmethod
-    def _order(name: str, source: _Source) -> tuple[int, bool, float, str]:
-        return source.failures, source.delivered == 0, source.failed_s, name
+    def _order(name: str, source: _Source) -> tuple[int, bool, float, float, str]:
+        return source.failures, source.asked, -source.blocks_per_s, source.failed_s, name
 
-    def delivered(self, peer: str, blocks: int) -> None:
-        """A peer's blocks were final and came in time."""
-        self._sources.setdefault(peer, _Source()).delivered += blocks
+    def delivered(self, peer: str, blocks: int, waited_s: float) -> None:
+        """A peer's blocks were final, and came after so long."""
+        source = self._sources.setdefault(peer, _Source())
+        source.asked, source.blocks_per_s = True, blocks / max(waited_s, 0.001)
         self._most_bytes = min(MOST_BYTES, self._most_bytes * 2)
         self._patience_s = max(PATIENCE_S, self._patience_s / 2)
         self._behind_since_s = None
@@ -134,6 +137,7 @@ class Pursuit:
         """A peer that claimed more gave nothing that is final, or nothing in time."""
         source = self._sources.setdefault(peer, _Source())
         source.failed(now_s)
+        source.asked, source.blocks_per_s = True, 0.0
         if late:
             self._most_bytes = max(LEAST_BYTES, self._most_bytes // 2)
             others = [each for each in self._sources.values() if each.claimed >= source.claimed]
