@@ -26,7 +26,7 @@ RECOVERY_PER_S = 1.0
 AFTER_PAUSE = 50.0
 """The score with which a pause ends."""
 
-EXCESS, UNASKED, LIE, WRONG = 1.0, 1.0, 10.0, 25.0
+EXCESS, UNASKED, LIE, WRONG = 1.0, 5.0, 10.0, 25.0
 """What it costs: a frame beyond the rates, an answer nobody asked for, a height without a block, an
 answer that is not what was asked for."""
 
