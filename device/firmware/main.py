@@ -30,10 +30,14 @@ def _live():
 
 
 def _note(kind, *details):
-    """Keep a note for the next start."""
-    from meter import notes
+    """Keep a note for the next start, however often Ctrl-C comes meanwhile."""
+    while True:
+        try:
+            from meter import notes
 
-    getattr(notes, kind)(*details)
+            return getattr(notes, kind)(*details)
+        except KeyboardInterrupt:
+            pass  # A session that leaves no trace would be one that nobody has to answer for.
 
 
 def main():
