@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from device.provision import bench_process
 from device.provision.board import FIRMWARE, commission
 from device.provision.console import Patience, session
 from hwsim.board import Board, inside
@@ -341,34 +340,6 @@ def test_on_a_board_each_session_at_the_console_is_an_event(board: Board, tmp_pa
     board.start()
     board.wait_serving()
     assert events.SERVICE in event_kinds(board)
-
-
-IMPATIENT = """
-import sys
-
-class Stub:
-    presses = 0
-    def jumper(self):
-        return False
-    def start(self):
-        raise KeyboardInterrupt
-    def session(self):
-        self.presses += 1
-        if self.presses < 3:
-            raise KeyboardInterrupt
-        print("noted")
-
-stub = Stub()
-sys.modules.update({"board": stub, "meter.start": stub, "meter.notes": stub})
-import meter
-meter.start = meter.notes = stub
-import main
-"""
-
-
-def test_whoever_presses_again_while_the_session_is_noted_is_noted_all_the_same() -> None:
-    said = bench_process.micropython(IMPATIENT, FIRMWARE)
-    assert said.splitlines() == ["noted", "service: the meter has stopped"]
 
 
 def test_a_watchdog_resets_a_locked_board_that_hangs(board: Board, tmp_path: Path) -> None:
