@@ -87,7 +87,7 @@ class Room:
         self._ask = ask
         self._reserve_bytes = reserve_bytes
         self._alarm_percent = 0
-        self._full = False
+        self._full = self._lent = False
         self.waiting = 0
         """New readings that wait for room now."""
 
@@ -117,6 +117,7 @@ class Room:
             self.reserve.unlink()
         except FileNotFoundError:
             return False
+        self._lent = True
         _log.error("the disk is full: the reserve goes to acknowledgements; make room")
         return True
 
@@ -132,21 +133,25 @@ class Room:
     @property
     def is_full(self) -> bool:
         """Whether new readings wait for room."""
-        return self._full or self.fill().free_bytes < LEAST_FREE_BYTES
+        return self._full or not self._has_room()
 
     async def wait(self) -> None:
         """Wait until the disk has room for new readings."""
         self.keep_reserve()
-        if self.fill().free_bytes >= LEAST_FREE_BYTES:
+        if self._has_room():
             return
         _log.error("no room for new readings: they wait, and nothing is dropped; make room")
         self.waiting += 1
         try:
-            while self.fill().free_bytes < LEAST_FREE_BYTES:
-                self.keep_reserve()
+            while not self._has_room():
                 await asyncio.sleep(AGAIN_S)
+                self.keep_reserve()
         finally:
             self.waiting -= 1
+
+    def _has_room(self) -> bool:
+        """The reserve's room is not for new readings: not before it could be taken again."""
+        return not self._lent and self.fill().free_bytes >= LEAST_FREE_BYTES
 
     def _take_reserve(self) -> None:
         new = self.reserve.with_name(self.reserve.name + ".new")
@@ -158,3 +163,4 @@ class Room:
             _log.warning("no reserve could be kept", reason=reason.strerror)
             return
         new.rename(self.reserve)
+        self._lent = False

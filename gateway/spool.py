@@ -10,80 +10,23 @@ opened.
 """
 
 import asyncio
-import fcntl
-import os
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
-import aiosqlite
-
+from gateway import spool_file
 from gateway.decode import Registers
 from gateway.intervals import Chain, ClosedReading, Sample
 from gateway.room import AGAIN_S, Room
-from gateway.salvage import ready_file
-from wire.errors import Unavailable
 from wire.reading import SignedReading
 
 STATES = ("closed", "queued", "witnessed", "published", "final", "refused")
 NEVER = -1
 _NO_HASH = bytes(32)
-
 T = TypeVar("T")
-
-VERSION = 2
-"""Of the tables below; a spool of another version is rebuilt by `gateway.salvage`."""
-
-SCHEMA = f"""
-PRAGMA user_version = {VERSION};
-CREATE TABLE IF NOT EXISTS life (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS meter (
-    id TEXT PRIMARY KEY, next_sequence INTEGER NOT NULL, done_s INTEGER NOT NULL,
-    previous BLOB NOT NULL, events INTEGER NOT NULL,
-    boundary_s INTEGER, import_wh INTEGER, export_wh INTEGER, words BLOB, offset_ms INTEGER);
-CREATE TABLE IF NOT EXISTS reading (
-    meter TEXT NOT NULL, sequence INTEGER NOT NULL, interval_start_s INTEGER NOT NULL,
-    state TEXT NOT NULL, protected BLOB, payload BLOB, encoded BLOB,
-    queued_ms INTEGER NOT NULL DEFAULT 0, retry_ms INTEGER NOT NULL DEFAULT 0,
-    attempts INTEGER NOT NULL DEFAULT 0, batch INTEGER, code INTEGER, words TEXT,
-    PRIMARY KEY (meter, sequence));
-CREATE TABLE IF NOT EXISTS batch (
-    sequence INTEGER PRIMARY KEY, batch_id BLOB NOT NULL UNIQUE, state TEXT NOT NULL,
-    count INTEGER NOT NULL, oldest_start_s INTEGER NOT NULL, newest_start_s INTEGER NOT NULL,
-    protected BLOB NOT NULL, root BLOB NOT NULL, witness BLOB);
-CREATE TABLE IF NOT EXISTS apart (
-    meter TEXT NOT NULL, sequence INTEGER NOT NULL, bytes BLOB NOT NULL, reason TEXT NOT NULL,
-    at_ms INTEGER NOT NULL, PRIMARY KEY (meter, sequence, bytes));
-CREATE TABLE IF NOT EXISTS tally (state TEXT PRIMARY KEY, count INTEGER NOT NULL);
-
--- Each question that a running gateway asks has its index, so that none of them takes longer the
--- more readings wait: a year of them must drain at the rate of the first day.
-CREATE INDEX IF NOT EXISTS reading_closed ON reading (interval_start_s, meter)
-    WHERE state = 'closed';
-CREATE INDEX IF NOT EXISTS reading_waiting ON reading (interval_start_s, meter, sequence)
-    WHERE state = 'queued' AND batch IS NULL AND retry_ms = 0;
-CREATE INDEX IF NOT EXISTS reading_later ON reading (retry_ms) WHERE retry_ms > 0;
-CREATE INDEX IF NOT EXISTS reading_batch ON reading (batch) WHERE batch IS NOT NULL;
-CREATE INDEX IF NOT EXISTS batch_open ON batch (sequence) WHERE state = 'open';
-CREATE INDEX IF NOT EXISTS batch_settled ON batch (sequence)
-    WHERE state IN ('final', 'refused', 'abandoned');
-CREATE INDEX IF NOT EXISTS batch_unanswered ON batch (newest_start_s, sequence)
-    WHERE state IN ('witnessed', 'published');
-CREATE TRIGGER IF NOT EXISTS tally_new AFTER INSERT ON reading BEGIN
-    INSERT INTO tally VALUES (new.state, 1) ON CONFLICT (state) DO UPDATE SET count = count + 1;
-END;
-CREATE TRIGGER IF NOT EXISTS tally_gone AFTER DELETE ON reading BEGIN
-    UPDATE tally SET count = count - 1 WHERE state = old.state;
-END;
-CREATE TRIGGER IF NOT EXISTS tally_moved AFTER UPDATE OF state ON reading
-WHEN old.state <> new.state BEGIN
-    UPDATE tally SET count = count - 1 WHERE state = old.state;
-    INSERT INTO tally VALUES (new.state, 1) ON CONFLICT (state) DO UPDATE SET count = count + 1;
-END;
-"""
-"""A reading is closed, queued or refused; one in a batch is as far as its batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,23 +57,16 @@ class ReaderLife:
     """Operating seconds at this start."""
 
 
-class _Database(aiosqlite.Connection):
-    """A connection whose thread does a whole transaction in one call.
-
-    aiosqlite's own methods go to that thread and back for every statement: keeping one reading
-    took six journeys.
-    """
-
-    async def call(self, work: Callable[..., T], *values: Any) -> T:
-        """Return what `work(sqlite3 connection, *values)` returns, done on the thread."""
-        done: T = await self._execute(work, self._conn, *values)  # type: ignore[no-untyped-call]
-        return done
+class _Full(Exception):
+    """The disk did not take a transaction; nothing of it was done."""
 
 
 class Spool:
     """One open spool file. Calls may come from several tasks; transactions are serial."""
 
-    def __init__(self, path: Path, room: Room, database: _Database, lock: IO[bytes]) -> None:
+    def __init__(
+        self, path: Path, room: Room, database: spool_file.Database, lock: IO[bytes]
+    ) -> None:
         """Use `open`."""
         self.path = path
         self.room = room
@@ -147,10 +83,10 @@ class Spool:
 
         Raises Unavailable when another process has it open: one spool, one gateway.
         """
-        lock = _own(path)
+        lock = spool_file.own(path)
         watched = Room(path, reserve_bytes=0) if room is None else room
         watched.keep_reserve()
-        database = _Database(lambda: _open(path), 64)
+        database = spool_file.Database(lambda: spool_file.open_file(path), 64)
         await database
         return cls(path, watched, database, lock)
 
@@ -166,25 +102,33 @@ class Spool:
         what is on its way to a receipt is never given up, and only a receipt makes room.
         """
         while True:
-            try:
-                done: T = await self._database.call(_transaction, work)
-            except sqlite3.OperationalError as reason:
-                if reason.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                    raise
-                self.room.refused()
-                await asyncio.sleep(AGAIN_S)
-            else:
-                self.room.taken()
-                return done
+            with contextlib.suppress(_Full):
+                return await self._once(work)
+            await asyncio.sleep(AGAIN_S)
 
     async def add(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` that brings new readings, when there is room for them; as `write`."""
-        await self.room.wait()
-        return await self.write(work)
+        while True:
+            await self.room.wait()
+            with contextlib.suppress(_Full):
+                return await self._once(work)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _once(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            done: T = await self._database.call(spool_file.transaction, work)
+        except sqlite3.OperationalError as reason:
+            if reason.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            self.room.refused()
+            await self._database.call(spool_file.empty_log)
+            raise _Full from None
+        self.room.taken()
+        return done
 
     async def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Rows of a query, never from the middle of a transaction."""
-        found: list[Any] = await self._database.call(_rows, query, values)
+        found: list[Any] = await self._database.call(spool_file.rows, query, values)
         return found
 
     async def begin_life(self, operating_s: int) -> ReaderLife:
@@ -337,31 +281,6 @@ class Spool:
         return found
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    ready_file(path, SCHEMA, VERSION)
-    database = sqlite3.connect(path, isolation_level=None)
-    database.execute("PRAGMA journal_mode=WAL")
-    database.execute("PRAGMA synchronous=FULL")
-    database.executescript(SCHEMA)
-    _sync_folder(path.parent)
-    return database
-
-
-def _transaction(database: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        done = work(database)
-        database.execute("COMMIT")
-    except BaseException:
-        database.rollback()
-        raise
-    return done
-
-
-def _rows(database: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[Any]:
-    return database.execute(query, values).fetchall()
-
-
 def _advance(tx: sqlite3.Connection, meter: str, boundary_s: int) -> None:
     tx.execute(
         "INSERT INTO meter (id, next_sequence, done_s, previous, events) VALUES (?, -1, ?, ?, 0)"
@@ -376,22 +295,3 @@ def _move_on(tx: sqlite3.Connection, meter: str, next_sequence: int) -> None:
         " ON CONFLICT (id) DO UPDATE SET next_sequence = excluded.next_sequence",
         (meter, next_sequence, _NO_HASH),
     )
-
-
-def _own(path: Path) -> IO[bytes]:
-    """Lock the spool for this process; the kernel lets go when the process ends, however."""
-    lock = path.with_name(path.name + ".lock").open("ab")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise Unavailable(f"another gateway works on {path}: stop it first") from None
-    return lock
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

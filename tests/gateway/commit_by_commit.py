@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway import spool
+from gateway import spool_file
 from tests.gateway.disaster import work
 
-_real = spool._transaction
+_real = spool_file.transaction
 
 
 def dying(at: int, before: bool) -> Callable[..., Any]:
@@ -45,7 +45,7 @@ def life(folder: Path, transaction: Callable[..., Any]) -> int:
     """Work in a child; its exit status, or the signal that ended it, negative."""
     child = os.fork()
     if not child:
-        spool._transaction = transaction
+        spool_file.transaction = transaction
         asyncio.run(work(folder))
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gateway import config, doctor
 from gateway.config import GatewayConfig
-from gateway.spool import SCHEMA
+from gateway.spool_file import SCHEMA
 from gateway.symptoms import Finding, disk_finding
 from gridwitness import certificates
 from gridwitness.addresses import free_ports

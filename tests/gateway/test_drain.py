@@ -20,7 +20,8 @@ from gateway.outbox import OpenBatch, Outbox, Outcome
 from gateway.overview import overview
 from gateway.receipts import Receipts
 from gateway.relay import Relay
-from gateway.spool import SCHEMA, Spool
+from gateway.spool import Spool
+from gateway.spool_file import SCHEMA
 from gridwitness.bench_year import METERS, write_outage
 from tests.gateway.house import House
 from tests.gateway.quick_folder import quick_path as quick_path

@@ -1,6 +1,9 @@
 """A disk that fills up: marks are told, new readings wait, acknowledgements go on, none is lost."""
 
 import asyncio
+import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from gateway.outbox import Outbox, Outcome
 from gateway.room import LEAST_FREE_BYTES, Room, fill_of
 from gateway.spool import Spool
 from tests.gateway.disaster import records
+from tests.gateway.full_disk import READINGS
 from tests.gateway.street import START_S, until
 from tests.gateway.test_spool import opened_batch
 
@@ -126,3 +130,22 @@ def test_a_disk_that_refuses_a_commit_is_asked_again_with_the_reserve_given_up(
         await opened.close()
 
     asyncio.run(scene())
+
+
+def test_on_a_really_full_disk_nothing_is_lost(tmp_path: Path) -> None:
+    """A file system of ten megabytes, in a namespace of its own."""
+    script = f"mount -t tmpfs -o size=10m none {tmp_path} && {sys.executable} -m"
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*command, f"mount -t tmpfs none {tmp_path}"], check=False).returncode:
+        pytest.skip("this kernel lets nobody mount in a namespace of his own")
+    done = subprocess.run(
+        [*command, f"{script} tests.gateway.full_disk {tmp_path}"],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["reserved"]
+    assert found["said_full"]
+    assert found["waited"]
+    assert (found["final"], found["queued"]) == (READINGS, 0)
