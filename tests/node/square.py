@@ -12,6 +12,7 @@ from tests.app.village import BOOK, Village, signer
 from validator.app.application import Application
 from validator.consensus.messages import Message, decode_message
 from validator.node.candidate import Blocks
+from validator.node.catching_up import CatchingUp
 from validator.node.driver import Driver
 from validator.node.evidence_pool import EvidencePool
 from validator.node.fetching import Fetching
@@ -69,7 +70,17 @@ class Node:
         self.pool = EvidencePool(blocks, self.mempool, self.store)
         self.pool.forward, self.pool.nudge = self.broadcast, self.driver.nudge
         self.driver.on_evidence = self.pool.take
-        self.driver.on_final = lambda _: self.pool.look_again()
+        self.driver.on_final = lambda _: self._final()
+        self.catching_up = CatchingUp(self, self.driver, 1)
+        self._following: asyncio.Task[None] | None = None
+
+    def _final(self) -> None:
+        self.pool.look_again()
+        for other in self.connected:
+            self.square.nodes[other].catching_up.claimed(self.name, self.driver.tip.height)
+
+    def blame(self, peer: str, cost: float, words: str) -> None:
+        """Nobody here floods."""
 
     async def _checked(self, batches: Sequence[Batch]) -> None:
         """Signatures are checked when the rules ask."""
@@ -89,8 +100,13 @@ class Node:
                 self.square.deliver(other, frame[1])
 
     def send(self, peer: str, frame: list[Any]) -> None:
-        kind, name = frame
+        kind, name, *_ = frame
         other = self.square.nodes[peer]
+        if kind == "get-final":
+            entry = other.store.final(name)
+            found = [] if entry is None else [entry]
+            self.catching_up.answered(peer, ["final", name, *found])
+            return
         if kind == "get-block":
             block = other.driver.proposed(name)
         else:
@@ -101,10 +117,13 @@ class Node:
 
     def begin(self) -> None:
         self.driver.begin(self, self.fetching)
+        self._following = asyncio.create_task(self.catching_up.run())
 
     def end(self) -> None:
         """As kill -9: nothing is said, nothing is written any more."""
         self.driver.stop()
+        if self._following is not None:
+            self._following.cancel()
         self.store.close()
         self.state.close()
 

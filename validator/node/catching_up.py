@@ -56,6 +56,11 @@ class Follower(Protocol):
         """The newest block."""
         ...
 
+    @property
+    def halted(self) -> str:
+        """Why it takes no block any more; empty while it does."""
+        ...
+
     def apply(
         self, block: Block, commit: Commit, batches: Sequence[Batch], source: str
     ) -> Awaitable[None]:
@@ -114,7 +119,8 @@ class CatchingUp:
                     await self._ask(question)
 
     def _is_behind(self) -> bool:
-        return self._pursuit.is_behind(self._follower.tip.height, self._links.connected)
+        tip, connected = self._follower.tip.height, self._links.connected
+        return not self._follower.halted and self._pursuit.is_behind(tip, connected)
 
     @staticmethod
     def _now_s() -> float:
