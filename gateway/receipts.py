@@ -5,7 +5,6 @@ anything; and which code means final, again, or never. Anything else is counted 
 """
 
 from collections import Counter
-from dataclasses import dataclass
 
 import structlog
 
@@ -21,14 +20,6 @@ _log = structlog.get_logger()
 
 _MOST_REFUSED_BATCHES = 1_000
 _NEWEST = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A batch that an answer has settled."""
-
-    sequence: int
-    """Batch sequence."""
 
 
 def fate_of(code: int) -> str:
@@ -109,7 +100,7 @@ class Receipts:
         if not await self._outbox.settle(sequence, outcomes, duplicates, self._clock.now_ms()):
             return None
         self.counts["settled"] += 1
-        for outcome in outcomes:
-            if outcome.fate != "final":
-                _log.warning("reading not accepted", fate=outcome.fate, reason=outcome.words)
+        others = Counter((each.fate, each.words) for each in outcomes if each.fate != "final")
+        for (fate, words), count in others.items():
+            _log.warning("readings not accepted", fate=fate, reason=words, count=count)
         return sequence

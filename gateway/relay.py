@@ -90,6 +90,7 @@ class Relay:
     async def run(self, witnessed: asyncio.Event) -> None:
         """Relay for ever; `witnessed` is set when a batch can be published."""
         self._loop = asyncio.get_running_loop()
+        self._woken = witnessed
         self._client.connect_async(
             self._config.host,
             self._config.port,
@@ -161,6 +162,7 @@ class Relay:
 
     def _set_broker(self, state: str) -> None:
         self.broker = state
+        self._woken.set()
 
     def _hand_over(self, answer: bytes) -> None:
         if self._answers.full():
@@ -201,7 +203,7 @@ class Relay:
             if self.broker == "connected":
                 for sequence, live in await self._next():
                     await self._publish(sequence, live)
-            await woken(witnessed, _LOOK_S)
+            await woken(witnessed, _LOOK_S if self._sent else None)
 
     async def _next(self) -> list[tuple[int, bool]]:
         """Which batches to send now: live, then backlog, then those without an answer."""
