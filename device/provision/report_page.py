@@ -147,13 +147,11 @@ def _meter(report: Report) -> Iterable[tuple[str, str]]:
 
 def _proof(proof: Proof) -> Iterable[tuple[str, str]]:
     event = proof.snapshot.event
-    yield "Registers signed", f"event {event.number}, {text(time_words(event.time_s))}"
-    if proof.record is None:
-        yield "Record", "none yet"
-    else:
-        reading = proof.record.reading
-        begins = text(time_words(reading.interval_start_s))
-        yield "Record", f"{reading.sequence}, interval from {begins}"
+    record = "no record yet"
+    if proof.record is not None:
+        record = f"record {proof.record.reading.sequence}"
+    when = text(time_words(event.time_s))
+    yield "Meter signed", f"its registers (event {event.number}, {when}), {record}"
     if proof.acknowledged is not None:
         what = "; ".join(each.words for each in proof.stood)
         yield "Acknowledged", f"{text(what)} (event {proof.acknowledged.event.number})"

@@ -53,7 +53,8 @@ def test_a_commissioning_ends_with_a_snapshot_that_the_meter_signed(desk: Desk) 
     assert told["snapshot"]["registers_wh"] == told["registers_wh"] == list(proof.registers_wh)
     assert bytes.fromhex(told["snapshot"]["signed"]) == proof.snapshot.encoded
     assert told["record"] is told["acknowledged"] is None
-    assert f"event {proof.snapshot.event.number}, " in as_html(report)
+    assert f"its registers (event {proof.snapshot.event.number}, " in as_html(report)
+    assert "no record yet" in as_html(report)
     with pytest.raises(BadSignature):
         replace(REPORT, proof=proof)  # Of another meter.
 
