@@ -7,18 +7,21 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gridwitness import certificates
+from hsm import filekey
 from tests.node.town import WAIT_S, Town
 from validator.node.frames import MAX_FRAME
 from validator.node.mesh import Mesh
-from validator.node.peers import load_peers
+from validator.node.peers import load_peers, open_record
 from wire import cbor
 from wire.errors import BadSignature, Malformed, Refused
+from wire.peer import peer_message
 
 CUT_OFF = b"\x00"
 LARGEST_LENGTH = (2**32 - 1).to_bytes(4, "big")
@@ -183,3 +186,63 @@ def test_an_address_record_is_worth_its_signature(
     path.write_text(json.dumps(records))
     with pytest.raises(refusal):
         load_peers(path, town.genesis, int(time.time()))
+
+
+def retold(town: Town, name: str, address: str, pem: str) -> dict[str, Any]:
+    """A newer record of a validator."""
+    expires_s = int(time.time()) + 7_200
+    der = certificates.der(pem.encode())
+    message = peer_message(town.genesis.network, name, address, der, expires_s)
+    signature = filekey.load(town.home(name) / "key.pem", b"for the test").sign(message)
+    told = {"id": name, "address": address, "certificate": pem, "expires_s": expires_s}
+    return told | {"signature": signature.hex()}
+
+
+async def meet(one: Ear, other: Ear, height: int) -> None:
+    """Until the other's word arrives; what is sent while a link changes is lost."""
+    while one.heard.empty() or (await one.heard.get())[1] != ["status", height]:
+        other.mesh.broadcast(["status", height])
+        await asyncio.sleep(0.02)
+
+
+def test_who_is_told_later_is_met_and_who_has_a_new_certificate_is_met_anew(
+    town: Town, tmp_path: Path
+) -> None:
+    new = certificates.self_signed("val-2")
+    new.write(tmp_path / "tls.pem", tmp_path / "tls.key")
+    where = f"127.0.0.1:{town.peer_ports['val-2']}"
+    record = retold(town, "val-2", where, new.pem.decode())
+
+    async def scenario() -> None:
+        one = Ear(town, "val-1")
+        all_peers = load_peers(town.folder / "peers.json", town.genesis, int(time.time()))
+        home = town.home("val-1")
+        one.mesh = Mesh("val-1", {}, home / "tls.pem", home / "tls.key", one._hear)
+        await one.mesh.start("127.0.0.1", one.port)
+        async with asyncio.timeout(WAIT_S), listening(town, "val-2") as (other,):
+            assert one.mesh.known == []
+            await one.mesh.update(all_peers)
+            await meet(one, other, 1)
+        moved = {"val-2": open_record(record, town.genesis, int(time.time()))}
+        renewed = Ear(town, "val-2")
+        renewed.mesh = Mesh(
+            "val-2", all_peers, tmp_path / "tls.pem", tmp_path / "tls.key", renewed._hear
+        )
+        await renewed.mesh.start("127.0.0.1", renewed.port)
+        async with asyncio.timeout(WAIT_S):
+            await one.mesh.update(moved)
+            await meet(one, renewed, 2)
+        await renewed.mesh.stop()
+        await one.mesh.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_certificate_that_is_no_use_harms_nobody_else(town: Town) -> None:
+    peers = load_peers(town.folder / "peers.json", town.genesis, int(time.time()))
+    spoiled = replace(peers["val-2"], id="val-3", pem="-----BEGIN CERTIFICATE-----\nAA==\n")
+    home = town.home("val-1")
+    mesh = Mesh(
+        "val-1", {"val-3": spoiled} | peers, home / "tls.pem", home / "tls.key", lambda *_: None
+    )
+    assert mesh.known == ["val-2", "val-3"]
