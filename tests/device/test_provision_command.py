@@ -1,6 +1,7 @@
 """`gridwitness meter`: what the commands print and how they end, against a simulated board."""
 
 import base64
+import contextlib
 import json
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def meter(verb: str, folder: Path, *arguments: str) -> int:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a simulated board that is a meter."""
     made = tmp_path_factory.mktemp("simulated")
-    assert meter("provision", made / "board", *PROVISION, "--out", str(made)) == 0
+    arguments = [*PROVISION, "--json", "--out", str(made)]
+    with (made / "told").open("w") as told, contextlib.redirect_stdout(told):
+        assert meter("provision", made / "board", *arguments) == 0
     return made
 
 
@@ -43,14 +46,11 @@ def test_a_simulated_meter_is_made_with_all_its_papers(folder: Path) -> None:
     assert json.loads((folder / METER / "report.json").read_text())["simulated"] is True
 
 
-def test_json_is_one_object_a_step_and_a_last_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    assert meter("provision", tmp_path / "board", *PROVISION, "--json", "--out", str(out)) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+def test_json_is_one_object_a_step_and_a_last_one(folder: Path) -> None:
+    lines = [json.loads(line) for line in (folder / "told").read_text().splitlines()]
     assert [line.get("step") for line in lines] == [*range(1, 9), None]
     assert all(Path(path).exists() for path in lines[-1]["papers"])
+    assert lines[-1]["look"] == []
 
 
 @pytest.mark.parametrize("form", ["text", "kid", "pem", "der", "cose"])
