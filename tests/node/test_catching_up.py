@@ -97,14 +97,16 @@ class Late:
         exchange.handle("late", ["get-final", first, most_bytes])
         return sent[0][2:]
 
-    def catch_up(self, claims: dict[str, int], height: int = HEIGHT) -> None:
+    def catch_up(
+        self, claims: dict[str, int], height: int = HEIGHT, bound_s: float = BOUND_S
+    ) -> None:
         """Run until that height is reached."""
 
         async def level() -> None:
             self.driver.begin(self, Fetching(self, self._checked))
             work = asyncio.create_task(self.catching_up.run())
             try:
-                async with asyncio.timeout(BOUND_S):
+                async with asyncio.timeout(bound_s):
                     while self.driver.tip.height < height:
                         for name, claim in claims.items():  # As everyone does each second.
                             self.catching_up.claimed(name, claim)
@@ -204,6 +206,18 @@ def test_the_good_blocks_before_a_bad_one_are_kept(late: Late) -> None:
     late.catch_up({"a": HEIGHT}, 5)
     assert late.driver.tip.height == 5
     assert list(late.blamed) == ["a"]
+
+
+def test_who_has_a_failing_disk_halts_and_blames_nobody(late: Late) -> None:
+    def failing(first: int, most_bytes: int) -> list[Any]:
+        late.store.close()
+        return late.honest(first, most_bytes)
+
+    late.peers = {"a": failing}
+    with pytest.raises(TimeoutError):
+        late.catch_up({"a": HEIGHT}, bound_s=1)
+    assert "ProgrammingError" in late.driver.halted
+    assert (late.asked["a"], late.blamed) == (1, {})
 
 
 def test_who_is_nearly_level_is_not_said_to_be_catching_up(late: Late) -> None:

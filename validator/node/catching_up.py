@@ -6,6 +6,7 @@ decided in `pursuit`; what a final block is, by the driver.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
@@ -59,6 +60,10 @@ class Follower(Protocol):
     @property
     def halted(self) -> str:
         """Why it takes no block any more; empty while it does."""
+        ...
+
+    def halt(self, reason: str) -> None:
+        """Take no more, because the disk fails."""
         ...
 
     def apply(
@@ -140,7 +145,7 @@ class CatchingUp:
                 self._disappointed(question, "does not send the blocks that it claims", late=True)
                 return
             stood = await self._take(peer, frame, self._now_s() - asked_s)
-        if stood:
+        if stood and not self._follower.halted:
             self._disappointed(question, "does not have the blocks that it claims", late=False)
 
     def _disappointed(self, question: Question, words: str, *, late: bool) -> None:
@@ -158,6 +163,9 @@ class CatchingUp:
         except Unavailable as reason:
             stood = True
             _log.warning("final block not checked", peer=peer, reason=str(reason))
+        except (sqlite3.Error, OSError) as reason:  # One's own disk: no peer is to blame.
+            stood = True
+            self._follower.halt(repr(reason))
         except Refused as reason:
             stood = False
             _log.warning("final block refused", peer=peer, reason=str(reason))

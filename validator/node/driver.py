@@ -180,9 +180,10 @@ class Driver:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             # Our own fault, or a disk's: this validator stops speaking rather than guess.
-            self._halt(repr(task.exception()))
+            self.halt(repr(task.exception()))
 
-    def _halt(self, reason: str) -> None:
+    def halt(self, reason: str) -> None:
+        """Stop speaking, rather than guess; the pages go on and say why."""
         self.halted = reason
         _log.error("halted", reason=reason)
         self.stop()
@@ -235,7 +236,7 @@ class Driver:
                 attachment(message, effect.certificate),
             )
         except DamagedState as reason:
-            return self._halt(str(reason))
+            return self.halt(str(reason))
         except DoubleSign as reason:
             _log.warning("not signed", kind=message.kind, reason=str(reason))
             return
