@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway import cli_init, cli_line, cli_read, kept
+from gateway.delivery import kept
+from gateway.operation import cli_init, cli_line, cli_read
 
 if TYPE_CHECKING:
     from gateway.config import GatewayConfig
@@ -122,7 +123,7 @@ def show_status(args: argparse.Namespace) -> int:
 
 def ask_status(settings: "GatewayConfig") -> Mapping[str, Any]:
     """Return a running gateway's report; raises Unavailable."""
-    from gateway.status import ask
+    from gateway.operation.status import ask
 
     return ask(settings.status)
 
@@ -143,7 +144,7 @@ def _words(report: Mapping[str, Any]) -> list[str]:
 def run_doctor(args: argparse.Namespace) -> int:
     """Look at everything and say what is wrong; the status is 1 when something is."""
     from gateway import config
-    from gateway.doctor import examine
+    from gateway.operation.doctor import examine
 
     findings = examine(config.load(args.config))
     for finding in findings:
@@ -157,7 +158,8 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 def write_bundle(args: argparse.Namespace) -> int:
     """Write the archive and say where it is."""
-    from gateway import bundle, config
+    from gateway import config
+    from gateway.operation import bundle
 
     settings = config.load(args.config)
     bundle.write(

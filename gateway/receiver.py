@@ -21,7 +21,7 @@ from pynmeagps.exceptions import (
 )
 
 from gateway.config import Address, BusConfig, PlaceConfig
-from gateway.transport import SerialTransport
+from gateway.lines.transport import SerialTransport
 from wire.errors import Unavailable
 
 SILENT_S = 10.0

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway import templates
 from gateway.config import SIGNING, BusConfig, BusMeter, GatewayConfig
 from gateway.config_table import BadConfiguration
-from gateway.decode import Limits
-from gateway.intervals import Subject
-from gateway.template import Template
+from gateway.delivery.intervals import Subject
+from gateway.meters import templates
+from gateway.meters.decode import Limits
+from gateway.meters.template import Template
 from wire.commissioning import CommissioningRecord
 from wire.errors import Malformed, Refused
 from wire.genesis import Genesis

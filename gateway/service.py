@@ -15,28 +15,28 @@ from typing import Any
 
 import structlog
 
-from gateway.bus import BusActor
-from gateway.buses import Buses
 from gateway.config import BusConfig, GatewayConfig, load, other_than_buses
 from gateway.config_table import BadConfiguration
-from gateway.control import ControlSocket, socket_path
-from gateway.outbox import Outbox
-from gateway.overview import overview
+from gateway.delivery.outbox import Outbox
+from gateway.delivery.overview import overview
+from gateway.delivery.reader import Reader
+from gateway.delivery.receipts import Receipts
+from gateway.delivery.relay import Relay
+from gateway.delivery.room import Room
+from gateway.delivery.spool import Spool
+from gateway.delivery.witnessing import Statements, Witness
+from gateway.lines.readout_line import line_for
+from gateway.operation.control import ControlSocket, socket_path
+from gateway.operation.status import StatusPage
+from gateway.operation.symptoms import AS_IN_FILE
 from gateway.place import Place
-from gateway.reader import Reader
-from gateway.readout_line import line_for
-from gateway.receipts import Receipts
+from gateway.polling.bus import BusActor
+from gateway.polling.buses import Buses
+from gateway.polling.schedule import INTERVAL_S
 from gateway.receiver import receiver_for
 from gateway.registered import Meter, Registration, SigningMeter, registration
-from gateway.relay import Relay
-from gateway.room import Room
-from gateway.schedule import INTERVAL_S
-from gateway.spool import Spool
-from gateway.status import StatusPage
-from gateway.symptoms import AS_IN_FILE
 from gateway.timing import FirstSync, NetworkClock, kernel_quality
 from gateway.watchdog import Heart, ServiceManager, reloading_state, watch
-from gateway.witnessing import Statements, Witness
 from hsm.audit import AuditFile
 from hsm.rotation import StandingSigner, open_standing
 from hsm.signstate import SignState, WitnessSigner
@@ -132,7 +132,8 @@ class Gateway:
 
     def _hearts(self) -> list[Heart]:
         witness = [] if self._witness is None else [self._witness.heart]
-        buses = [actor.heart for actor in self._buses]
+        # On a full disk whoever brings readings waits for a person, which no restart makes shorter.
+        buses = [] if self._spool.room.waiting else [actor.heart for actor in self._buses]
         return [self._reader.heart, self._relay.heart, *witness, *buses]
 
     def _open(

@@ -15,7 +15,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.config import MqttConfig
-from gateway.relay import tls_context
+from gateway.delivery.relay import tls_context
 from hsm import filekey
 from wire import merkle
 from wire.answer import BatchReceipt, Refusal

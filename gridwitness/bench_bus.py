@@ -16,8 +16,8 @@ from typing import Any
 
 import structlog
 
-from gateway import templates
-from gateway.schedule import INTERVAL_S
+from gateway.meters import templates
+from gateway.polling.schedule import INTERVAL_S
 from gridwitness.simulated_bus import BEGIN_S, BarePymodbus, GatewayBus, meter_of
 from hwsim.curves import PowerSteps
 from hwsim.faults import Babbling, Dead, When, noise

@@ -10,12 +10,12 @@ from typing import Any
 from device.provision import faults
 from device.provision.console import why_not_open
 from device.provision.over_line import LineAddress, LineReading
-from gateway import window
 from gateway.config import BusConfig
-from gateway.frames import READ_HOLDING, DeviceRefused, Garbled, Request
-from gateway.line import Line, LineDown, NoAnswer
+from gateway.lines.frames import READ_HOLDING, DeviceRefused, Garbled, Request
+from gateway.lines.line import Line, LineDown, NoAnswer
+from gateway.lines.transport import SerialTransport
+from gateway.polling import window
 from gateway.registered import SigningMeter
-from gateway.transport import SerialTransport
 from wire.errors import BadKey, Refused, Unavailable
 from wire.keys import ES256, PublicKey
 

@@ -14,17 +14,17 @@ from pymodbus.client import AsyncModbusSerialClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.logging import pymodbus_apply_logging_config
 
-from gateway.bus import BusActor
 from gateway.config import BusConfig
-from gateway.decode import Limits
-from gateway.intervals import Chain, Sample, Subject
-from gateway.line import Line
-from gateway.reader import Reader
+from gateway.delivery.intervals import Chain, Sample, Subject
+from gateway.delivery.reader import Reader
+from gateway.delivery.spool import MeterState, Spool
+from gateway.lines.line import Line
+from gateway.lines.transport import Inbox
+from gateway.meters.decode import Limits
+from gateway.meters.template import Template
+from gateway.polling.bus import BusActor
+from gateway.polling.schedule import INTERVAL_S
 from gateway.registered import PolledMeter
-from gateway.schedule import INTERVAL_S
-from gateway.spool import MeterState, Spool
-from gateway.template import Template
-from gateway.transport import Inbox
 from hwsim.rs485 import Wire
 from hwsim.virtual_time import WireTransport
 

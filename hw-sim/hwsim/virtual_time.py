@@ -52,7 +52,7 @@ def run_jumping(work: Awaitable[Result]) -> Result:
 
 
 class Inbox(Protocol):
-    """Where a master gathers what comes in; `gateway.transport.Inbox` is one."""
+    """Where a master gathers what comes in; `lines.transport.Inbox` is one."""
 
     last_byte_s: float
     """When an octet last went over the line, by the loop's clock."""

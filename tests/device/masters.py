@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from gateway import window
-from gateway.frames import DeviceRefused, Garbled, Request, RtuFraming, registers
-from gateway.line import NoAnswer
+from gateway.lines.frames import DeviceRefused, Garbled, Request, RtuFraming, registers
+from gateway.lines.line import NoAnswer
+from gateway.polling import window
 from gateway.registered import SigningMeter
 
 Exchange = Callable[[bytes], bytes]

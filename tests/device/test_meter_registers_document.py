@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sunspec2.modbus.client import SunSpecModbusClientDevice
 
-from gateway import window
+from gateway.polling import window
 from meter import registers_map, sunspec
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs/METER-REGISTERS.md"

@@ -12,8 +12,8 @@ import serial
 from device.provision import bundle, faults
 from device.provision.faults import Fault
 from device.provision.over_line import LineAddress, lines
-from gateway import window
-from gateway.frames import check_sum
+from gateway.lines.frames import check_sum
+from gateway.polling import window
 from gridwitness import meter_line
 from gridwitness.cli import main
 from tests.device.provisioned import MAKE, METER, TECHNICIAN, Desk

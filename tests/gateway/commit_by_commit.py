@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway import spool_file
+from gateway.delivery import spool_file
 from tests.gateway.disaster import work
 
 _real = spool_file.transaction

@@ -13,16 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway import templates
 from gateway.config import BatchConfig
-from gateway.decode import Limits, Registers
-from gateway.intervals import Sample, Subject
-from gateway.outbox import Outbox
-from gateway.reader import Reader
-from gateway.receipts import Receipts
+from gateway.delivery.intervals import Sample, Subject
+from gateway.delivery.outbox import Outbox
+from gateway.delivery.reader import Reader
+from gateway.delivery.receipts import Receipts
+from gateway.delivery.spool import Spool
+from gateway.delivery.witnessing import Statements, Witness
+from gateway.meters import templates
+from gateway.meters.decode import Limits, Registers
 from gateway.registered import PolledMeter
-from gateway.spool import Spool
-from gateway.witnessing import Statements, Witness
 from hsm.signstate import SignState, WitnessSigner
 from tests.gateway.street import START_S, SigningMeter, StepClock
 from tests.gateway.world import METER, READER, WITNESS, make_genesis

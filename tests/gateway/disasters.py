@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config, doctor
-from gateway.decode import Registers
-from gateway.intervals import Sample
+from gateway import config
+from gateway.delivery.intervals import Sample
+from gateway.meters.decode import Registers
+from gateway.operation import doctor
 from gridwitness import certificates
 from gridwitness.agreeing import Authorities
 from hsm.refusals import PinRefused

@@ -11,10 +11,10 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from gateway import room, spool
-from gateway.outbox import OpenBatch, Outbox, Outcome
-from gateway.room import Room
-from gateway.spool import Spool
+from gateway.delivery import room, spool
+from gateway.delivery.outbox import OpenBatch, Outbox, Outcome
+from gateway.delivery.room import Room
+from gateway.delivery.spool import Spool
 from tests.gateway.street import START_S, SigningMeter
 from tests.gateway.world import METER
 from wire.reading import SignedReading
@@ -48,7 +48,7 @@ async def settle_one(outbox: Outbox, sequence: int) -> int:
 
 async def main(folder: Path) -> None:
     room.LEAST_FREE_BYTES = LEAST_FREE_BYTES
-    spool.AGAIN_S = room.AGAIN_S = 0.01
+    spool.AGAIN_S = room.AGAIN_S = 0.01  # type: ignore[attr-defined]
     meter = SigningMeter("m2", "n", METER)
     for number in range(READINGS):
         meter.close(START_S + 900 * number)

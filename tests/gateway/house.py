@@ -11,19 +11,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway import templates
 from gateway.config import BatchConfig
-from gateway.decode import Limits, Registers
-from gateway.intervals import Sample, Subject
-from gateway.outbox import Outbox
-from gateway.overview import overview
-from gateway.reader import Reader
-from gateway.receipts import Receipts
+from gateway.delivery.intervals import Sample, Subject
+from gateway.delivery.outbox import Outbox
+from gateway.delivery.overview import overview
+from gateway.delivery.reader import Reader
+from gateway.delivery.receipts import Receipts
+from gateway.delivery.room import Room
+from gateway.delivery.spool import Spool
+from gateway.delivery.witnessing import Statements, Witness
+from gateway.meters import templates
+from gateway.meters.decode import Limits, Registers
+from gateway.operation.symptoms import symptoms
 from gateway.registered import PolledMeter
-from gateway.room import Room
-from gateway.spool import Spool
-from gateway.symptoms import symptoms
-from gateway.witnessing import Statements, Witness
 from hsm.signstate import DoubleSign, SignState, WitnessSigner
 from tests.gateway.street import START_S, SigningMeter, StepClock, until
 from tests.gateway.world import METER, READER, WITNESS, make_genesis

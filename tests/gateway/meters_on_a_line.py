@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway import initial, templates
 from gateway.config import BusConfig, GatewayConfig
-from gateway.decode import Registers
-from gateway.template import Template
+from gateway.meters import templates
+from gateway.meters.decode import Registers
+from gateway.meters.template import Template
+from gateway.operation import initial
 from hwsim import line_file
 from hwsim.line_port import LinePort
 

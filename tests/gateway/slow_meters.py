@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.config import Address
-from gateway.transport import Inbox, Tap
+from gateway.lines.transport import Inbox, Tap
 from hwsim.modbus_device import with_check_sum
 from hwsim.rs485 import Device, Transmission
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway import window
+from gateway.polling import window
 from wire.keys import ES256, SoftSigner
 from wire.reading import ClockEvidence, Reading, SignedReading, sign_reading
 

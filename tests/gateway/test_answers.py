@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from gateway.config import BatchConfig
-from gateway.outbox import Outbox
-from gateway.receipts import Receipts
-from gateway.spool import Spool
-from gateway.witnessing import Statements, Witness
+from gateway.delivery.outbox import Outbox
+from gateway.delivery.receipts import Receipts
+from gateway.delivery.spool import Spool
+from gateway.delivery.witnessing import Statements, Witness
 from hsm.signstate import SignState, WitnessSigner
 from tests.gateway.authorities import Authorities
 from tests.gateway.street import START_S, SigningMeter, StepClock

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.bus import BusActor
-from gateway.buses import Buses
 from gateway.config import BusConfig
+from gateway.polling.bus import BusActor
+from gateway.polling.buses import Buses
 from gateway.registered import Meter, SigningMeter
 from hwsim.virtual_time import run_jumping
 from tests.gateway.world import METER

@@ -1,12 +1,13 @@
 """The small deciders of a bus: fences, patience, holes, who babbles. Pure."""
 
-from gateway import fences, templates, window
-from gateway.babble import WINDOW_S, Babble
-from gateway.fences import LATEST_S, Owed
-from gateway.frames import READ_INPUT, WRITE_MULTIPLE, Request, RtuFraming
-from gateway.holes import HOLE_S, REFUSALS, Holes, pieces
-from gateway.patience import Patience
-from gateway.template import Block
+from gateway.lines.babble import WINDOW_S, Babble
+from gateway.lines.frames import READ_INPUT, WRITE_MULTIPLE, Request, RtuFraming
+from gateway.lines.patience import Patience
+from gateway.meters import templates
+from gateway.meters.template import Block
+from gateway.polling import fences, window
+from gateway.polling.fences import LATEST_S, Owed
+from gateway.polling.holes import HOLE_S, REFUSALS, Holes, pieces
 from hwsim.modbus_device import with_check_sum
 
 SDM630 = templates.load("eastron-sdm630")

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from gateway import templates
-from gateway.decode import Limits
-from gateway.frames import READ_INPUT, DeviceRefused, Request
-from gateway.holes import HOLE_S
-from gateway.jobs import MOST_WAITING, NotTaken
-from gateway.line import NoAnswer
+from gateway.lines.frames import READ_INPUT, DeviceRefused, Request
+from gateway.lines.line import NoAnswer
+from gateway.meters import templates
+from gateway.meters.decode import Limits
+from gateway.polling.holes import HOLE_S
+from gateway.polling.jobs import MOST_WAITING, NotTaken
 from gridwitness.simulated_bus import BEGIN_S, GatewayBus, meter_of
 from hwsim.counter_faults import Glitch
 from hwsim.curves import PowerSteps

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.symptoms import _bus
+from gateway.operation.symptoms import _bus
 
 CALM = {"state": "up", "reason": "", "babbling_units": [], "echoes": False, "answers": 900}
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from gateway.spool import Spool
+from gateway.delivery.spool import Spool
 from gateway.timing import SET, SYNCHRONISED, ClockQuality
 from tests.gateway.street import START_S, Eastron, ModbusHost, SigningMeter, until
 from tests.gateway.test_buses import Street

@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 
-from gateway import records, templates, window
-from gateway.bus import BusActor
 from gateway.config import Address, BusConfig
-from gateway.decode import Limits
-from gateway.intervals import Subject
-from gateway.line import Line
-from gateway.reader import Reader
+from gateway.delivery.intervals import Subject
+from gateway.delivery.reader import Reader
+from gateway.delivery.spool import Spool
+from gateway.lines.line import Line
+from gateway.lines.transport import TcpTransport
+from gateway.meters import templates
+from gateway.meters.decode import Limits
+from gateway.polling import records, window
+from gateway.polling.bus import BusActor
 from gateway.registered import PolledMeter
 from gateway.registered import SigningMeter as Registered
-from gateway.spool import Spool
-from gateway.transport import TcpTransport
 from tests.gateway.street import START_S, Eastron, ModbusHost, SigningMeter, StepClock, until
 from tests.gateway.world import METER, READER
 from wire.cose import Sign1, open_sign1

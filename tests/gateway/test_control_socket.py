@@ -12,21 +12,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.asking import asked, connect
-from gateway.bus import BusActor
 from gateway.config import GatewayConfig
-from gateway.control import MOST_LINE, ControlSocket, short_name, socket_path
-from gateway.decode import Limits
-from gateway.frames import READ_INPUT, WRITE_MULTIPLE, DeviceRefused, Garbled, Request
-from gateway.intervals import Subject
-from gateway.line import NoAnswer
-from gateway.reader import Reader
-from gateway.readout_line import line_for
+from gateway.delivery.intervals import Subject
+from gateway.delivery.reader import Reader
+from gateway.delivery.spool import Spool
+from gateway.lines.frames import READ_INPUT, WRITE_MULTIPLE, DeviceRefused, Garbled, Request
+from gateway.lines.line import NoAnswer
+from gateway.lines.readout_line import line_for
+from gateway.lines.transport import Tap
+from gateway.meters.decode import Limits
+from gateway.operation.asking import asked, connect
+from gateway.operation.control import MOST_LINE, ControlSocket, short_name, socket_path
+from gateway.operation.scanning import scan
+from gateway.operation.sniffing import sniff
+from gateway.polling.bus import BusActor
 from gateway.registered import PolledMeter
-from gateway.scanning import scan
-from gateway.sniffing import sniff
-from gateway.spool import Spool
-from gateway.transport import Tap
 from tests.gateway.meters_on_a_line import METERS, QUIET, bus_on, configured, on_a_pty, quiet
 from tests.gateway.street import START_S, StepClock, until
 from tests.gateway.world import READER

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import templates
-from gateway.decode import Limits, NoValue, Registers, confirms, decode, doubt
-from gateway.template import HIGH_FIRST, LOW_FIRST, Number, Template
-from gateway.words import bytes_words, number_of
+from gateway.meters import templates
+from gateway.meters.decode import Limits, NoValue, Registers, confirms, decode, doubt
+from gateway.meters.template import HIGH_FIRST, LOW_FIRST, Number, Template
+from gateway.meters.words import bytes_words, number_of
 from tests.gateway.street import float_words
 
 LIMITS = Limits(power_w=20_000, resolution_wh=10)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import spool
+from gateway.delivery import spool
 from tests.gateway import disasters
 from tests.gateway.house import House
 from tests.gateway.quick_folder import quick_path as quick_path

@@ -11,10 +11,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from gateway import config, doctor
+from gateway import config
 from gateway.config import GatewayConfig
-from gateway.spool_file import SCHEMA
-from gateway.symptoms import Finding, disk_finding
+from gateway.delivery.spool_file import SCHEMA
+from gateway.operation import doctor
+from gateway.operation.symptoms import Finding, disk_finding
 from gridwitness import certificates
 from gridwitness.addresses import free_ports
 from gridwitness.broker import Broker
@@ -198,5 +199,5 @@ def test_a_serial_port_that_is_away_or_closed_to_us_is_told(
     assert "is the adapter plugged in?" in said(doctor._lines, on(tmp_path / "ttyUSB0"))
     port = tmp_path / "port"
     port.touch()
-    monkeypatch.setattr("gateway.doctor.os.access", lambda *_: False)
+    monkeypatch.setattr("gateway.operation.doctor.os.access", lambda *_: False)
     assert "add the user to group dialout" in said(doctor._lines, on(port))

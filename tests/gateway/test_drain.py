@@ -14,14 +14,14 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 
-from gateway import relay
 from gateway.config import MqttConfig
-from gateway.outbox import OpenBatch, Outbox, Outcome
-from gateway.overview import overview
-from gateway.receipts import Receipts
-from gateway.relay import Relay
-from gateway.spool import Spool
-from gateway.spool_file import SCHEMA
+from gateway.delivery import relay
+from gateway.delivery.outbox import OpenBatch, Outbox, Outcome
+from gateway.delivery.overview import overview
+from gateway.delivery.receipts import Receipts
+from gateway.delivery.relay import Relay
+from gateway.delivery.spool import Spool
+from gateway.delivery.spool_file import SCHEMA
 from gridwitness.bench_year import METERS, write_outage
 from tests.gateway.house import House
 from tests.gateway.quick_folder import quick_path as quick_path

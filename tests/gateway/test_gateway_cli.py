@@ -14,7 +14,7 @@ import pytest
 
 from gateway import config
 from gateway.cli import ask_status
-from gateway.control import socket_path
+from gateway.operation.control import socket_path
 from gridwitness.addresses import free_ports
 from gridwitness.network import make_network
 from gridwitness.network_commands import GATEWAY, synthetic_plan

@@ -17,10 +17,11 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway import config, relay
-from gateway.relay import tls_context
+from gateway import config
+from gateway.delivery import relay
+from gateway.delivery.relay import tls_context
+from gateway.delivery.spool import Spool
 from gateway.service import Gateway
-from gateway.spool import Spool
 from gridwitness.addresses import free_ports
 from gridwitness.broker import Broker
 from gridwitness.network import Network, make_network

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config, initial
-from gateway.initial import Answers
+from gateway import config
+from gateway.operation import initial
+from gateway.operation.initial import Answers
 from gridwitness.cli import main
 
 RTU = ("--serial", "/dev/ttyUSB0", "--meter", "m1:1:eastron-sdm630", "--meter", "m2:2:gridwitness")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gateway import config
-from gateway.kept import NothingThere, kept, remove
-from gateway.outbox import Outbox, Outcome
-from gateway.spool import Spool
+from gateway.delivery.kept import NothingThere, kept, remove
+from gateway.delivery.outbox import Outbox, Outcome
+from gateway.delivery.spool import Spool
 from gridwitness.cli import main
 from tests.gateway.disaster import records
 from tests.gateway.street import START_S

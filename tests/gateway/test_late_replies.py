@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import templates
-from gateway.bus import BusActor
 from gateway.config import BusConfig
-from gateway.frames import READ_INPUT, Request
-from gateway.line import Line
-from gateway.reader import Reader
-from gateway.spool import Spool
-from gateway.template import Block
-from gateway.transport import Inbox
+from gateway.delivery.reader import Reader
+from gateway.delivery.spool import Spool
+from gateway.lines.frames import READ_INPUT, Request
+from gateway.lines.line import Line
+from gateway.lines.transport import Inbox
+from gateway.meters import templates
+from gateway.meters.template import Block
+from gateway.polling.bus import BusActor
 from gridwitness.simulated_bus import BarePymodbus, LoopClock, Notes, meter_of
 from hwsim.rs485 import Wire
 from hwsim.virtual_time import WireTransport, run_jumping

@@ -15,9 +15,9 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from gateway.config import Address, BusConfig
-from gateway.frames import READ_HOLDING, READ_INPUT, DeviceRefused, Garbled, Request
-from gateway.line import Line, NoAnswer
-from gateway.transport import SerialTransport, TcpTransport
+from gateway.lines.frames import READ_HOLDING, READ_INPUT, DeviceRefused, Garbled, Request
+from gateway.lines.line import Line, NoAnswer
+from gateway.lines.transport import SerialTransport, TcpTransport
 from gridwitness.addresses import free_ports
 from tests.gateway.street import Eastron, ModbusHost, float_words
 from wire.errors import Unavailable

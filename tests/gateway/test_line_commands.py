@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.decode import Registers
+from gateway.meters.decode import Registers
 from gridwitness.cli import main
 from tests.gateway.meters_on_a_line import METERS, OnTheLine, configured, line_text
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config, templates
-from gateway.decode import Registers, decode
-from gateway.template import Template
-from gateway.template_file import parse
-from gateway.words import bytes_words
+from gateway import config
+from gateway.meters import templates
+from gateway.meters.decode import Registers, decode
+from gateway.meters.template import Template
+from gateway.meters.template_file import parse
+from gateway.meters.words import bytes_words
 from tests.gateway.world import GOOD
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs/METER-TEMPLATES.md").read_text()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import meter_time
 from gateway.config import BusConfig
-from gateway.frames import DeviceRefused, Request
-from gateway.line import Line
+from gateway.lines.frames import DeviceRefused, Request
+from gateway.lines.line import Line
+from gateway.lines.transport import SerialTransport
+from gateway.polling import meter_time
 from gateway.timing import DISCIPLINED, SET, SYNCHRONISED, ClockQuality, SystemClock
-from gateway.transport import SerialTransport
 from tests.device.test_board import UNIT, Meter
 
 GOOD = ClockQuality(SYNCHRONISED, 40)

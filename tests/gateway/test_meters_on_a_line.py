@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.decode import Registers, decode
-from gateway.energy import Ask, NoSuchModel, find_base, read_energy, sunspec_models
-from gateway.line import Line
-from gateway.probing import Verdict, check, identify, probe
-from gateway.scanning import Found, scan, settings_with_answers
-from gateway.transport import SerialTransport
-from gateway.window import WrongMeter
+from gateway.lines.line import Line
+from gateway.lines.transport import SerialTransport
+from gateway.meters.decode import Registers, decode
+from gateway.meters.energy import Ask, NoSuchModel, find_base, read_energy, sunspec_models
+from gateway.operation.scanning import Found, scan, settings_with_answers
+from gateway.polling.probing import Verdict, check, identify, probe
+from gateway.polling.window import WrongMeter
 from tests.gateway.meters_on_a_line import METERS, QUIET, OnTheLine, bus_on, on_a_pty, quiet
 
 

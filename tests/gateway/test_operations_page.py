@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import doctor, metrics, symptoms
+from gateway.operation import doctor, metrics, symptoms
 from gridwitness.cli import main
 
 ROOT = Path(__file__).parents[2]

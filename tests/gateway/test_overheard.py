@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.frames import READ_HOLDING, READ_INPUT, Request, RtuFraming, check_sum
-from gateway.guesses import guesses
-from gateway.overheard import frames_in
-from gateway.scanning import units_of
+from gateway.lines.frames import READ_HOLDING, READ_INPUT, Request, RtuFraming, check_sum
+from gateway.lines.overheard import frames_in
+from gateway.meters.guesses import guesses
+from gateway.operation.scanning import units_of
 
 
 def framed(body: bytes) -> bytes:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from gateway.config import PlaceConfig
+from gateway.operation.symptoms import Finding, _configuration, _place
 from gateway.place import FIXES, Place
 from gateway.receiver import Fix
-from gateway.symptoms import Finding, _configuration, _place
 from tests.gateway.test_place import HERE, SITE, Told
 
 

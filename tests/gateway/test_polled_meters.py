@@ -5,16 +5,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.bus import BusActor
 from gateway.config import BusConfig
-from gateway.decode import Limits
-from gateway.intervals import Subject
-from gateway.reader import Reader
-from gateway.readout_line import line_for
+from gateway.delivery.intervals import Subject
+from gateway.delivery.reader import Reader
+from gateway.delivery.spool import Spool
+from gateway.lines.readout_line import line_for
+from gateway.meters.decode import Limits
+from gateway.meters.template import Template
+from gateway.polling.bus import BusActor
+from gateway.polling.schedule import LATEST_READ_MS, Health
 from gateway.registered import PolledMeter
-from gateway.schedule import LATEST_READ_MS, Health
-from gateway.spool import Spool
-from gateway.template import Template
 from hwsim.iec62056 import PushMeter
 from hwsim.line_port import LinePort
 from hwsim.modbus_device import ModbusDevice, always

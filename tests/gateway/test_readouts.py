@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import templates
 from gateway.config import BusConfig, BusMeter
-from gateway.decode import NoValue, Registers, decode
-from gateway.frames import READ_HOLDING, Garbled, Request
-from gateway.line import NoAnswer
-from gateway.obis import TEXT_OCTETS, energy_lines, energy_of, lay_out, numbers_in
-from gateway.readout import (
+from gateway.lines.frames import READ_HOLDING, Garbled, Request
+from gateway.lines.line import NoAnswer
+from gateway.lines.readout import (
     block_in,
     identification_in,
     pushed_in,
     seven_bits,
     with_parity,
 )
-from gateway.readout_line import ReadoutLine, line_for
-from gateway.transport import SerialTransport
-from gateway.window import WrongMeter
-from gateway.words import bytes_words
+from gateway.lines.readout_line import ReadoutLine, line_for
+from gateway.lines.transport import SerialTransport
+from gateway.meters import templates
+from gateway.meters.decode import NoValue, Registers, decode
+from gateway.meters.obis import TEXT_OCTETS, energy_lines, energy_of, lay_out, numbers_in
+from gateway.meters.words import bytes_words
+from gateway.polling.window import WrongMeter
 from hwsim.curves import PowerSteps
 from hwsim.iec62056 import PushMeter, ReadoutMeter
 from hwsim.line_port import LinePort

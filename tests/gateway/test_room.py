@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import room, spool
-from gateway.outbox import Outbox, Outcome
-from gateway.room import LEAST_FREE_BYTES, Room, fill_of
-from gateway.spool import Spool
+from gateway.delivery import room, spool
+from gateway.delivery.outbox import Outbox, Outcome
+from gateway.delivery.room import LEAST_FREE_BYTES, Room, fill_of
+from gateway.delivery.spool import Spool
 from tests.gateway.disaster import records
 from tests.gateway.full_disk import READINGS
 from tests.gateway.street import START_S, until

@@ -1,6 +1,6 @@
 """What is asked next on a bus: the living first, the moment of reading before records."""
 
-from gateway.schedule import (
+from gateway.polling.schedule import (
     DEAD_AFTER,
     FIRST_LOOK_S,
     GRACE_S,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gateway.outbox import OpenBatch, Outbox, Outcome
-from gateway.spool import NEVER, Spool
+from gateway.delivery.outbox import OpenBatch, Outbox, Outcome
+from gateway.delivery.spool import NEVER, Spool
 from tests.gateway.disaster import BOUNDARIES, STEPS, records, work
 from tests.gateway.street import START_S
 from wire.reading import SignedReading

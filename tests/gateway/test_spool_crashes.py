@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.outbox import OpenBatch, Outbox, Outcome
-from gateway.spool import Spool
+from gateway.delivery.outbox import OpenBatch, Outbox, Outcome
+from gateway.delivery.spool import Spool
 from tests.gateway.disaster import records
 from tests.gateway.quick_folder import quick_path as quick_path
 from tests.gateway.street import START_S

@@ -4,9 +4,9 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-from gateway.metrics import metrics
-from gateway.page import page
-from gateway.symptoms import symptoms
+from gateway.operation.metrics import metrics
+from gateway.operation.page import page
+from gateway.operation.symptoms import symptoms
 
 SAMPLE = re.compile(r'^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.]+$')
 

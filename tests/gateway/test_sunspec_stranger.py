@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sunspec2.file.client import FileClientModel
 
-from gateway import templates
-from gateway.decode import NoValue, Registers, decode
-from gateway.words import bytes_words
+from gateway.meters import templates
+from gateway.meters.decode import NoValue, Registers, decode
+from gateway.meters.words import bytes_words
 
 DATA = Path(sunspec2.__file__).parent / "tests/test_data"
 UINT32 = st.integers(0, 2**32 - 1)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import templates
-from gateway.decode import Registers, decode, evidence
-from gateway.frames import check_sum
-from gateway.template import MOST_EVIDENCE, SIZES, Golden, Template, UnknownTemplate
-from gateway.template_file import parse
-from gateway.words import bytes_words, number_of
+from gateway.lines.frames import check_sum
+from gateway.meters import templates
+from gateway.meters.decode import Registers, decode, evidence
+from gateway.meters.template import MOST_EVIDENCE, SIZES, Golden, Template, UnknownTemplate
+from gateway.meters.template_file import parse
+from gateway.meters.words import bytes_words, number_of
 
 ALL = templates.load_all()
 MADE = Path(templates.__file__).parent / "templates"

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.config import BatchConfig
-from gateway.outbox import Outbox
-from gateway.spool import Spool
-from gateway.witnessing import Statements, Witness
+from gateway.delivery.outbox import Outbox
+from gateway.delivery.spool import Spool
+from gateway.delivery.witnessing import Statements, Witness
 from hsm.signstate import SignState, WitnessSigner
 from tests.gateway.street import START_S, SigningMeter, StepClock, until
 from tests.gateway.world import METER, WITNESS, make_genesis

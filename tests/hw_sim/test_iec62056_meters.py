@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.frames import Garbled
-from gateway.readout import pushed_in
+from gateway.lines.frames import Garbled
+from gateway.lines.readout import pushed_in
 from hwsim.curves import PowerSteps
 from hwsim.iec62056 import PushMeter, ReadoutMeter, block_check
 from hwsim.rs485 import Wire

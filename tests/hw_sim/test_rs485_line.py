@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import BusConfig
-from gateway.frames import Request
-from gateway.line import Line, NoAnswer
-from gateway.transport import Inbox, Transport
+from gateway.lines.frames import Request
+from gateway.lines.line import Line, NoAnswer
+from gateway.lines.transport import Inbox, Transport
 from hwsim.curves import PowerSteps
 from hwsim.modbus_device import ModbusDevice, always
 from hwsim.rs485 import Device, Frame, Transmission, Wire

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from gateway import templates
 from gateway.config import BusConfig
-from gateway.decode import decode
-from gateway.frames import Request
-from gateway.line import Line
-from gateway.probing import Probe, identify
-from gateway.readout_line import ReadoutLine
-from gateway.transport import Inbox, SerialTransport
+from gateway.lines.frames import Request
+from gateway.lines.line import Line
+from gateway.lines.readout_line import ReadoutLine
+from gateway.lines.transport import Inbox, SerialTransport
+from gateway.meters import templates
+from gateway.meters.decode import decode
+from gateway.polling.probing import Probe, identify
 from gridwitness.simulated_bus import GatewayBus, meter_of
 from hwsim.curves import PowerSteps
 from hwsim.iec62056 import PushMeter, ReadoutMeter

@@ -20,11 +20,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from device.provision import enrolment
-from gateway import config, window
+from gateway import config
 from gateway.config_table import BadConfiguration
-from gateway.line import Line
+from gateway.lines.line import Line
+from gateway.lines.transport import transport_for
+from gateway.polling import window
 from gateway.registered import SigningMeter, registration
-from gateway.transport import transport_for
 from gridwitness.cli import main
 from hsm.publickey import read_key
 from hwsim.board import Board
