@@ -6,7 +6,9 @@ print is decided in their rooms.
 """
 
 import argparse
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -36,6 +38,8 @@ COMMANDS = {
 REFUSED = 1
 TRY_AGAIN = 75
 INTERRUPTED = 130
+
+_EXISTS = os.strerror(errno.EEXIST)
 
 
 def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -78,6 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end(REFUSED, f"refused: {reason}")
     except Unavailable as reason:
         return _end(TRY_AGAIN, f"not now: {reason}")
+    except FileExistsError as reason:
+        words = "exists; choose another name" if reason.strerror == _EXISTS else reason.strerror
+        return _end(REFUSED, f"{reason.filename} {words}" if reason.filename else str(reason))
     except OSError as reason:
         return _end(REFUSED, f"{reason.strerror or reason}: {reason.filename or ''}".rstrip(": "))
     return status

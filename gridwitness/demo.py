@@ -59,7 +59,7 @@ def _clear(folder: Path) -> None:
     marker = folder / ".gridwitness-demo"
     if folder.exists() and any(folder.iterdir()):
         if not marker.exists():
-            raise FileExistsError(17, "not a demo's folder; name another by --dir", str(folder))
+            raise FileExistsError(17, "is not a demo's folder; name another by --dir", str(folder))
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     marker.touch()

@@ -55,7 +55,7 @@ def rotate(
         PinRefused, PinLocked, KeyRefused, Unavailable: one of the keys cannot sign.
     """
     if out.exists():
-        raise FileExistsError(17, "there is a file already", str(out))
+        raise FileExistsError(17, "exists; choose another name", str(out))
     with ExitStack() as cleanup:
         signers = []
         for uri in (old, new):

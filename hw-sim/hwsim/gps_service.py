@@ -14,6 +14,7 @@ import termios
 import tty
 from pathlib import Path
 
+from hwsim import port_name
 from hwsim.gps import SatelliteReceiver, sentences
 from hwsim.gpsd import GpsdServer
 
@@ -32,8 +33,7 @@ class NmeaPort:
         self.path = os.ttyname(self._far)
         """Of the port, or of its link."""
         if link is not None:
-            link.unlink(missing_ok=True)
-            link.symlink_to(self.path)
+            port_name.give(link, self.path)
             self.path = str(link)
 
     def say(self, lines: list[bytes]) -> None:
@@ -44,7 +44,7 @@ class NmeaPort:
     def close(self) -> None:
         """Take the port away."""
         if self._link is not None:
-            self._link.unlink(missing_ok=True)
+            port_name.take_away(self._link)
         os.close(self._near)
         os.close(self._far)
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hwsim import port_name
 from hwsim.line_file import Vanishing
 from hwsim.rs485 import Wire
 
@@ -69,6 +70,8 @@ class LinePort:
     def _plug(self) -> None:
         if self._near >= 0:
             return
+        if self._link is not None:
+            port_name.check(self._link)
         self._near, self._far = pty.openpty()
         tty.setraw(self._far, termios.TCSANOW)
         attributes = termios.tcgetattr(self._far)
@@ -78,10 +81,7 @@ class LinePort:
         os.set_blocking(self._near, False)
         self.path = os.ttyname(self._far)
         if self._link is not None:
-            part = self._link.with_name(self._link.name + ".new")
-            part.unlink(missing_ok=True)
-            part.symlink_to(self.path)
-            part.replace(self._link)
+            port_name.give(self._link, self.path)
             self.path = str(self._link)
         self._loop.add_reader(self._near, self._sent)
         self._wind()
@@ -93,7 +93,7 @@ class LinePort:
             self._timer.cancel()
         self._loop.remove_reader(self._near)
         if self._link is not None:
-            self._link.unlink(missing_ok=True)
+            port_name.take_away(self._link)
         os.close(self._near)
         os.close(self._far)
         self._near = self._far = -1

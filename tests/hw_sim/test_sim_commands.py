@@ -74,3 +74,17 @@ def test_the_agreement_is_simulated_under_the_same_command(
 ) -> None:
     assert cli.main(["sim", "consensus", "--seeds", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.mark.parametrize("what", ["line", "gps"])
+def test_a_ports_name_never_takes_an_ordinary_files_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    mine, line = tmp_path / "mine", tmp_path / "line.toml"
+    mine.write_text("mine")
+    assert cli.main(["sim", "line", "--example"]) == 0
+    line.write_text(capsys.readouterr().out)
+    words = ["line", str(line)] if what == "line" else ["gps"]
+    assert cli.main(["sim", *words, "--link", str(mine)]) == 1
+    assert f"{mine} is a file; only a symlink is replaced" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
