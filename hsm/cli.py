@@ -35,11 +35,14 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         _of_key(verbs, "doctor", "check_token", "check a token and its key, changing nothing")
     )
     _add_rotate(
-        _of_key(verbs, "rotate", "rotate_key", "let a key announce the one that follows it")
+        _of_key(verbs, "rotate", "rotate_key", "let a registered key announce the one that follows")
     )
     check = verbs.add_parser("check-announcement", help="check what `rotate` has made")
     check.add_argument("file", type=Path)
-    check.add_argument("--old", metavar="KEY", required=True, help="the key in force, text or file")
+    check.add_argument(
+        "--genesis", type=Path, help="the network, whose registry has the key in force"
+    )
+    check.add_argument("--old", metavar="KEY", help="the key in force, text or file")
     check.add_argument("--json", action="store_true", help="end with one JSON object")
     check.set_defaults(run=_later("check_announcement"))
     audit = verbs.add_parser("audit", help="check that no line of an audit file was changed")

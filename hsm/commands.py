@@ -5,6 +5,7 @@ import json
 import secrets
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,24 @@ from hsm import audit, ceremony, report, rotation
 from hsm.doctor import Finding, Subject, findings
 from hsm.durable import write_new
 from hsm.publickey import read_key
+from hsm.registered import registered_key
 from hsm.request import request
 from hsm.signer import open_signer
 from hsm.uri import KeyUri, Pin
 from wire.announcement import SignedAnnouncement, described
-from wire.errors import Unavailable
+from wire.errors import Refused, Unavailable
 from wire.genesis import Genesis
 from wire.keys import EDDSA, ES256
 
 _ALGORITHMS = {"es256": ES256, "eddsa": EDDSA}
 _PIN_DIGITS = 8
 _DAY_S = 86_400
+
+
+class WrongNetwork(Refused):
+    """What is checked was made for another network."""
+
+    code = "wrong-network"
 
 
 def init_folder(args: argparse.Namespace) -> int:
@@ -138,7 +146,7 @@ def rotate_key(args: argparse.Namespace) -> int:
         KeyUri.parse(args.uri),
         KeyUri.parse(args.new),
         rotation.Succession(
-            Genesis.load(args.genesis).network,
+            Genesis.load(args.genesis),
             args.holder,
             args.role,
             from_s,
@@ -150,7 +158,7 @@ def rotate_key(args: argparse.Namespace) -> int:
     )
     found = described(statement)
     words = f"{args.out}: {found['new_kid']} follows {found['old_thumbprint'][:16]}"
-    _say(args, found, [f"{words}; both stand until {statement.until_s}; nothing was deleted"])
+    _say(args, found, [f"{words}; both stand until {_utc(statement.until_s)}; nothing was deleted"])
     return 0
 
 
@@ -161,10 +169,37 @@ def check_announcement(args: argparse.Namespace) -> int:
     except OSError as reason:
         raise Unavailable(f"{args.file}: {reason.strerror}") from None
     signed = SignedAnnouncement.open(data)
-    signed.verify(read_key(args.old))
+    holds = _holds(signed, args.old, args.genesis)
     found = described(signed.statement)
-    _say(args, found, [f"{name:15} {value}" for name, value in found.items()])
+    rows = {**found, **{name: _utc(found[name]) for name in ("from_s", "until_s")}}
+    lines = [f"holds: {holds}", *(f"{name:15} {value}" for name, value in rows.items())]
+    _say(args, {**found, "holds": holds}, lines)
     return 0
+
+
+def _holds(signed: SignedAnnouncement, old: str | None, genesis: Path | None) -> str:
+    """Check it against the key that is given, the registry, or both; say by what it holds."""
+    given = None if old is None else read_key(old)
+    if given is not None:
+        signed.verify(given)
+    if genesis is None:
+        if given is None:
+            raise Unavailable("nothing to check it against: give --genesis, or the key by --old")
+        return "signed by the key given with --old; who that is, only --genesis can tell"
+    network, statement = Genesis.load(genesis), signed.statement
+    if statement.network != network.network:
+        raise WrongNetwork(f"it is for another network than {network.topic_name}")
+    registered = registered_key(network, statement.holder, statement.role)
+    signed.verify(registered)
+    return f"signed by {statement.holder}'s registered {statement.role} key"
+
+
+def _utc(at_s: int) -> str:
+    """A time for people: Unix seconds, and the date beside them."""
+    try:
+        return f"{at_s} ({datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S} UTC)"
+    except (OverflowError, ValueError, OSError):
+        return str(at_s)
 
 
 def check_audit(args: argparse.Namespace) -> int:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from hsm.audit import AuditFile, Deed
 from hsm.durable import write_new
+from hsm.registered import check_registered
 from hsm.signer import TokenSigner, open_signer
 from hsm.token_process import KeyRefused
 from hsm.uri import KeyUri
 from wire.announcement import KeyAnnouncement, announce
 from wire.errors import Unavailable
+from wire.genesis import Genesis
 from wire.keys import PublicKey
 
 
@@ -23,8 +25,8 @@ from wire.keys import PublicKey
 class Succession:
     """What is to be announced about two keys."""
 
-    network: bytes
-    """The network's id, 32 bytes."""
+    genesis: Genesis
+    """The network, whose registry says which key is in force."""
 
     holder: str
     """Whose keys they are."""
@@ -51,6 +53,7 @@ def rotate(
 
     Raises:
         FileExistsError: the file is there already.
+        NotRegistered: the old key is not the holder's registered one; nothing was signed.
         Malformed: the two keys are one, or the times do not fit.
         PinRefused, PinLocked, KeyRefused, Unavailable: one of the keys cannot sign.
     """
@@ -63,8 +66,9 @@ def rotate(
             cleanup.callback(signer.close)
             signers.append(signer)
         before, after = signers
+        check_registered(succession.genesis, succession.holder, succession.role, before.public)
         statement = KeyAnnouncement(
-            succession.network,
+            succession.genesis.network,
             succession.holder,
             succession.role,
             before.public.thumbprint,

@@ -1,26 +1,36 @@
 """The ceremony: a token, a key, its report, a certificate request, and the key that follows it."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
 from gridwitness.cli import main
+from hsm.registered import NotRegistered
 from hsm.report import lines, report
 from hsm.request import request
 from hsm.rotation import StandingSigner, Succession, open_standing, rotate
 from hsm.token_process import KeyRefused
 from tests.hsm.tokens import BENCHES, SO_PIN, Token, token_of
-from wire.announcement import SignedAnnouncement
+from wire.announcement import KeyAnnouncement, SignedAnnouncement, announce
 from wire.errors import Malformed, Unavailable
 from wire.genesis import Genesis
-from wire.keys import EDDSA, ES256
+from wire.keys import EDDSA, ES256, PublicKey
 
 NAMES = {ES256: "es256", EDDSA: "eddsa"}
 VECTORS = Path(__file__).parents[2] / "wire" / "vectors"
 NOW_S = 1_795_251_600
+
+
+def network(folder: Path, witness: PublicKey) -> Path:
+    """A genesis file in which gw-north's witness key is this one."""
+    content = json.loads((VECTORS / "genesis.json").read_text())
+    keys = {"witness_key": witness.text, "reader_key": content["validators"][1]["key"]}
+    content["gateways"] = [{"id": "gw-north", **keys}]
+    path = folder / "genesis.json"
+    path.write_text(json.dumps(content))
+    return path
 
 
 @pytest.mark.parametrize(
@@ -81,7 +91,7 @@ def test_an_old_key_announces_the_new_one_and_both_go_on_signing(
     token: Token, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = token.make("w1", ES256), token.make("w2", EDDSA)
-    genesis = VECTORS / "genesis.json"
+    genesis = network(tmp_path, old)
     place = ["--softhsm2-conf", str(token.conf), "--genesis", str(genesis), "--json"]
     what = ["--holder", "gw-north", "--role", "witness", "--from", str(NOW_S), "--days", "30"]
     uris = [
@@ -97,7 +107,13 @@ def test_an_old_key_announces_the_new_one_and_both_go_on_signing(
     signed.verify(old)
     assert signed.statement.network == Genesis.load(genesis).network
     assert main(["hsm", "check-announcement", str(out), "--old", old.text, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == told
+    by_key = json.loads(capsys.readouterr().out)
+    assert by_key.pop("holds").startswith("signed by the key given")
+    assert by_key == told
+    assert main(["hsm", "check-announcement", str(out), "--genesis", str(genesis)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("holds: signed by gw-north's registered witness key\n")
+    assert f"{NOW_S} (2026-11-21 09:00:00 UTC)" in said
     assert main(["hsm", "check-announcement", str(out), "--old", new.text]) != 0
     assert "in force" in capsys.readouterr().err
     assert main(asked) != 0  # No file is overwritten.
@@ -109,10 +125,39 @@ def test_an_old_key_announces_the_new_one_and_both_go_on_signing(
         public.verify(b"still", token.open(label, public).sign(b"still"))
 
 
+def test_only_the_registered_key_announces_its_successor(
+    token: Token, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registered, other = token.make("w1", ES256), token.make("w2", ES256)
+    genesis = Genesis.load(network(tmp_path, registered))
+    out = tmp_path / "out"
+    uris = token.uri("w2"), token.uri("w1")
+    for holder, role, words in (
+        ("gw-north", "witness", "is not gw-north's registered witness key"),
+        ("gw-north", "reader", "is not gw-north's registered reader key"),
+        ("gw-nowhere", "witness", "gw-nowhere has no registered witness key"),
+        ("a", "validator", "is not a's registered validator key"),
+    ):
+        with pytest.raises(NotRegistered, match=words):
+            rotate(*uris, Succession(genesis, holder, role, NOW_S, NOW_S), out, token.conf)
+        assert not out.exists()
+    statement = KeyAnnouncement(
+        genesis.network, "gw-north", "witness", other.thumbprint, registered, NOW_S, NOW_S
+    )
+    out.write_bytes(announce(statement, token.open("w2"), token.open("w1")))
+    checked = ["hsm", "check-announcement", str(out)]
+    assert main([*checked, "--genesis", str(tmp_path / "genesis.json")]) != 0
+    assert "another key than the one in force" in capsys.readouterr().err
+    assert main([*checked, "--genesis", str(VECTORS / "genesis.json")]) != 0
+    assert "another network" in capsys.readouterr().err
+    assert main(checked) != 0
+    assert "give --genesis" in capsys.readouterr().err
+
+
 def test_a_key_does_not_follow_itself(token: Token, tmp_path: Path) -> None:
-    token.make("w", ES256)
+    genesis = Genesis.load(network(tmp_path, token.make("w", ES256)))
     uri = token.uri("w")
-    succession = Succession(bytes(32), "gw", "witness", int(time.time()), int(time.time()))
+    succession = Succession(genesis, "gw-north", "witness", NOW_S, NOW_S)
     with pytest.raises(Malformed, match="the new key is the old one"):
         rotate(uri, uri, succession, tmp_path / "out", token.conf)
     assert not (tmp_path / "out").exists()
