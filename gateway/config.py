@@ -8,6 +8,7 @@ its operator signed, never from here.
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from gateway.config_table import BadConfiguration, Table
 from wire.witness import MAX_READINGS
@@ -222,11 +223,7 @@ def load(path: Path) -> GatewayConfig:
         BadConfiguration: what is wrong, in words.
         OSError: there is no such file.
     """
-    try:
-        content = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
-        raise BadConfiguration(f"{path}: not TOML: {reason}") from None
-    top = Table(content, path.name, path.resolve().parent)
+    top = Table(toml_of(path), path.name, path.resolve().parent)
     config = GatewayConfig(
         id=top.take("id", str),
         genesis=top.path("genesis"),
@@ -244,6 +241,16 @@ def load(path: Path) -> GatewayConfig:
     top.end()
     _check_meters(config)
     return config
+
+
+def toml_of(path: Path) -> dict[str, Any]:
+    """A TOML file's content; raises BadConfiguration, or OSError."""
+    try:
+        return tomllib.loads(path.read_text())
+    except RecursionError:
+        raise BadConfiguration(f"{path}: not TOML: nested too deeply") from None
+    except ValueError as reason:
+        raise BadConfiguration(f"{path}: not TOML: {reason}") from None
 
 
 def other_than_buses(one: GatewayConfig, other: GatewayConfig) -> list[str]:

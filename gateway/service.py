@@ -41,13 +41,17 @@ from hsm.audit import AuditFile
 from hsm.rotation import StandingSigner, open_standing
 from hsm.signstate import SignState, WitnessSigner
 from hsm.uri import KeyUri
-from wire.errors import Refused
+from wire.errors import Refused, Unavailable
 from wire.genesis import Genesis
 from wire.keys import PublicKey
 
 _log = structlog.get_logger()
 
 _NOTHING_YET = -1
+
+
+class HalfReloaded(Exception):
+    """A new configuration could not be taken whole, and the old one is no longer in force."""
 
 
 class Gateway:
@@ -114,12 +118,19 @@ class Gateway:
         """Take another configuration's buses and meters, and return in words what changed.
 
         Raises Refused when something else differs, which needs a new start, or when the registry
-        does not agree; the old configuration then stays in force.
+        does not agree; the old configuration then stays in force. Raises HalfReloaded when it
+        does not, and the new one is not in force either.
         """
         if differing := other_than_buses(self._config, config):
             raise BadConfiguration(f"{', '.join(differing)} changed: that needs a new start")
         registered = registration(config, self._genesis)
-        words = await self._buses.become(registered.buses)
+        try:
+            words = await self._buses.become(registered.buses)
+        except Exception as reason:
+            polled = ", ".join(actor.name for actor in self._buses) or "no bus"
+            raise HalfReloaded(
+                f"{_said(reason)}; only {polled} is polled now: reload again, or start anew"
+            ) from reason
         self._config, self._registered = config, registered
         return words
 
@@ -254,10 +265,23 @@ async def _reload_again(gateway: Gateway, file: Path, again: asyncio.Event) -> N
         manager.tell(reloading_state())
         try:
             words = await gateway.reload(load(file))
-        except (Refused, OSError) as reason:
-            _log.error("the changed configuration is refused", file=str(file), reason=str(reason))
-            gateway.configuration = f"the changed file is refused, the old one holds: {reason}"
+        except HalfReloaded as reason:
+            _log.error("the reload failed half-way", file=str(file), reason=str(reason))
+            gateway.configuration = f"the changed file was taken half-way only: {reason}"
+        except Exception as reason:  # The gateway goes on, and hears the next SIGHUP.
+            words = _said(reason)
+            _log.error("the changed configuration is refused", file=str(file), reason=words)
+            gateway.configuration = f"the changed file is refused, the old one holds: {words}"
         else:
             _log.info("the changed configuration holds", file=str(file), changes=words)
             gateway.configuration = AS_IN_FILE
         manager.tell("READY=1")
+
+
+def _said(reason: BaseException) -> str:
+    """Any exception in words: those of a group all, a bug's with its kind."""
+    if isinstance(reason, BaseExceptionGroup):
+        return "; ".join(map(_said, reason.exceptions))
+    if isinstance(reason, Refused | Unavailable | OSError):
+        return str(reason)
+    return f"{type(reason).__name__}: {reason}"

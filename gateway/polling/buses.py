@@ -49,25 +49,27 @@ class Buses:
                 actor.line.close()
 
     async def become(self, wanted: Wanted) -> str:
-        """Poll these buses from now on, and return in words what changed."""
+        """Poll these buses from now on, and return in words what changed.
+
+        Whatever is raised half-way, the buses that are polled then are known, and the next call
+        goes on from them.
+        """
         async with self._changing:
             new = {bus.name: (bus, meters) for bus, meters in wanted}
             changed = {
                 name for name in new.keys() & self._wanted if new[name] != self._wanted[name]
             }
-            gone = self._wanted.keys() - new
+            gone, added = self._wanted.keys() - new, new.keys() - self._wanted
+            same = len(new) - len(added) - len(changed)
             for name in gone | changed:
                 await self._end(name)
-            for name in new:
-                if name in changed or name not in self._wanted:
-                    await self._begin(name, new[name])
-            added = new.keys() - self._wanted
-            same = len(new) - len(added) - len(changed)
-            self._wanted = new
+            for name in changed | added:
+                await self._begin(name, new[name])
             return f"{same} buses go on, {len(changed)} changed, {len(added)} new, {len(gone)} gone"
 
     async def _end(self, name: str) -> None:
         actor = self._actors.pop(name)
+        del self._wanted[name]
         actor.end()
         await asyncio.wait({self._tasks.pop(name)})
         actor.line.close()
@@ -75,6 +77,6 @@ class Buses:
     async def _begin(self, name: str, each: tuple[BusConfig, tuple[Meter, ...]]) -> None:
         actor = self._make(*each)
         await actor.begin()
-        self._actors[name] = actor
+        self._actors[name], self._wanted[name] = actor, each
         if self._group is not None:
             self._tasks[name] = self._group.create_task(actor.run())

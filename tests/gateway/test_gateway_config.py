@@ -69,9 +69,10 @@ def test_what_is_wrong_is_named(tmp_path: Path, before: str, after: str, words: 
         load(tmp_path, GOOD.replace(before, after, 1))
 
 
-def test_text_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["id = ", "a = " + "[" * 5_000, "a = " + "9" * 5_000], ids=len)
+def test_text_that_is_no_toml_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadConfiguration, match="not TOML"):
-        load(tmp_path, "id = ")
+        load(tmp_path, text)
 
 
 @pytest.mark.parametrize(
