@@ -40,12 +40,18 @@ from gateway.watchdog import Heart, ServiceManager, reloading_state, watch
 from hsm.audit import AuditFile
 from hsm.rotation import StandingSigner, open_standing
 from hsm.signstate import SignState, WitnessSigner
+from hsm.token_process import KeyRefused
 from hsm.uri import KeyUri
 from wire.errors import Refused, Unavailable
 from wire.genesis import Genesis
 from wire.keys import PublicKey
 
 _log = structlog.get_logger()
+
+NOT_REGISTERED = (
+    "the token's key is not the registered one, and nothing is signed: another token, or the"
+    " genesis file is another network's"
+)
 
 _NOTHING_YET = -1
 
@@ -104,6 +110,7 @@ class Gateway:
             control = socket_path(self._config.spool)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(page.run())
+                tasks.create_task(confirm_keys({"witness": witness_key, "reader": reader_key}))
                 tasks.create_task(self._place.run())
                 tasks.create_task(self._reader.run(reader_key.sign_all))
                 tasks.create_task(witness.run(self._reader.queued))
@@ -217,6 +224,16 @@ class Gateway:
             "kind": "signing" if signing else "modbus",
             **({} if said is None else {"meter": asdict(said)}),
         }
+
+
+async def confirm_keys(keys: Mapping[str, StandingSigner]) -> None:
+    """Say at the start, not at the first reading, that a key is not the registered one."""
+    for name, key in keys.items():
+        try:
+            await asyncio.to_thread(key.confirm)
+        except (Unavailable, Refused) as reason:
+            if isinstance(reason, KeyRefused):
+                _log.error(NOT_REGISTERED, key=name, reason=str(reason))
 
 
 async def run(file: Path, config: GatewayConfig, clock: NetworkClock) -> None:

@@ -123,6 +123,23 @@ class StandingSigner:
         assert refused is not None
         raise refused
 
+    def confirm(self) -> None:
+        """See that one of the keys is the registered one, without signing.
+
+        Raises KeyRefused when none is, Unavailable when that cannot be seen now.
+        """
+        instead = []
+        for signer in self._signers:
+            try:
+                found = signer.found()
+            except KeyRefused as reason:
+                instead.append(str(reason))
+                continue
+            if found == self.public:
+                return
+            instead.append(f"there is {found.kid.hex()}")
+        raise KeyRefused(f"{self.public.kid.hex()} is registered; {'; '.join(instead)}")
+
     def close(self) -> None:
         """End the token processes."""
         for signer in self._signers:

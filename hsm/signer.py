@@ -1,6 +1,6 @@
 """A key in a token, as the rest of the program sees it: sign, or say that it cannot now.
 
-Starts the token's process, gives it work in small lists, checks each signature against the pinned
+Joins the token's process, gives it work in small lists, checks each signature against the pinned
 public key before it leaves, and starts it again with growing pauses when it or its token is gone.
 Which PIN may be tried is decided in `hsm.refusals`.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from hsm.audit import AuditFile, Deed
 from hsm.refusals import PinLocked, PinRefused
-from hsm.token_process import KeyRefused, TokenProcess
+from hsm.token_process import KeyRefused, TokenProcess, join
 from hsm.uri import KeyUri
 from wire.errors import BadSignature, Refused, Unavailable
 from wire.keys import ES256, PublicKey, normalise_s
@@ -62,6 +62,10 @@ class TokenSigner:
         """Process id of the token process, while one runs."""
         return None if self._process is None else self._process.pid
 
+    def found(self) -> PublicKey:
+        """The key that the token has under this name now; raises as `sign_all`."""
+        return PublicKey.from_text(self._ask("public", None))
+
     def sign(self, message: bytes) -> bytes:
         """Return the raw 64-byte signature over `message`; see `sign_all`."""
         return self.sign_all([message])[0]
@@ -95,7 +99,8 @@ class TokenSigner:
             try:
                 self.public.verify(message, signature)
             except BadSignature:
-                self.close()
+                with self._lock:
+                    self._end()
                 raise KeyRefused(
                     f"the token signed with another key than {self.public.kid.hex()}"
                 ) from None
@@ -109,9 +114,12 @@ class TokenSigner:
         self._told = result
 
     def close(self) -> None:
-        """End the token process; the next call starts it again."""
+        """Leave the token process, which ends with its last user; the next call starts it again."""
         with self._lock:
-            self._end()
+            self.state = AWAY
+            process, self._process = self._process, None
+            if process is not None:
+                process.leave()
 
     def _ask(self, name: str, argument: Any) -> Any:
         with self._lock:
@@ -119,10 +127,9 @@ class TokenSigner:
             if wait_s > 0:
                 raise Unavailable(f"the token is away; it is tried again in {wait_s:.1f} s")
             try:
-                if self._process is None:
-                    answer = self._first(name, argument)
-                else:
-                    answer = self._process.ask(name, argument)
+                if self._process is None or self._process.ended:
+                    self._process = join(self._uri, self._softhsm2_conf)
+                answer = self._process.ask(name, argument)
             except PinRefused:
                 self._end()
                 raise
@@ -135,12 +142,6 @@ class TokenSigner:
             self.state, self._pause_s = READY, 0.0
             return answer
 
-    def _first(self, name: str, argument: Any) -> Any:
-        """Start the process, log in, and ask. A process logs in once in its life."""
-        self._process = TokenProcess(self._uri, self._softhsm2_conf)
-        self._process.login()
-        return self._process.ask(name, argument)
-
     def _rest(self, pause_s: float) -> None:
         """End the process, and with it every handle; the next one starts after a pause."""
         self._end()
@@ -148,6 +149,7 @@ class TokenSigner:
         self._not_before_s = time.monotonic() + pause_s
 
     def _end(self) -> None:
+        """For the token's other keys too: they start another, without a pause of their own."""
         self.state = AWAY
         process, self._process = self._process, None
         if process is not None:

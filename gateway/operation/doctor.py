@@ -162,7 +162,10 @@ def _try_key(token: TokenConfig, names: tuple[str, str], registered: PublicKey) 
         last = examine_key(uri, token.softhsm2_conf, registered)[-1]
         if last.good:
             return
-        wrong.append(f"{uri.label}, {last.check}: {last.words}")
+        words = last.words
+        if last.check == "public key":
+            words += "; or the genesis file is another network's"
+        wrong.append(f"{uri.label}, {last.check}: {words}")
     raise Unavailable("; ".join(wrong))
 
 

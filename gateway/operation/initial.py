@@ -18,7 +18,7 @@ _HEAD = Text("""\
 
 # As registered. With another's id every batch is refused.
 id = $id
-# The network's genesis file. With another network's the gateway does not start.
+# The network's genesis file. With another network's nothing is ever signed: other keys stand there.
 genesis = $genesis
 # Readings without a receipt: losing this file loses them. On a disk, never in /tmp.
 spool = $spool

@@ -1,5 +1,6 @@
 """Doctor names each trouble and its cure: certificates, broker, disk, spool."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,19 +11,24 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from structlog.testing import capture_logs
 
-from gateway import config
+from gateway import config, service
 from gateway.config import GatewayConfig
 from gateway.delivery.spool_file import SCHEMA
 from gateway.operation import doctor
 from gateway.operation.symptoms import Finding, disk_finding
+from gateway.registered import registration
 from gridwitness import certificates
 from gridwitness.addresses import free_ports
 from gridwitness.broker import Broker
 from gridwitness.network import Network, make_network
 from gridwitness.network_commands import GATEWAY, synthetic_plan
 from gridwitness.plan import Address
+from hsm.rotation import open_standing
+from hsm.uri import KeyUri
 from wire.errors import Unavailable
+from wire.genesis import Genesis
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +207,22 @@ def test_a_serial_port_that_is_away_or_closed_to_us_is_told(
     port.touch()
     monkeypatch.setattr("gateway.operation.doctor.os.access", lambda *_: False)
     assert "add the user to group dialout" in said(doctor._lines, on(port))
+
+
+def test_keys_of_another_network_are_told_by_doctor_and_at_the_start(
+    settings: GatewayConfig,
+) -> None:
+    assert "are the registered ones" in doctor._token(settings)
+    token = settings.token
+    wrong = replace(settings, token=replace(token, witness=token.reader, reader=token.witness))
+    assert "or the genesis file is another network's" in said(doctor._token, wrong)
+    found = registration(settings, Genesis.load(settings.genesis))
+    uri = KeyUri.parse(token.reader, token.folder)
+    signer = open_standing([uri], token.softhsm2_conf, found.witness_key)
+    with capture_logs() as logs:
+        asyncio.run(service.confirm_keys({"witness": signer}))
+    signer.close()
+    [log] = logs
+    assert (log["log_level"], log["key"]) == ("error", "witness")
+    assert log["event"] == service.NOT_REGISTERED
+    assert found.witness_key.kid.hex() in log["reason"]

@@ -170,11 +170,14 @@ def test_of_two_named_keys_the_registered_one_signs(token: Token, registered: in
     signer: StandingSigner = open_standing(uris, token.conf, keys[registered])
     for message in (b"one", b"two"):
         keys[registered].verify(message, signer.sign(message))
+    signer.confirm()
     signer.close()
     other = token.make("w3", ES256)
     neither = open_standing(uris, token.conf, other)
     with pytest.raises(KeyRefused, match="another key"):
         neither.sign(b"m")
+    with pytest.raises(KeyRefused, match=f"{other.kid.hex()} is registered; there is"):
+        neither.confirm()
     neither.close()
 
 
