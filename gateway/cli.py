@@ -112,12 +112,17 @@ def check_configuration(args: argparse.Namespace) -> int:
 def show_status(args: argparse.Namespace) -> int:
     """Show a running gateway's status page."""
     from gateway import config
+    from gateway.config_table import BadConfiguration
+    from gateway.operation.status import ask
+    from gateway.operation.status_words import status_words
 
-    report = ask_status(config.load(args.config))
-    if args.json:
-        print(json.dumps(report))
-    else:
-        print("\n".join(_words(report)))
+    try:
+        address = config.load(args.config).status
+    except BadConfiguration as reason:
+        address = config.status_in(args.config, reason)
+        print(f"{reason}; the running gateway says:", file=sys.stderr)
+    report = ask(address)
+    print(json.dumps(report) if args.json else "\n".join(status_words(report)))
     return 0
 
 
@@ -128,25 +133,16 @@ def ask_status(settings: "GatewayConfig") -> Mapping[str, Any]:
     return ask(settings.status)
 
 
-def _words(report: Mapping[str, Any]) -> list[str]:
-    states = ("closed", "queued", "witnessed", "published", "final", "refused")
-    return [
-        f"{report['gateway']} of {report['network']}: "
-        f"broker {report['broker']}, token {report['token']}",
-        "readings: " + ", ".join(f"{report[name]} {name}" for name in states),
-        *(
-            f"  {name}: {meter['state']}, {meter['kind']}, last sequence {meter['last_sequence']}"
-            for name, meter in report["meters"].items()
-        ),
-    ]
-
-
 def run_doctor(args: argparse.Namespace) -> int:
     """Look at everything and say what is wrong; the status is 1 when something is."""
     from gateway import config
-    from gateway.operation.doctor import examine
+    from gateway.config_table import BadConfiguration
+    from gateway.operation.doctor import examine, examine_running
 
-    findings = examine(config.load(args.config))
+    try:
+        findings = examine(config.load(args.config))
+    except BadConfiguration as reason:
+        findings = examine_running(config.status_in(args.config, reason), str(reason))
     for finding in findings:
         print(f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.words}")
     if args.json:

@@ -243,6 +243,20 @@ def load(path: Path) -> GatewayConfig:
     return config
 
 
+def status_in(path: Path, refused: BadConfiguration) -> Address:
+    """The status address of a file that was refused, by which a running gateway can be asked.
+
+    Raises BadConfiguration when not even that can be read.
+    """
+    try:
+        return _address(Table(toml_of(path), path.name, path.parent), "status")
+    except BadConfiguration:
+        raise BadConfiguration(
+            f"{refused}. To ask a gateway that runs: curl http://HOST:PORT/status with its `status`"
+            " address, mostly 127.0.0.1:9464"
+        ) from None
+
+
 def toml_of(path: Path) -> dict[str, Any]:
     """A TOML file's content; raises BadConfiguration, or OSError."""
     try:

@@ -54,6 +54,18 @@ def examine(
     return [*found, _disk(config), *_running(config, report)]
 
 
+def examine_running(
+    address: Address, refused: str, report: Callable[[Address], Mapping[str, Any]] = ask
+) -> list[Finding]:
+    """What can be said of a gateway whose file is refused: only what it says of itself."""
+    wrong = Finding("file", False, refused)
+    try:
+        found = report(address)
+    except Unavailable as reason:
+        return [wrong, Finding("gateway", False, str(reason))]
+    return [wrong, Finding("gateway", True, f"{found['gateway']} runs"), *symptoms(found)]
+
+
 def _finding(what: str, check: Callable[[GatewayConfig], str], config: GatewayConfig) -> Finding:
     try:
         return Finding(what, True, check(config))

@@ -78,7 +78,20 @@ def test_status_is_shown_to_people_and_scripts(
 ) -> None:
     shown = command("status", str(toml))
     assert "broker away" in shown.stdout
+    assert "boundary: dead, modbus, no reading yet" in shown.stdout
+    assert "place: by survey" in shown.stdout
+    assert "down, no connection" in shown.stdout
+    broken = toml.with_name("broken.toml")
+    broken.write_text(toml.read_text().replace("max_wait_s", "max_weight_s"))
+    shown = command("status", str(broken))
+    assert "max_wait_s" in shown.stderr
     assert "boundary: dead" in shown.stdout
+    found = command("doctor", str(broken))
+    assert found.returncode == 1
+    assert "BAD  file: broken.toml" in found.stdout
+    assert "ok   gateway: gw" in found.stdout
+    broken.write_text("status = ")
+    assert "curl http://" in command("status", str(broken)).stderr
     report = json.loads(command("status", str(toml), "--json").stdout)
     assert report["last_interval_start_s"] == -1
     assert report["meters"]["customer-1"] == {

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.operation.metrics import metrics
 from gateway.operation.page import page
+from gateway.operation.status_words import status_words
 from gateway.operation.symptoms import symptoms
 
 SAMPLE = re.compile(r'^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.]+$')
@@ -111,3 +112,25 @@ def test_metrics_have_error_classes_by_bus_and_meter() -> None:
         'bus_answers_total{bus="b"} 900',
     ):
         assert f"gridwitness_gateway_{line}\n" in text
+
+
+def test_the_text_says_what_is_out_of_order() -> None:
+    well = "\n".join(status_words(report()))
+    assert "configuration" not in well
+    assert "time" not in well
+    assert "bus b: up\n  m<1>: live, modbus, last sequence 7" in well
+    bus = {**report()["buses"]["b"], "state": "down", "reason": "no /dev/ttyUSB0"}
+    meter = {"state": "dead", "last_sequence": -1, "kind": "modbus"}
+    ill = "\n".join(
+        status_words(
+            report(
+                configuration="refused: m3",
+                time="waiting for the first synchronisation",
+                buses={"b": bus},
+                meters={"m<1>": meter},
+            )
+        )
+    )
+    assert "configuration: refused: m3" in ill
+    assert "time: waiting for the first synchronisation" in ill
+    assert "bus b: down, no /dev/ttyUSB0\n  m<1>: dead, modbus, no reading yet" in ill
