@@ -83,14 +83,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _technician(args: argparse.Namespace) -> str:
     from device.provision import faults
-    from device.provision.at_prompt import MOST_TECHNICIAN
+    from device.provision.at_prompt import check_technician
 
     name = str(args.technician) or ("simulated" if args.simulate else "")
     if not name:
         raise faults.BAD_ARGUMENT.fault(what="--technician says who acknowledges, and is missing")
-    if len(name) > MOST_TECHNICIAN or not name.isprintable():
-        what = f"--technician has at most {MOST_TECHNICIAN} characters that print"
-        raise faults.BAD_ARGUMENT.fault(what=what)
+    check_technician(name)
     return name
 
 

@@ -28,6 +28,15 @@ MOST_LOOKED_AT = 256
 """Events that are gone through for what set a bit."""
 
 _BATCH = 8
+
+
+def check_technician(name: str) -> None:
+    """Raises a Fault when an event has no room for the name, or it does not print."""
+    if len(name) > MOST_TECHNICIAN or not name.isprintable():
+        what = f"--technician has at most {MOST_TECHNICIAN} characters that print"
+        raise faults.BAD_ARGUMENT.fault(what=what)
+
+
 _REGISTERS = 2**32
 _BEGIN = """
 from meter import start

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Run = Callable[[argparse.Namespace], int]
 
+INTERRUPTED = 130
+INTERRUPTED_WORDS = "interrupted: the same command again goes on where it was"
+
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `meter`."""
@@ -45,7 +48,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def told(run: Run) -> Run:
-    """The same command, whose faults are one line and a status of their own."""
+    """The same command: faults and Ctrl-C are one line and a status of their own."""
 
     @functools.wraps(run)
     def telling(args: argparse.Namespace) -> int:
@@ -56,6 +59,9 @@ def told(run: Run) -> Run:
         except Fault as fault:
             print(fault, file=sys.stderr)
             return fault.status
+        except KeyboardInterrupt:
+            print(INTERRUPTED_WORDS, file=sys.stderr)
+            return INTERRUPTED
 
     return telling
 
@@ -67,7 +73,9 @@ def tell(words: str) -> None:
 
 def add_port(parser: argparse.ArgumentParser) -> None:
     """Add `--port`, and what stands in for a board."""
-    parser.add_argument("--port", help="serial port; the only one with a board when not given")
+    parser.add_argument(
+        "--port", help="the board's serial port; the only one with a board when not given"
+    )
     parser.add_argument(
         "--simulate", action="store_true", help="MicroPython on this computer instead of a board"
     )

@@ -27,6 +27,8 @@ def add_enrol_command(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> None:
     """Add `enrol`."""
+    from device.provision.cli import told
+
     verb = subparsers.add_parser("enrol", help=_HELP, description=_DESCRIPTION)
     verb.add_argument("file", type=Path, metavar="FILE", help="the enrolment (METER.gwe)")
     verb.add_argument(
@@ -41,7 +43,7 @@ def add_enrol_command(
     verb.add_argument("--wait", type=float, default=PATIENCE_S, metavar="S", help="default 120 s")
     verb.add_argument("--json", action="store_true", help="end with one JSON object")
     add_key_options(verb, "operator", required=False)
-    verb.set_defaults(run=run)
+    verb.set_defaults(run=told(run))
 
 
 def run(args: argparse.Namespace) -> int:

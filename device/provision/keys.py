@@ -49,6 +49,8 @@ def signer_of(
     """
     if not key.startswith(TOKEN):
         path = Path(key)
+        if not path.is_file():
+            raise Unavailable(f"there is no key file {path}")
         yield filekey.load(path, _passphrase(path, passphrase_file))
         return
     from hsm.signer import open_signer  # Brings PKCS#11, which no other command needs.

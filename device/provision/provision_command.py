@@ -107,20 +107,31 @@ def _add_mains(parser: argparse.ArgumentParser) -> None:
 
 
 def _element(text: str) -> dict[str, Any]:
-    found = json.loads(text) if text.startswith("{") else {"kind": text}
-    if not isinstance(found, dict) or not isinstance(found.get("kind"), str):
-        raise argparse.ArgumentTypeError("a kind, or a JSON object with one")
-    return found
+    try:
+        found = json.loads(text) if text.startswith("{") else {"kind": text}
+        if isinstance(found["kind"], str):
+            return dict(found)
+    except (ValueError, KeyError):
+        pass
+    raise argparse.ArgumentTypeError(f"a kind, or a JSON object with one, not {text!r}")
 
 
 def _site(text: str) -> tuple[int, int]:
-    lat, lon = text.split(",")
-    return round(float(lat) * _E7), round(float(lon) * _E7)
+    try:
+        lat, lon = map(float, text.split(","))
+        if abs(lat) <= 90 and abs(lon) <= 180:
+            return round(lat * _E7), round(lon * _E7)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"degrees as 13.7563,100.5018, not {text!r}")
 
 
 def _ratio(text: str) -> tuple[int, int]:
-    primary, secondary = text.split("/")
-    return int(primary), int(secondary)
+    try:
+        primary, secondary = map(int, text.split("/"))
+        return primary, secondary
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a ratio as 100/5, not {text!r}") from None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -201,6 +212,7 @@ def _config(args: argparse.Namespace) -> dict[str, Any]:
         element = args.simulated.element
     if element is None:
         raise faults.BAD_ARGUMENT.fault(what="--element says what measures, and it is missing")
+    _check_names(args)
     config: dict[str, Any] = {
         "meter": args.meter,
         "node": args.node,
@@ -216,6 +228,23 @@ def _config(args: argparse.Namespace) -> dict[str, Any]:
     if args.receiver:
         config["receiver"] = {"kind": "nmea", "baudrate": 9600}
     return config
+
+
+def _check_names(args: argparse.Namespace) -> None:
+    """What the board would refuse is refused before it is touched."""
+    from device.provision import faults
+    from device.provision.at_prompt import check_technician
+    from wire import fields
+    from wire.errors import Refused
+
+    try:
+        for name, most in (("meter", 20), ("node", 33), ("zone", 33)):
+            fields.identifier(getattr(args, name), f"--{name}", most)
+    except Refused as reason:
+        raise faults.BAD_ARGUMENT.fault(what=reason) from None
+    if not 1 <= args.unit <= 247:
+        raise faults.BAD_ARGUMENT.fault(what="--unit is a Modbus unit, 1 to 247")
+    check_technician(args.technician)
 
 
 def _visit(args: argparse.Namespace) -> dict[str, Any]:

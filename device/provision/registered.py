@@ -44,7 +44,7 @@ def from_genesis(path: Path) -> list[Mapping[str, Any]]:
         genesis = Genesis.load(path)
         return [entry for entry in genesis.registry["meters"] if isinstance(entry, dict)]
     except (Refused, OSError) as reason:
-        raise faults.BROKEN_GENESIS.fault(path=path, why=reason) from None
+        raise faults.BROKEN_GENESIS.fault(path=path, why=_plain(reason)) from None
 
 
 def from_validator(url: str, meter: str) -> list[Mapping[str, Any]]:
@@ -58,10 +58,15 @@ def from_validator(url: str, meter: str) -> list[Mapping[str, Any]]:
             return []
         raise faults.REGISTRY_AWAY.fault(url=url, why=reason) from None
     except (OSError, ValueError) as reason:
-        why = getattr(reason, "reason", reason)
+        why = _plain(getattr(reason, "reason", reason))
         raise faults.REGISTRY_AWAY.fault(url=url, why=why) from None
     entry = found.get("meter") if isinstance(found, dict) else None
     return [entry] if isinstance(entry, dict) and entry.get("id") == meter else []
+
+
+def _plain(reason: object) -> str:
+    """A reason without the system's number for it."""
+    return (isinstance(reason, OSError) and reason.strerror) or str(reason)
 
 
 def check(entries: Iterable[Mapping[str, Any]], place: Place, key: PublicKey | None) -> None:

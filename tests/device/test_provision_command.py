@@ -136,3 +136,43 @@ def test_the_questions_never_ask_for_the_secret() -> None:
     asked_for = "".join(value for value in vars(asked).values() if isinstance(value, str))
     assert "print(keys.load_key" not in asked_for
     assert "_secret" not in asked_for
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--meter", "../M 1", "--meter: not an identifier"),
+        ("--node", "", "--node: not an identifier"),
+        ("--unit", "400", "--unit is a Modbus unit"),
+        ("--technician", "x" * 25, "--technician has at most 24"),
+    ],
+)
+def test_what_a_board_would_refuse_is_refused_before_it_is_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, words: str
+) -> None:
+    assert meter("provision", tmp_path / "board", *PROVISION, option, value) == 11
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"P-17 {words}")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--site", "here"), ("--site", "99,0"), ("--ct", "5"), ("--element", "{")]
+)
+def test_a_wrong_option_says_how_it_is_written(
+    capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["meter", "provision", *PROVISION, option, value])
+    assert f"not {value!r}" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line_and_a_status_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed() -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ports, "only_board", pressed)
+    assert main(["meter", "key"]) == 130
+    assert capsys.readouterr().err.startswith("interrupted: the same command again")
