@@ -37,9 +37,10 @@ _PUBLIC = {
 _NOT_FOR = (Attribute.DECRYPT, Attribute.UNWRAP, Attribute.SIGN_RECOVER)
 
 
-def make_key(session: Session, label: str, alg: int) -> PublicKey:
+def make_key(session: Session, alg: int) -> PublicKey:
     """Make a key pair that never leaves the token; refuses when the label is taken."""
     session.mechanism(alg)
+    label = session.label
     opened = session.opened()
     for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
         if list(opened.get_objects({Attribute.CLASS: kind, Attribute.LABEL: label})):
@@ -62,7 +63,7 @@ def make_key(session: Session, label: str, alg: int) -> PublicKey:
     return found
 
 
-def init_token(session: Session, label: str, so_pin: str, pin: str) -> None:
+def init_token(session: Session, so_pin: str, pin: str) -> None:
     """Make a token in the one slot whose token is not initialised, and set its PIN.
 
     NSS has its token from the start: there only the PIN is set.
@@ -71,7 +72,7 @@ def init_token(session: Session, label: str, so_pin: str, pin: str) -> None:
         MultipleTokensReturned: a token of this label is there already.
         NoSuchToken: no slot has room for one.
     """
-    library = session.library()
+    library, label = session.library(), session.token_label
     tokens = [slot.get_token() for slot in library.get_slots(token_present=True)]
     named = [token for token in tokens if token.label == label]
     if named and not _has_no_pin(named[0]):

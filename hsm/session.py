@@ -1,7 +1,7 @@
-"""One key of one token: open, log in once, find, sign with what the token offers.
+"""Keys of one token: open, log in once, find, sign with what the token offers.
 
 Runs in the token's process (`hsm.worker`), which makes every PKCS#11 call. Decides which mechanism
-signs and which object is the key; nothing is opened a second time: after whatever went wrong the
+signs and which object is a key; nothing is opened a second time: after whatever went wrong the
 process ends, and with it every session and handle that might name another key by now.
 """
 
@@ -31,16 +31,21 @@ class PinNotTried(errors.PinLocked):
 
 
 class Session:
-    """A key of a token."""
+    """A token, and the key of it that is spoken of now."""
 
     def __init__(self, where: dict[str, Any]) -> None:
-        """Take module path and arguments, token and key names; nothing is opened yet."""
+        """Take module path and arguments, and the token's name; nothing is opened yet."""
         self._where = where
         self._library: Library | None = None
         self._token: Any = None
         self._session: Any = None
-        self._key: Any = None
-        self._mechanism: Mechanism | None = None
+        self._keys: dict[tuple[str, bytes], tuple[Any, Mechanism]] = {}
+        self.token_label: str = where["token"]
+        self.label, self.key_id = "", b""
+
+    def turn_to(self, label: str, key_id: bytes) -> None:
+        """Speak of the key of this label and id from now on; either may be empty."""
+        self.label, self.key_id = label, key_id
 
     def library(self) -> Library:
         """The vendor's library, initialised."""
@@ -51,7 +56,7 @@ class Session:
     def token(self) -> Any:
         """The token of this label; raises NoSuchToken or MultipleTokensReturned."""
         if self._token is None:
-            self._token = self.library().get_token(token_label=self._where["token"])
+            self._token = self.library().get_token(token_label=self.token_label)
         return self._token
 
     def login(self, pin: str | None) -> None:
@@ -71,7 +76,7 @@ class Session:
 
     def close(self) -> None:
         """Give back what the token has few of: its sessions and the keys that are loaded."""
-        self._key = None
+        self._keys.clear()
         with suppress(pkcs11.PKCS11Error):
             if self._session is not None:
                 self._session.close()
@@ -81,12 +86,12 @@ class Session:
     def find(self, kind: ObjectClass) -> Any:
         """The one object of this kind with the key's label and id; raises NoSuchKey if none."""
         wanted: dict[Attribute, Any] = {Attribute.CLASS: kind}
-        if self._where["label"]:
-            wanted[Attribute.LABEL] = self._where["label"]
-        if self._where["id"]:
-            wanted[Attribute.ID] = self._where["id"]
+        if self.label:
+            wanted[Attribute.LABEL] = self.label
+        if self.key_id:
+            wanted[Attribute.ID] = self.key_id
         found = list(self.opened().get_objects(wanted))
-        name = self._where["label"] or f"id {self._where['id'].hex()}"
+        name = self.label or f"id {self.key_id.hex()}"
         if not found:
             raise errors.NoSuchKey(f"no key {name!r} in the token")
         if len(found) > 1:
@@ -99,15 +104,17 @@ class Session:
 
     def sign(self, alg: int, messages: list[bytes]) -> list[bytes]:
         """Sign each message, raw 64 bytes each, s as the token made it."""
-        if self._key is None:
-            self._mechanism = self.mechanism(alg)
+        name = self.label, self.key_id
+        if name not in self._keys:
+            mechanism = self.mechanism(alg)
             key = self.find(ObjectClass.PRIVATE_KEY)
             if key.key_type != KINDS[alg]:
                 raise errors.KeyTypeInconsistent(f"the key is of type {key.key_type!s}")
-            self._key = key
-        if self._mechanism == Mechanism.ECDSA:
+            self._keys[name] = key, mechanism
+        key, mechanism = self._keys[name]
+        if mechanism == Mechanism.ECDSA:
             messages = [hashlib.sha256(message).digest() for message in messages]
-        return [bytes(self._key.sign(each, mechanism=self._mechanism)) for each in messages]
+        return [bytes(key.sign(each, mechanism=mechanism)) for each in messages]
 
     def mechanism(self, alg: int) -> Mechanism:
         """What this token signs the algorithm with; raises MechanismInvalid when it cannot."""

@@ -68,7 +68,7 @@ def _answer(deed: Callable[[], Any]) -> list[Any]:
         return [kind_of(reason), f"{type(reason).__name__} {reason}".strip()]
 
 
-def _deeds(session: Session, where: dict[str, Any]) -> dict[str, Callable[[Any], Any]]:
+def _deeds(session: Session) -> dict[str, Callable[[Any], Any]]:
     return {
         "library": lambda _: library_facts(session),
         "token": lambda _: token_facts(session),
@@ -76,8 +76,8 @@ def _deeds(session: Session, where: dict[str, Any]) -> dict[str, Callable[[Any],
         "key": lambda _: key_facts(session),
         "public": lambda _: session.public().text,
         "sign": lambda asked: session.sign(asked[0], asked[1]),
-        "make": lambda alg: make_key(session, where["label"], alg).text,
-        "init-token": lambda pins: init_token(session, where["token"], *pins),
+        "make": lambda alg: make_key(session, alg).text,
+        "init-token": lambda pins: init_token(session, *pins),
     }
 
 
@@ -97,18 +97,18 @@ def _own_pipes() -> tuple[IO[bytes], IO[bytes]]:
 
 
 def main() -> None:
-    """Serve one parent: the first frame says which key, each other one is a request."""
+    """Serve one parent: the first frame says which token, each other one is a request of a key."""
     leave_no_core()
     requests, answers = _own_pipes()
-    where = read_frame(requests)
-    session = Session(where)
-    deeds = _deeds(session, where)
+    session = Session(read_frame(requests))
+    deeds = _deeds(session)
     while True:
         try:
-            name, argument = read_frame(requests)
+            key, name, argument = read_frame(requests)
         except EOFError:
             session.close()
             return
+        session.turn_to(*key)
         write_frame(answers, _answer(partial(deeds[name], argument)))
 
 

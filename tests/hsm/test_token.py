@@ -151,8 +151,8 @@ def test_what_a_vendors_library_prints_is_no_answer() -> None:
     )
     assert child.stdin is not None
     assert child.stdout is not None
-    write_frame(child.stdin, {})
-    write_frame(child.stdin, ["public", None])
+    write_frame(child.stdin, {"token": "tok"})
+    write_frame(child.stdin, [["w", b""], "public", None])
     kind, text = read_frame(child.stdout)
     assert kind == "done"
     assert PublicKey.from_text(text).alg == EDDSA
@@ -176,6 +176,7 @@ def test_the_pin_is_nowhere_to_be_seen(token: Token, capfd: pytest.CaptureFixtur
     assert pin.encode() not in (child / "cmdline").read_bytes()
     with suppress(PermissionError):  # Only root may look into the process that has the PIN.
         assert pin.encode() not in (child / "environ").read_bytes()
+    signer.close()  # Else a second one would find the process logged in.
     token.pin_file.write_text("87654321")
     with pytest.raises(PinRefused) as caught:
         token.open("w", public).sign(b"m")

@@ -51,7 +51,7 @@ def remembering(self, pin):
     self.pin = pin
     login(self, pin)
 def sign(self, alg, messages):
-    if self._key is not None:
+    if self._keys:
         self.library().reinitialize()
         other = self.library().get_token(token_label="tok").open(user_pin=self.pin)
         wanted = {Attribute.LABEL: "b", Attribute.CLASS: ObjectClass.PRIVATE_KEY}
