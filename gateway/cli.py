@@ -28,7 +28,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     ):
         verb = verbs.add_parser(name, help=words)
         verb.add_argument("config", type=Path, help="gateway.toml")
-        if name in ("status", "doctor"):
+        if name != "run":
             verb.add_argument("--json", action="store_true", help="end with one JSON object")
         verb.set_defaults(run=function)
     bundle = verbs.add_parser(
@@ -51,6 +51,7 @@ def run_gateway(args: argparse.Namespace) -> int:
     import structlog
 
     from gateway import config, service
+    from gateway.operation import needed
     from wire.errors import Refused, Unavailable
     from wire.genesis import Genesis
 
@@ -63,6 +64,7 @@ def run_gateway(args: argparse.Namespace) -> int:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     settings = config.load(args.config)
+    needed.check(settings)
     genesis = Genesis.load(settings.genesis)
     clock = args.clock_for(settings.paced_time_file, genesis.paced_time)
     try:
@@ -94,19 +96,28 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
 
 
 def check_configuration(args: argparse.Namespace) -> int:
-    """Check a configuration and say what it polls."""
+    """Check a configuration and say what it polls; or list what is missing."""
     from gateway import config
+    from gateway.operation import needed
     from gateway.registered import registration
     from wire.genesis import Genesis
 
     settings = config.load(args.config)
-    genesis = Genesis.load(settings.genesis)
-    found = registration(settings, genesis)
-    meters = sum(len(each) for _, each in found.buses)
-    print(
-        f"{settings.id} of {genesis.topic_name}: {meters} meters on {len(found.buses)} buses; good"
-    )
-    return 0
+    wrong = needed.wrong_with(settings)
+    words: dict[str, Any] = {"gateway": settings.id, "good": not wrong, "wrong": wrong}
+    if settings.genesis.is_file():
+        genesis = Genesis.load(settings.genesis)
+        buses = registration(settings, genesis).buses
+        meters = sum(len(each) for _, each in buses)
+        words |= {"network": genesis.topic_name, "meters": meters, "buses": len(buses)}
+    if args.json:
+        print(json.dumps(words))
+    elif wrong:
+        print("\n".join(wrong))
+    else:
+        polled = f"{words['meters']} meters on {words['buses']} buses"
+        print(f"{settings.id} of {words['network']}: {polled}; good")
+    return 1 if wrong else 0
 
 
 def show_status(args: argparse.Namespace) -> int:

@@ -58,7 +58,10 @@ class Table:
 
     def path(self, key: str) -> Path:
         """A path, relative to the file's folder."""
-        return self._folder / self.take(key, str)
+        text = self.take(key, str)
+        if not text or "\0" in text:
+            raise self.wrong(key, "needs the path of a file")
+        return self._folder / text
 
     def optional_path(self, key: str) -> Path | None:
         """A path, or None when the key is absent or empty."""

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+_SOFTHSM = "module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:pin"
+
 
 def add_command(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `init` to the verbs of `gateway`."""
@@ -16,8 +18,11 @@ def add_command(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     init.add_argument("--id", required=True, help="registered id of this gateway")
     init.add_argument("--genesis", default="genesis.json", help="the network's genesis file")
     init.add_argument("--broker", type=_address, required=True, metavar="HOST:PORT")
-    init.add_argument("--witness", default="pkcs11:token=gridwitness;object=witness")
-    init.add_argument("--reader", default="pkcs11:token=gridwitness;object=reader")
+    for key, words in (("witness", "signs batches"), ("reader", "signs readings")):
+        uri = f"pkcs11:token=gridwitness;object={key}?{_SOFTHSM}"
+        init.add_argument(
+            f"--{key}", default=uri, metavar="URI", help=f"key that {words}; default: {uri}"
+        )
     init.add_argument("--softhsm2-conf", default="", help="configuration of SoftHSM, if it is one")
     init.add_argument("--latitude", type=_degrees, required=True, help="degrees, north is positive")
     init.add_argument("--longitude", type=_degrees, required=True, help="degrees, east is positive")

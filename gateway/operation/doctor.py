@@ -19,6 +19,7 @@ from cryptography import x509
 from gateway.config import Address, GatewayConfig, TokenConfig
 from gateway.delivery.overview import OLDEST
 from gateway.delivery.room import LEAST_FREE_BYTES, fill_of
+from gateway.operation import needed
 from gateway.operation.doctor_broker import broker_words
 from gateway.operation.status import ask
 from gateway.operation.symptoms import Finding, age_words, disk_finding, symptoms
@@ -69,7 +70,11 @@ def examine_running(
 def _finding(what: str, check: Callable[[GatewayConfig], str], config: GatewayConfig) -> Finding:
     try:
         return Finding(what, True, check(config))
-    except (Refused, Unavailable, OSError, ValueError) as reason:
+    except OSError as reason:
+        return Finding(
+            what, False, f"{reason.filename or ''}: {reason.strerror or reason}".strip(": ")
+        )
+    except (Refused, Unavailable, ValueError) as reason:
         return Finding(what, False, str(reason))
 
 
@@ -92,6 +97,7 @@ def _running(
 
 
 def _registry(config: GatewayConfig) -> str:
+    needed.check(config, "genesis")
     genesis = Genesis.load(config.genesis)
     meters = sum(len(each) for _, each in registration(config, genesis).buses)
     return f"{config.id} of {genesis.topic_name}, {meters} meters"
@@ -156,6 +162,7 @@ def _aside(config: GatewayConfig) -> str:
 
 
 def _token(config: GatewayConfig) -> str:
+    needed.check(config, "genesis", "token.softhsm2_conf")
     found = registration(config, Genesis.load(config.genesis))
     token = config.token
     for names, registered in (
@@ -182,6 +189,7 @@ def _try_key(token: TokenConfig, names: tuple[str, str], registered: PublicKey) 
 
 
 def _certificate(config: GatewayConfig) -> str:
+    needed.check(config, "mqtt.certificate")
     certificate = x509.load_pem_x509_certificate(config.mqtt.certificate.read_bytes())
     names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     if [name.value for name in names] != [config.id]:
@@ -190,6 +198,7 @@ def _certificate(config: GatewayConfig) -> str:
 
 
 def _authority(config: GatewayConfig) -> str:
+    needed.check(config, "mqtt.ca")
     return _validity(
         x509.load_pem_x509_certificate(config.mqtt.ca.read_bytes()),
         "the network's operator must make a new one, and then everyone's certificates",
@@ -212,6 +221,7 @@ def _validity(certificate: x509.Certificate, cure: str) -> str:
 
 
 def _broker(config: GatewayConfig) -> str:
+    needed.check(config, "genesis", "mqtt.ca", "mqtt.certificate", "mqtt.key")
     network = Genesis.load(config.genesis).topic_name
     return broker_words(config.id, network, config.mqtt)
 
