@@ -33,6 +33,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     from device.provision.probe_command import add_probe_command
     from device.provision.provision_command import add_provision_commands
     from device.provision.read_command import add_read_command
+    from device.provision.technician_command import add_technician_command
 
     meter = subparsers.add_parser("meter", help="provision meters, look at them, enrol them")
     verbs = meter.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -45,6 +46,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     add_enrol_command(verbs)
     add_export_command(verbs)
     add_label_command(verbs)
+    add_technician_command(verbs)
 
 
 def told(run: Run) -> Run:

@@ -121,7 +121,10 @@ def _registered_key(genesis: Genesis, history: History) -> PublicKey:
     for entry in fields.items(genesis.registry["meters"], "genesis meters"):
         if isinstance(entry, dict) and entry.get("id") == meter and entry.get("key"):
             return PublicKey.from_text(str(entry["key"]))
-    raise Refused(f"the genesis file has no key of meter {meter}: give --key")
+    raise Refused(
+        f"the genesis file has no key of meter {meter}, which may be enrolled"
+        " since: give --key, as OUT/METER/key.der"
+    )
 
 
 def _commissioned(history: History, key: PublicKey) -> dict[int, Any]:

@@ -51,7 +51,7 @@ def signer_of(
         path = Path(key)
         if not path.is_file():
             raise Unavailable(f"there is no key file {path}")
-        yield filekey.load(path, _passphrase(path, passphrase_file))
+        yield filekey.load(path, passphrase_of(path, passphrase_file))
         return
     from hsm.signer import open_signer  # Brings PKCS#11, which no other command needs.
     from hsm.uri import KeyUri
@@ -63,7 +63,8 @@ def signer_of(
         token.close()
 
 
-def _passphrase(key: Path, named: Path | None) -> bytes:
+def passphrase_of(key: Path, named: Path | None) -> bytes:
+    """What opens a key file; raises Unavailable."""
     beside = key.parent / "passphrase"
     if named is None and not beside.is_file():
         if not sys.stdin.isatty():

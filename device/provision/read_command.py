@@ -6,11 +6,15 @@ Decides what is printed; what is true is decided by `looking` and, on a line, by
 import argparse
 import json
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from device.provision.looking import Looked
     from wire.event import Event
+    from wire.keys import PublicKey
 
 _HELP = "show a meter's last records and events, or what its line shows, verified"
 _DESCRIPTION = """
@@ -39,6 +43,12 @@ def add_read_command(
     read.add_argument("--unit", type=int, default=1, help="on a line: Modbus unit, 1 to 247")
     read.add_argument("--baudrate", type=int, default=9600, help="of the line, 9600")
     read.add_argument("--key", help="on a line: the key that it must have, es256:… or a file")
+    read.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the records as a file for verify and export (.gwr)",
+    )
     read.add_argument("--json", action="store_true", help="JSON, one object a line")
     read.set_defaults(run=told(run))
 
@@ -59,6 +69,10 @@ def _over_line(args: argparse.Namespace) -> int:
     if not _SLOWEST <= args.baudrate <= _FASTEST:
         what = f"--baudrate is from {_SLOWEST} to {_FASTEST}"
         raise faults.BAD_ARGUMENT.fault(what=what)
+    if args.out is not None:
+        raise faults.BAD_ARGUMENT.fault(
+            what="--out keeps what is read over the console, not --line"
+        )
     key = None if args.key is None else read_key(args.key)
     with ExitStack() as stack:
         port = args.line
@@ -79,29 +93,39 @@ def _over_line(args: argparse.Namespace) -> int:
 
 
 def _over_console(args: argparse.Namespace) -> int:
-    from device.provision import looking
+    from device.provision import asked, looking
     from device.provision.cli import port_of, tell
     from device.provision.console import Patience, session
     from device.provision.running import back_to_work
 
-    wrong = 0
+    wrong, kept = 0, b""
     with port_of(args) as port, session(port, tell, Patience()) as console:
         try:
             public = looking.key(console)
-            kid = public.kid.hex()
-            _show(args, f"key kid {kid}", {"key": public.text, "kid": kid})
+            _show(args, *_meter(asked.identity(console).config, public))
             for found in looking.records(console, public, args.count):
                 wrong += found.signed is None
+                kept += found.signed.encoded if found.signed else b""
                 _show(args, *_record(found))
             for event in looking.events(console, public, args.count):
                 _show(args, *_event(event))
         finally:
             back_to_work(console)
+    if args.out is not None:
+        args.out.write_bytes(kept)
     return 1 if wrong else 0
 
 
 def _show(args: argparse.Namespace, words: str, content: dict[str, Any]) -> None:
     print(json.dumps(content) if args.json else words, flush=True)
+
+
+def _meter(config: "Mapping[str, Any]", public: "PublicKey") -> tuple[str, dict[str, Any]]:
+    """Who it is, and how a master reaches it on its line."""
+    kid, unit, baudrate = public.kid.hex(), config.get("unit", 1), config.get("baudrate", 9600)
+    who = f"meter {config['meter']}, unit {unit} at {baudrate} baud, " if "meter" in config else ""
+    found = {"meter": config.get("meter"), "unit": unit, "baudrate": baudrate}
+    return f"{who}key kid {kid}", {**found, "key": public.text, "kid": kid}
 
 
 def _record(found: "Looked") -> tuple[str, dict[str, Any]]:

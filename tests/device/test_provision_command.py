@@ -84,7 +84,8 @@ def test_reading_shows_the_key_and_only_records_that_verify(
 ) -> None:
     assert meter("read", folder / "board") == 0
     first, *others = capsys.readouterr().out.splitlines()
-    assert first == f"key kid {key_of(folder).kid.hex()}"
+    kid = key_of(folder).kid.hex()
+    assert first == f"meter {METER}, unit 1 at 9600 baud, key kid {kid}"
     assert any("power up" in line for line in others), "what the meter has signed by itself"
 
 
@@ -176,3 +177,14 @@ def test_ctrl_c_is_one_line_and_a_status_of_its_own(
     monkeypatch.setattr(ports, "only_board", pressed)
     assert main(["meter", "key"]) == 130
     assert capsys.readouterr().err.startswith("interrupted: the same command again")
+
+
+def test_records_that_were_read_are_a_file_for_verify_and_export(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, key = str(tmp_path / "records.gwr"), str(folder / METER / "key.der")
+    assert meter("read", folder / "board", "--out", file) == 0
+    assert main(["verify", file, "--key", key]) == 0
+    capsys.readouterr()
+    assert main(["meter", "export", file, "--json", "--key", key]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["meter"] == METER
