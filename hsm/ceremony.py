@@ -43,7 +43,12 @@ def init_softhsm_token(folder: Path, label: str) -> None:
     """
     module = softhsm_module()
     folder = folder.resolve()
-    (folder / "tokens").mkdir(mode=0o700)
+    try:
+        (folder / "tokens").mkdir(mode=0o700)
+    except FileExistsError:
+        raise FileExistsError(
+            f"there is a token in {folder} already; choose another folder"
+        ) from None
     configuration = folder / "softhsm2.conf"
     write_new(configuration, _CONFIGURATION.format(folder=folder).encode())
     pin, so_pin = Pin(secrets.token_hex(8)), Pin(secrets.token_hex(8))

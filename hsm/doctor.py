@@ -160,8 +160,7 @@ class _Examination:
         try:
             facts = self._ask("token")
         except (Refused, Unavailable) as reason:
-            words = f"no token {self._uri.token!r}: {reason}"
-            raise _Wrong(self._with_hint(words)) from None
+            raise _Wrong(self._with_hint(str(reason))) from None
         said = (
             f"{facts['label']}: {facts['manufacturer']} {facts['model']}, serial {facts['serial']}"
         )

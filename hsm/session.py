@@ -6,6 +6,7 @@ process ends, and with it every session and handle that might name another key b
 """
 
 import hashlib
+import os
 from contextlib import suppress
 from typing import Any
 
@@ -56,8 +57,22 @@ class Session:
     def token(self) -> Any:
         """The token of this label; raises NoSuchToken or MultipleTokensReturned."""
         if self._token is None:
-            self._token = self.library().get_token(token_label=self.token_label)
+            try:
+                self._token = self.library().get_token(token_label=self.token_label)
+            except errors.NoSuchToken:
+                raise errors.NoSuchToken(self._missing()) from None
+            except errors.MultipleTokensReturned:
+                raise errors.MultipleTokensReturned(
+                    f"several tokens are named {self.token_label}: give them names of their own"
+                ) from None
         return self._token
+
+    def _missing(self) -> str:
+        module = str(self._where["module"])
+        words = f"no token named {self.token_label} in {module}: is it plugged in?"
+        if "softhsm" not in module or "SOFTHSM2_CONF" in os.environ:
+            return words
+        return f"{words} For SoftHSM name its --softhsm2-conf"
 
     def login(self, pin: str | None) -> None:
         """Open the session, logged in by the one try that this process has.

@@ -65,7 +65,14 @@ def _answer(deed: Callable[[], Any]) -> list[Any]:
     try:
         return [ANSWER_DONE, deed()]
     except (pkcs11.PKCS11Error, RuntimeError, OSError) as reason:
-        return [kind_of(reason), f"{type(reason).__name__} {reason}".strip()]
+        return [kind_of(reason), _words(reason)]
+
+
+def _words(reason: Exception) -> str:
+    """The token's error by its name in PKCS#11; what is told in words of our own needs no name."""
+    if isinstance(reason, errors.NoSuchToken):
+        return str(reason)
+    return f"{type(reason).__name__} {reason}".strip()
 
 
 def _deeds(session: Session) -> dict[str, Callable[[Any], Any]]:

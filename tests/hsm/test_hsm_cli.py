@@ -81,5 +81,18 @@ def test_a_second_token_in_a_folder_is_refused(
 ) -> None:
     before = sorted(path.name for path in (tmp_path / "tok").rglob("*"))
     assert main(["hsm", "init", str(tmp_path / "tok"), "--label", "again"]) != 0
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert said.endswith(f"there is a token in {tmp_path / 'tok'} already; choose another folder")
     assert sorted(path.name for path in (tmp_path / "tok").rglob("*")) == before
+
+
+def test_a_token_that_is_not_there_is_told_by_its_name_and_what_to_look_at(
+    named: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOFTHSM2_CONF", raising=False)
+    assert main(["hsm", "key", named[0]]) != 0
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert "no token named site-7 in /usr/lib" in said
+    assert said.endswith("is it plugged in? For SoftHSM name its --softhsm2-conf")
+    assert main(["hsm", "key", named[0].replace("site-7", "site-8"), *named[1:]]) != 0
+    assert capsys.readouterr().err.strip().endswith("is it plugged in?")
