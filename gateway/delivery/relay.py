@@ -43,6 +43,13 @@ _HELD_S = 600.0
 _QUEUE_ROOM = 8
 """The client may hold the window and a few messages of its own."""
 _KEEPALIVE_S = 30
+ENDED = "it ends the connection: our certificate has expired, or its authority is unknown"
+"""What it means that a broker hangs up before it answers."""
+
+NOT_REACHED = "it cannot be reached, or we do not believe it: gridwitness gateway doctor says which"
+_WITHOUT_A_WORD = "Unspecified error"
+"""What the MQTT client says when a connection ends and nobody said why."""
+
 _LOOK_S = 0.5
 QOS = 1
 
@@ -85,6 +92,7 @@ class Relay:
         """`connected` or `away`."""
         self.refusal = ""
         """Why the broker refused the last connection or batch; empty when it took the last one."""
+        self._why_away = ""
         self.heart = Heart("relay")
 
     async def run(self, witnessed: asyncio.Event) -> None:
@@ -122,6 +130,7 @@ class Relay:
         client.max_queued_messages_set(WINDOW + _QUEUE_ROOM)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
+        client.on_connect_fail = self._not_reached
         client.on_message = self._message
         client.on_publish = self._published
         return client
@@ -142,9 +151,12 @@ class Relay:
     def _disconnected(
         self, _client: mqtt.Client, _data: Any, _flags: Any, code: Any, _properties: Any
     ) -> None:
-        self._loop.call_soon_threadsafe(self._set_broker, "away")
         if code.is_failure:
-            _log.warning("the broker is away", reason=str(code))
+            self._loop.call_soon_threadsafe(self._lost, str(code))
+        self._loop.call_soon_threadsafe(self._set_broker, "away")
+
+    def _not_reached(self, _client: mqtt.Client, _data: Any) -> None:
+        self._loop.call_soon_threadsafe(self._lost, NOT_REACHED)
 
     def _message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._loop.call_soon_threadsafe(self._hand_over, bytes(message.payload))
@@ -160,8 +172,19 @@ class Relay:
             _log.error("the broker refuses", reason=words)
         self.refusal = words
 
+    def _lost(self, code: str) -> None:
+        """Say why there is no connection, once for each cause."""
+        words = code
+        if code == _WITHOUT_A_WORD:
+            words = "the connection was lost" if self.broker == "connected" else ENDED
+        if words != self._why_away:
+            _log.warning("the broker is away", reason=words)
+        self._why_away = words
+
     def _set_broker(self, state: str) -> None:
         self.broker = state
+        if state == "connected":
+            self._why_away = ""
         self._woken.set()
 
     def _hand_over(self, answer: bytes) -> None:

@@ -13,7 +13,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.config import MqttConfig
-from gateway.delivery.relay import tls_context
+from gateway.delivery.relay import ENDED, tls_context
 from wire.errors import Unavailable
 
 _TIMEOUT_S = 5.0
@@ -44,6 +44,10 @@ def broker_words(gateway: str, network: str, config: MqttConfig) -> str:
         raise Unavailable(f"the broker's certificate {_fault(reason)}") from None
     except ssl.SSLError as reason:
         raise Unavailable(f"{where} does not speak our TLS: {reason}") from None
+    except socket.gaierror as reason:
+        raise Unavailable(
+            f"{config.host} is not found ({reason.strerror}): is the name right, does DNS answer?"
+        ) from None
     except OSError as reason:
         raise Unavailable(
             f"{where} does not answer ({reason}): is Mosquitto running there?"
@@ -83,7 +87,7 @@ def _enter(gateway: str, topic: str, config: MqttConfig, context: ssl.SSLContext
         said.put(f"it refuses to show our receipts ({refused[0]})" if refused else "")
 
     def ended(*_: object) -> None:
-        said.put("it ends the connection: our certificate has expired, or its authority is unknown")
+        said.put(ENDED)
 
     client.on_connect = connected
     client.on_subscribe = subscribed

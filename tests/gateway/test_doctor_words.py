@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from gateway import config, service
 from gateway.config import GatewayConfig
+from gateway.delivery.relay import ENDED, NOT_REACHED, Relay
 from gateway.delivery.spool_file import SCHEMA
 from gateway.operation import doctor
 from gateway.operation.symptoms import Finding, disk_finding
@@ -226,3 +227,24 @@ def test_keys_of_another_network_are_told_by_doctor_and_at_the_start(
     assert (log["log_level"], log["key"]) == ("error", "witness")
     assert log["event"] == service.NOT_REGISTERED
     assert found.witness_key.kid.hex() in log["reason"]
+
+
+def test_a_broker_whose_name_nobody_knows_is_told(settings: GatewayConfig) -> None:
+    lost = replace(settings, mqtt=replace(settings.mqtt, host="broker.invalid"))
+    assert "is the name right, does DNS answer?" in said(doctor._broker, lost)
+
+
+def test_the_relays_log_says_why_there_is_no_connection_and_says_it_once(
+    settings: GatewayConfig,
+) -> None:
+    relay = Relay("gw", "net", settings.mqtt, cast(Any, None), cast(Any, None), cast(Any, None))
+    relay._woken = asyncio.Event()
+    with capture_logs() as logs:
+        for _ in range(2):
+            relay._lost("Unspecified error")
+        relay._set_broker("connected")
+        relay._lost("Unspecified error")
+        relay._set_broker("away")
+        relay._lost(NOT_REACHED)
+    assert [log["reason"] for log in logs] == [ENDED, "the connection was lost", NOT_REACHED]
+    assert "our certificate has expired" in ENDED
