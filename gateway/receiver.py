@@ -13,12 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pynmeagps import NMEAReader
-from pynmeagps.exceptions import (
-    NMEAMessageError,
-    NMEAParseError,
-    NMEAStreamError,
-    NMEATypeError,
-)
 
 from gateway.config import Address, BusConfig, PlaceConfig
 from gateway.lines.transport import SerialTransport
@@ -49,8 +43,6 @@ _MEASURED_NMEA = frozenset({1, 2, 3, 4, 5})
 
 _NOT_MEASURED_GPSD = frozenset({5, 6, 8})
 """TPV status (gpsd_json(5)): dead reckoning, with GNSS or without, and simulated."""
-
-_BAD_SENTENCE = (NMEAMessageError, NMEAParseError, NMEAStreamError, NMEATypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +147,7 @@ class Sentences:
             return None
         try:
             message = NMEAReader.parse(line + b"\n")
-        except _BAD_SENTENCE:
+        except Exception:  # Anybody may talk here, and the library raises as it likes.
             return None
         said = vars(message) if message is not None else {}
         if message is not None and message.msgID == "GST":
@@ -177,7 +169,10 @@ def tpv_fix(line: bytes) -> Fix | None:
         return None
     if not isinstance(said, Mapping) or said.get("class") != "TPV":
         return None
-    if said.get("mode") not in (2, 3) or said.get("status") in _NOT_MEASURED_GPSD:
+    status = said.get("status", 0)
+    if said.get("mode") not in (2, 3) or not isinstance(status, int):
+        return None
+    if status in _NOT_MEASURED_GPSD:
         return None
     return _fix(_number(said.get("lat")), _number(said.get("lon")), _tpv_error_m(said))
 

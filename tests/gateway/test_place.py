@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import random
 import tty
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -142,6 +143,7 @@ def test_hostile_and_unmeasured_sentences_are_no_fixes() -> None:
         sentence("GNGGA,101112.00,1847.29926,N,09859.10612,E,1,09,999,310.0,M,-38.0,M,,"),
         sentence("GNGGA"),
         sentence("GNGGA,x,y,z,é,1,1,1"),
+        sentence("PASHR,1,2,3"),
         sentence("PUBX,00,081350.00,4717.113210,N"),
         b"$" * 100 + b"\n",
         bytes(range(256)) + b"\n",
@@ -149,6 +151,15 @@ def test_hostile_and_unmeasured_sentences_are_no_fixes() -> None:
     for octets in bad:
         assert Sentences().take(octets + b"\n") == [], octets
     assert Sentences().take(b"".join(bad) + GGA) == [GGA_FIX]
+
+
+def test_no_damage_to_a_sentence_stops_the_gateway() -> None:
+    moments = random.Random(5)
+    for _ in range(3_000):
+        body = bytearray(GGA[1:-5])
+        for _ in range(moments.randrange(1, 4)):
+            body[moments.randrange(len(body))] = moments.choice(b",.*$-0123456789ABCGNPRSTXZ")
+        Sentences().take(sentence(body.decode()))
 
 
 def test_a_line_without_an_end_takes_no_memory() -> None:
@@ -172,6 +183,8 @@ def test_gpsds_reports_of_measured_positions_become_fixes() -> None:
         TPV.replace(b'"mode":3', b'"mode":1'),
         TPV.replace(b'"mode":3', b'"mode":3,"status":8'),
         TPV.replace(b'"mode":3', b'"mode":3,"status":5'),
+        TPV.replace(b'"mode":3', b'"mode":3,"status":[]'),
+        TPV.replace(b'"mode":3', b'"mode":[],"status":2'),
         TPV.replace(b"18.788321", b"1e400"),
         TPV.replace(b"18.788321", b"NaN"),
         TPV.replace(b"18.788321", b"true"),
