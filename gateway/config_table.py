@@ -5,12 +5,17 @@ is refused by name. Which keys there are is for `gateway.config`.
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from wire.errors import Refused
 
 T = TypeVar("T")
+
+_KINDS: dict[type, str] = {str: "text", int: "a whole number", bool: "true or false"}
+_ALIKE = 0.75
+"""How alike two keys are when one may be the other misspelt, of 1."""
 
 
 class BadConfiguration(Refused):
@@ -33,9 +38,11 @@ class Table:
         """A value of exactly that type; required unless a default is given."""
         if key not in self._left and default is not None:
             return default
-        value = self._left.pop(key, None)
+        if key not in self._left:
+            raise self.wrong(key, f"is missing{self._misspelt(key)}")
+        value = self._left.pop(key)
         if type(value) is not kind:
-            raise self.wrong(key, f"needs a value of type {kind.__name__}")
+            raise self.wrong(key, f"needs {_KINDS.get(kind, kind.__name__)}")
         return value
 
     def has(self, key: str) -> bool:
@@ -74,6 +81,8 @@ class Table:
 
     def table(self, key: str) -> "Table":
         """A sub-table."""
+        if key not in self._left:
+            raise self.wrong(f"[{key}]", f"is missing{self._misspelt(key)}")
         return Table(self._left.pop(key, None), f"{self._name}[{key}]", self._folder)
 
     def tables(self, key: str) -> "list[Table]":
@@ -90,6 +99,11 @@ class Table:
         """Refuse what nobody asked for."""
         if self._left:
             raise BadConfiguration(f"{self._name}: unknown keys: {', '.join(sorted(self._left))}")
+
+    def _misspelt(self, key: str) -> str:
+        """Names a key that stands there and may have been meant."""
+        close = get_close_matches(key, self._left, 1, _ALIKE)
+        return f"; {close[0]} stands there: is that it, misspelt?" if close else ""
 
     def wrong(self, key: str, words: str) -> BadConfiguration:
         """The error for one key."""

@@ -44,7 +44,7 @@ def parse(content: bytes) -> Template:
         template = _template(table, hashlib.sha256(content).digest()[:8])
         table.end()
         _check(template)
-    except (ArithmeticError, BadConfiguration, TypeError, ValueError) as reason:
+    except (ArithmeticError, BadConfiguration, RecursionError, TypeError, ValueError) as reason:
         raise UnknownTemplate(f"a template that cannot be used: {reason}") from None
     return template
 

@@ -66,6 +66,8 @@ def _read(name: str, file: Traversable) -> Template:
         template = parse(file.read_bytes())
     except OSError as reason:
         raise UnknownTemplate(f"{name}.toml: {reason.strerror}") from None
+    except UnknownTemplate as reason:
+        raise UnknownTemplate(f"{file}: {reason}") from None
     if template.name != name:
         raise UnknownTemplate(f"{name}.toml: it calls itself {template.name!r}")
     return template

@@ -179,7 +179,9 @@ async def _probe_unit(args: argparse.Namespace, settings: "GatewayConfig") -> in
         else:
             found = await look(way.ask, args.unit, templates.load_all(settings.templates))
     if found is None:
-        raise Unavailable(f"nobody answers at unit {args.unit}: scan the bus, or try --lines")
+        raise Unavailable(
+            f"nobody answers at unit {args.unit}: try `gateway scan`, or `gateway scan --lines`"
+        )
     if args.json:
         print(json.dumps(_found(found)))
     else:

@@ -49,7 +49,7 @@ def test_a_serial_line_has_the_parity_and_stop_bits_of_its_meters(
     [
         ('id = "gw-1"', 'id = "gw-1"\ncolour = "red"', "unknown keys: colour"),
         ("max_wait_s = 60", 'max_wait_s = 60\nmode = "x"', "unknown keys: mode"),
-        ("max_wait_s = 60", 'max_wait_s = "60"', "max_wait_s needs a value of type int"),
+        ("max_wait_s = 60", 'max_wait_s = "60"', "max_wait_s needs a whole number"),
         ("max_readings = 500", "max_readings = 5000", "max_readings is 5000; it can be 1 to 1000"),
         ('status = "127.0.0.1:1"', 'status = "1"', "host:port"),
         ('kind = "tcp"', 'kind = "usb"', "it can be rtu, tcp or iec62056-21"),
@@ -58,8 +58,12 @@ def test_a_serial_line_has_the_parity_and_stop_bits_of_its_meters(
         ("unit = 2", "unit = 1", "unit 1 stands twice"),
         ("unit = 2", "unit = 300", "it can be 1 to 247"),
         ('id = "m2"', 'id = "m1"', "meter m1 stands twice"),
-        ("[place]", "[plaice]", "place"),
-        ('name = "b"', "name = true", "type str"),
+        ('name = "b"', "name = true", "name needs text"),
+        ("spool = ", "spol = ", "spool is missing; spol stands there"),
+        ("[place]", "[plaice]", "[place] is missing; plaice stands there"),
+        ("id = ", "# id = ", "id is missing$"),
+        ("timeout_ms = 100", 'timeout_ms = "1"', "needs a whole number"),
+        ("paced_time_file", "wait_for_time", "wait_for_time needs true or false"),
         ("[batches]", "[[batches]]", "not a table"),
     ],
 )

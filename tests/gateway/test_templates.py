@@ -141,7 +141,7 @@ def test_nobody_guesses_what_a_meter_is_known_by() -> None:
         ('equals = ["0020"]', "", "needs one of"),
         ("71 CB", "71 CC", "has check sum 71cc, not 71cb"),
         ("[fence]", "colour = 1\n[fence]", "unknown keys: colour"),
-        ('name = "eastron-sdm120"', "name = 1", "type str"),
+        ('name = "eastron-sdm120"', "name = 1", "needs text"),
         ('name = "eastron-sdm120"', "name = ", "cannot be used"),
     ],
 )
@@ -181,6 +181,9 @@ def test_a_folder_adds_templates_and_never_replaces_one(tmp_path: Path) -> None:
 def test_a_file_is_named_as_its_template(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(SDM120)
     with pytest.raises(UnknownTemplate, match="calls itself 'eastron-sdm120'"):
+        templates.load("mine", tmp_path)
+    (tmp_path / "mine.toml").write_text(SDM120.replace("71 CB", "71 CC"))
+    with pytest.raises(UnknownTemplate, match=r"mine.toml: .*has check sum 71cc, not 71cb"):
         templates.load("mine", tmp_path)
     with pytest.raises(UnknownTemplate, match="no template 'theirs'"):
         templates.load("theirs", tmp_path)
