@@ -10,6 +10,7 @@ import pytest
 
 from device.provision import bundle, console, registered
 from device.provision.console import Patience
+from device.provision.fault import AwayFault
 from device.provision.faults import Fault, Row
 from device.provision.order import Order
 from device.provision.report import Step
@@ -67,9 +68,19 @@ class Desk:
         return steps, list(steps.walk())
 
     def ask(self, code: str) -> Any:
-        """The board's answer, at its prompt, where it stays."""
-        with console.session(self.port) as session:
-            return session.ask(code)
+        """The board's answer, at its prompt, where it stays.
+
+        A Ctrl-C while it starts can stop the unix port's interpreter for good; then its plug is
+        pulled, as a person would do.
+        """
+        try:
+            with console.session(self.port) as session:
+                return session.ask(code)
+        except AwayFault:
+            self.board.kill()
+            self.board.start()
+            with console.session(self.port) as session:
+                return session.ask(code)
 
     def files(self) -> Mapping[str, bytes]:
         """Every file of the board by path."""
