@@ -153,16 +153,15 @@ class Bench:
         await self._pass(INTERVALS)
         await self._report_where(lambda page: not page["witnessed"] and not page["published"])
         spent_s = sum(map(cpu_s, pids)) - before_s - idle_share * (loop.time() - started_s)
-        audit = self.settings.spool.with_suffix(".audit.jsonl")
+        audit = self.settings.spool.with_suffix(".audit.jsonl").read_bytes()
+        signed = sum(len(json.loads(line)["digests"]) for line in audit.splitlines())
         return {
             "meters": METERS,
             "cpu_ms_per_reading": round(1000 * spent_s / (INTERVALS * METERS), 2),
             "idle_cpu_percent": round(100 * idle_share, 1),
             "rss_mb": round(rss_mb(pids[0]), 1),
             "token_rss_mb": round(sum(map(rss_mb, pids[1:])), 1),
-            "audit_bytes_per_signature": round(
-                audit.stat().st_size / audit.read_bytes().count(b"\n")
-            ),
+            "audit_bytes_per_signature": round(len(audit) / signed),
         }
 
     async def drain(self, readings: int) -> dict[str, Any]:

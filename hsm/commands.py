@@ -205,6 +205,8 @@ def _utc(at_s: int) -> str:
 def check_audit(args: argparse.Namespace) -> int:
     """Check an audit file's chain."""
     count, last = audit.verify(args.file)
+    names = [each.name for each in audit.files(args.file)]
     words = f"{count} lines, each following from the one before; the last one's hash is {last}"
-    _say(args, {"lines": count, "last": last}, [words])
+    many = f"{len(names)} files, from {names[0]} to {names[-1]}: " if len(names) > 1 else ""
+    _say(args, {"lines": count, "last": last, "files": names}, [many + words])
     return 0

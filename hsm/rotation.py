@@ -80,7 +80,7 @@ def rotate(
     if audit is not None:
         kids = (before.public.kid.hex(), after.public.kid.hex())
         audit.record(
-            [Deed("announce-key", kid, "done", after.public.thumbprint.hex()) for kid in kids]
+            [Deed("announce-key", kid, "done", (after.public.thumbprint.hex(),)) for kid in kids]
         )
     write_new(out, signed)
     return statement

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from hsm.audit import AuditFile, Deed
+from hsm.audit import MOST_DIGESTS, AuditFile, Deed
 from hsm.refusals import PinLocked, PinRefused
 from hsm.token_process import KeyRefused, TokenProcess, join
 from hsm.uri import KeyUri
@@ -73,7 +73,8 @@ class TokenSigner:
     def sign_all(self, messages: Sequence[bytes]) -> list[bytes]:
         """Sign each message, many in one exchange with the token process.
 
-        With an audit file, no signature leaves before its line is on the disk.
+        With an audit file, no signature leaves before its digest is on the disk; what is signed as
+        one list stands in one line.
 
         Raises:
             Unavailable: token, process or audit file is away; try again later.
@@ -110,7 +111,11 @@ class TokenSigner:
         if self._audit is not None:
             kid = self.public.kid.hex()
             digests = [hashlib.sha256(message).hexdigest() for message in messages]
-            self._audit.record([Deed("sign", kid, result, digest) for digest in digests])
+            lists = [
+                tuple(digests[start : start + MOST_DIGESTS])
+                for start in range(0, len(digests), MOST_DIGESTS)
+            ]
+            self._audit.record([Deed("sign", kid, result, each) for each in lists])
         self._told = result
 
     def close(self) -> None:
