@@ -57,7 +57,7 @@ def write(
         ("doctor.txt", lambda: _doctor(config)),
         ("spool.txt", lambda: _spool(config.spool)),
         ("audit.jsonl", lambda: _tail(config.spool.with_suffix(".audit.jsonl"))),
-        ("journal.txt", _journal),
+        ("journal.txt", journal),
     )
     with out.open("xb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as archive:
         for name, make in parts:
@@ -109,7 +109,8 @@ def _short(lines: Iterator[str]) -> Iterator[str]:
     return (line[:4_096] for line in lines)
 
 
-def _journal() -> str:
+def journal() -> str:
+    """The end of the service's journal, or why there is none."""
     command = ["journalctl", "--no-pager", "-q", "-o", "cat", "-n", str(_LINES), "-u", _UNIT]
     try:
         done = subprocess.run(
@@ -117,4 +118,8 @@ def _journal() -> str:
         )
     except (OSError, subprocess.SubprocessError) as reason:
         return f"not to be had: {reason}\n"
-    return done.stdout or f"empty: {done.stderr.strip()}\n"
+    said = done.stderr.strip() or f"the journal has nothing of a service {_UNIT}"
+    return done.stdout or (
+        f"empty: {said}. A gateway that systemd does not run, or whose journal this user may not"
+        " read, writes its log elsewhere: send that too\n"
+    )

@@ -18,6 +18,9 @@ def add_command(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     init.add_argument("--id", required=True, help="registered id of this gateway")
     init.add_argument("--genesis", default="genesis.json", help="the network's genesis file")
     init.add_argument("--broker", type=_address, required=True, metavar="HOST:PORT")
+    init.add_argument("--broker-ca", default="ca.pem", help="who vouches for the broker, PEM")
+    init.add_argument("--certificate", default="gateway.pem", help="the gateway's own, PEM")
+    init.add_argument("--key", default="gateway.key", help="its private key, PEM")
     for key, words in (("witness", "signs batches"), ("reader", "signs readings")):
         uri = f"pkcs11:token=gridwitness;object={key}?{_SOFTHSM}"
         init.add_argument(
@@ -69,6 +72,7 @@ def run_init(args: argparse.Namespace) -> int:
     from gateway.config_table import BadConfiguration
     from gateway.operation.initial import Answers, write
 
+    _check_templates(args)
     bus, where = _where(args)
     if bus in ("rtu", "tcp") and not all(template for _, _, template in args.meter):
         raise BadConfiguration("--meter needs ID:UNIT:TEMPLATE on a Modbus bus")
@@ -76,6 +80,7 @@ def run_init(args: argparse.Namespace) -> int:
         id=args.id,
         genesis=args.genesis,
         broker=args.broker,
+        certificates=(args.broker_ca, args.certificate, args.key),
         token=(args.witness, args.reader, args.softhsm2_conf),
         place_e7=(args.latitude, args.longitude),
         accuracy_dm=10 * args.accuracy_m,
@@ -87,6 +92,16 @@ def run_init(args: argparse.Namespace) -> int:
     write(args.config, answers)
     print(f"{args.config} is written; read it, then: gridwitness gateway check {args.config}")
     return 0
+
+
+def _check_templates(args: argparse.Namespace) -> None:
+    """Refuse a name that no template has; raises UnknownTemplate."""
+    from gateway.config import SIGNING
+    from gateway.meters import templates
+
+    for _, _, name in args.meter:
+        if name and name != SIGNING:
+            templates.load(name)
 
 
 def _where(args: argparse.Namespace) -> tuple[str, tuple[str, int]]:

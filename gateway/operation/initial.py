@@ -158,6 +158,9 @@ class Answers:
     broker: tuple[str, int]
     """Host and TLS port."""
 
+    certificates: tuple[str, str, str]
+    """Paths of the broker's authority, the gateway's certificate and its key."""
+
     token: tuple[str, str, str]
     """URIs of witness and reader key, and SoftHSM's configuration."""
 
@@ -201,6 +204,7 @@ def write(path: Path, answers: Answers) -> config.GatewayConfig:
 def text_of(answers: Answers) -> str:
     """The file's text."""
     witness, reader, softhsm2_conf = answers.token
+    ca, certificate, key = answers.certificates
     head = _fill(
         _HEAD,
         id=answers.id,
@@ -212,9 +216,9 @@ def text_of(answers: Answers) -> str:
         softhsm2_conf=softhsm2_conf,
         mqtt_host=answers.broker[0],
         mqtt_port=answers.broker[1],
-        ca="ca.pem",
-        certificate="gateway.pem",
-        key="gateway.key",
+        ca=ca,
+        certificate=certificate,
+        key=key,
         lat_e7=answers.place_e7[0],
         lon_e7=answers.place_e7[1],
         accuracy_dm=answers.accuracy_dm,

@@ -7,6 +7,7 @@ line of our own only what others say.
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -32,16 +33,19 @@ Piece = tuple[bool, bytes]
 async def sniff(config: GatewayConfig, bus: BusConfig, for_s: float, as_json: bool) -> None:
     """Print frames until cancelled, or for some seconds."""
     deadline_s = time.monotonic() + for_s if for_s else None
-    heard = bytearray()
-    async for sent, octets in _pieces(config, bus, deadline_s):
-        if sent or not octets:
-            _show(bytes(heard), False, bus, as_json)
-            heard.clear()
-        if sent:
-            _show(octets, True, bus, as_json)
-        else:
-            heard += octets
-    _show(bytes(heard), False, bus, as_json)
+    heard, frames = bytearray(), 0
+    try:
+        async for sent, octets in _pieces(config, bus, deadline_s):
+            if sent or not octets:
+                frames += _show(bytes(heard), False, bus, as_json)
+                heard.clear()
+            if sent:
+                frames += _show(octets, True, bus, as_json)
+            else:
+                heard += octets
+    finally:
+        frames += _show(bytes(heard), False, bus, as_json)
+        print(f"{frames} frames", file=sys.stderr)
 
 
 async def _pieces(
@@ -55,6 +59,8 @@ async def _pieces(
         raise BadConfiguration(f"bus {bus.name} is TCP: only a running gateway hears its frames")
     else:
         source = asyncio.ensure_future(_from_port(bus, queue))
+    way = "through the running gateway" if connection else "on a line of our own"
+    print(f"bus {bus.name}, {way}: listening", file=sys.stderr)
     try:
         while deadline_s is None or time.monotonic() < deadline_s:
             try:
@@ -102,10 +108,10 @@ async def _from_port(bus: BusConfig, queue: "asyncio.Queue[Piece | None]") -> No
         port.close()
 
 
-def _show(octets: bytes, sent: bool, bus: BusConfig, as_json: bool) -> None:
-    if not octets:
-        return
-    for seen in _frames(octets, bus):
+def _show(octets: bytes, sent: bool, bus: BusConfig, as_json: bool) -> int:
+    """Print what passed; returns how many frames."""
+    found = _frames(octets, bus) if octets else []
+    for seen in found:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         if as_json:
             line = json.dumps(
@@ -123,6 +129,7 @@ def _show(octets: bytes, sent: bool, bus: BusConfig, as_json: bool) -> None:
             who = f"unit {seen.unit:3}" if seen.whole else "NOISE   "
             line = f"{now[11:23]}  {'>' if sent else '<'} {who}  {seen.says}  [{seen.octets.hex()}]"
         print(line, flush=True)
+    return len(found)
 
 
 def _frames(octets: bytes, bus: BusConfig) -> list[Seen]:

@@ -106,6 +106,7 @@ def configured(folder: Path, port: str, *meters: tuple[str, int, str]) -> Gatewa
         id="gw-1",
         genesis="genesis.json",
         broker=("127.0.0.1", 8883),
+        certificates=("ca.pem", "gateway.pem", "gateway.key"),
         token=("pkcs11:token=t;object=witness", "pkcs11:token=t;object=reader", ""),
         place_e7=(137_563_000, 1_005_018_000),
         accuracy_dm=50,

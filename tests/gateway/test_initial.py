@@ -24,7 +24,7 @@ def text_for(bus: str) -> str:
     meters = (("m1", 1, "eastron-sdm630"),)
     token = ("pkcs11:token=t", "pkcs11:token=t", "")
     return initial.text_of(
-        Answers("gw", "g", ("b", 1), token, (1, 2), 3, bus, where, "none", meters)
+        Answers("gw", "g", ("b", 1), ("a", "c", "k"), token, (1, 2), 3, bus, where, "none", meters)
     )
 
 
@@ -106,3 +106,21 @@ def test_a_bad_answer_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         init(tmp_path / "gateway.toml", "--tcp", "nowhere")
     assert "argument --tcp" in capsys.readouterr().err
+
+
+def test_an_unknown_template_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "gateway.toml"
+    assert init(path, "--serial", "/dev/x", "--meter", "m1:1:abacus") == 1
+    assert "no template 'abacus'; there are abb-b23" in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_certificates_may_lie_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    words = ("--broker-ca", "ca/root.pem", "--certificate", "/etc/c.pem", "--key", "/etc/k.pem")
+    assert init(path, *words, *RTU) == 0
+    mqtt = config.load(path).mqtt
+    assert mqtt.ca == tmp_path / "ca/root.pem"
+    assert (mqtt.certificate, mqtt.key) == (Path("/etc/c.pem"), Path("/etc/k.pem"))

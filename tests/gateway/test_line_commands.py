@@ -165,8 +165,13 @@ def test_sniff_prints_what_passes(tmp_path: Path, capsys: pytest.CaptureFixture[
         configured(tmp_path, port)
         words = ["gateway", "sniff", str(tmp_path / "gateway.toml"), "--for", "0.5", "--json"]
         assert main(words) == 0
-    seen = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    said = capsys.readouterr()
+    seen = [json.loads(line) for line in said.out.splitlines()]
     assert len(seen) >= 2
+    assert said.err.splitlines() == [
+        "bus line, on a line of our own: listening",
+        f"{len(seen)} frames",
+    ]
     whole = [each for each in seen if each["whole"]]
     assert whole[0]["unit"] == 4
     assert whole[0]["says"] == "asked by function 4: 2 registers from 0x0000"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway.operation.bundle import journal
 from gridwitness.addresses import free_ports
 from gridwitness.network import Network, make_network
 from gridwitness.network_commands import GATEWAY, synthetic_plan
@@ -172,6 +173,7 @@ def test_a_bundle_holds_what_helps_and_no_secret(
     }
     assert json.loads(parts["status.json"])["gateway"] == GATEWAY
     assert b"broker" in parts["doctor.txt"]
+    assert parts["journal.txt"].strip()
     kept = list(secrets(file.parent))
     assert len(kept) >= 2
     everything = b"".join(parts.values()) + done.stdout.encode() + done.stderr.encode()
@@ -191,3 +193,13 @@ def test_a_bundle_of_a_gateway_that_does_not_run_says_so(file: Path, tmp_path: P
     assert texts["status.json"].startswith(b"not to be had: no gateway answers at 127.0.0.1:")
     assert texts["spool.txt"].startswith(b"not to be had")
     assert b"31415926" not in b"".join(texts.values())
+
+
+def test_a_bundle_says_why_there_is_no_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = tmp_path / "journalctl"
+    quiet.write_text("#!/bin/sh\n")
+    quiet.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert "A gateway that systemd does not run" in journal()
