@@ -18,7 +18,7 @@ import structlog
 from gateway.config import BusConfig, GatewayConfig, load, other_than_buses
 from gateway.config_table import BadConfiguration
 from gateway.delivery.outbox import Outbox
-from gateway.delivery.overview import overview
+from gateway.delivery.overview import meters_with_readings, overview
 from gateway.delivery.reader import Reader
 from gateway.delivery.receipts import Receipts
 from gateway.delivery.relay import Relay
@@ -176,6 +176,7 @@ class Gateway:
     async def report(self) -> Mapping[str, Any]:
         """What the status page says."""
         parts = [self._reader, self._witness]
+        closed = await meters_with_readings(self._spool)
         ready = all(part is not None and part.token == "ready" for part in parts)
         return {
             "gateway": self._config.id,
@@ -185,7 +186,9 @@ class Gateway:
             **await overview(self._spool, self._clock.now_ms()),
             "gaps": self._reader.gaps,
             "meters": {
-                name: self._meter(actor, name) for actor in self._buses for name in actor.meters
+                name: self._meter(actor, name, name in closed)
+                for actor in self._buses
+                for name in actor.meters
             },
             "broker": self._relay.broker,
             "broker_refusal": self._relay.refusal,
@@ -210,17 +213,19 @@ class Gateway:
         return min(done) - INTERVAL_S
 
     @staticmethod
-    def _meter(actor: BusActor, name: str) -> dict[str, Any]:
+    def _meter(actor: BusActor, name: str, closed: bool) -> dict[str, Any]:
         signing = isinstance(actor.meters[name], SigningMeter)
         last = (
             actor.records.next_sequences[name] - 1
             if signing
             else actor.schedule.done_s(name) // INTERVAL_S - 1
+            if closed
+            else _NOTHING_YET
         )
         said = actor.states.get(name)
         return {
             "state": str(actor.schedule.health(name)),
-            "last_sequence": max(last, -1),
+            "last_sequence": max(last, _NOTHING_YET),
             "kind": "signing" if signing else "modbus",
             **({} if said is None else {"meter": asdict(said)}),
         }

@@ -19,10 +19,21 @@ SELECT MIN(at) FROM (
 """Start of the oldest interval whose reading has no receipt."""
 
 
+_NONE = bytes(32)
+"""Hash of the reading before the first one."""
+
+
 async def oldest_start_s(spool: Spool) -> int | None:
     """Start of the oldest interval whose reading has no receipt yet; refused ones apart."""
     ((oldest_s,),) = await spool.rows(OLDEST)
     return None if oldest_s is None else int(oldest_s)
+
+
+async def meters_with_readings(spool: Spool) -> set[str]:
+    """Of the meters that cannot sign, those of which a reading was ever closed."""
+    return {
+        name for (name,) in await spool.rows("SELECT id FROM meter WHERE previous <> ?", (_NONE,))
+    }
 
 
 async def overview(spool: Spool, now_ms: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ elsewhere between polls, and opens the port again when nobody on it answers.
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -28,6 +29,7 @@ from gateway.polling.meter_time import GIVE_EVERY_S, MeterState
 from gateway.polling.records import Progress, Records
 from gateway.polling.samples import Doubtful, Samples
 from gateway.polling.schedule import (
+    INTERVAL_S,
     LATEST_READ_MS,
     Ask,
     BusSchedule,
@@ -86,6 +88,7 @@ class BusActor:
         self._units = {meter.unit: meter for meter in meters}
         self._babblers: tuple[int, ...] = ()
         self._down = ""
+        self._told_of_first = False
         self._time_due_s: dict[str, float] = {}
         self._ended = False
 
@@ -284,6 +287,10 @@ class BusActor:
         if sample.offset_ms > LATEST_READ_MS:
             return  # Time ran on meanwhile: the schedule will call it missed.
         await self._reader.keep_sample(meter, sample)
+        if self.samples.last[meter.id] is None and not self._told_of_first:
+            self._told_of_first = True
+            at = datetime.fromtimestamp(boundary_s + INTERVAL_S, UTC).isoformat()
+            _log.info("first boundary taken", bus=self.name, first_reading_at=at)
         self.samples.last[meter.id] = sample
         self.schedule.done(meter.id, boundary_s)
 

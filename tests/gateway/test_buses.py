@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.config import Address, BusConfig
 from gateway.delivery.intervals import Subject
+from gateway.delivery.overview import meters_with_readings
 from gateway.delivery.reader import Reader
 from gateway.delivery.spool import Spool
 from gateway.lines.line import Line
@@ -116,9 +119,15 @@ def test_a_reading_needs_both_ends_of_its_interval(tmp_path: Path) -> None:
     meter = Eastron()
 
     async def act(street: Street) -> None:
-        await street.boundary(0, "m1")
-        assert await street.readings("m1") == []
-        await street.boundary(1, "m1")
+        with capture_logs() as logs:
+            await street.boundary(0, "m1")
+            assert await street.readings("m1") == []
+            assert await meters_with_readings(street.spool) == set()
+            await street.boundary(1, "m1")
+        told = [each for each in logs if each["event"] == "first boundary taken"]
+        soon = datetime.fromtimestamp(START_S + 900, UTC).isoformat()
+        assert [each["first_reading_at"] for each in told] == [soon]
+        assert await meters_with_readings(street.spool) == {"m1"}
         street.clock.move_to(START_S + 2 * 900 + 120)  # The second boundary is slept through.
         await until(lambda: street.actor.schedule.done_s("m1") == START_S + 1800)
         await street.boundary(3, "m1")
