@@ -108,11 +108,12 @@ def _meters(report: Mapping[str, Any]) -> str:
             meter = report["meters"][name]
             errors = report["meter_errors"].get(name, {})
             said = ", ".join(f"{count} {kind}" for kind, count in errors.items()) or "none"
+            last = meter["last_sequence"] if meter["last_sequence"] >= 0 else "none yet"
             state = "good" if meter["state"] == "live" else "bad"
             rows.append(
                 f"<tr><th>{escape(name)}</th><td>{escape(bus)}</td>"
                 f'<td class="{state}">{escape(meter["state"])}</td>'
-                f'<td class="n">{meter["last_sequence"]}</td><td>{escape(said)}</td></tr>'
+                f'<td class="n">{last}</td><td>{escape(said)}</td></tr>'
             )
     return (
         "<table><thead><tr><th>meter</th><th>bus</th><th>state</th><th>last</th><th>errors</th>"

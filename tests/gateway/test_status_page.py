@@ -114,6 +114,11 @@ def test_metrics_have_error_classes_by_bus_and_meter() -> None:
         assert f"gridwitness_gateway_{line}\n" in text
 
 
+def test_a_meter_without_a_reading_has_no_last_one() -> None:
+    meter = {"state": "live", "last_sequence": -1, "kind": "modbus"}
+    assert '<td class="n">none yet</td>' in page(report(meters={"m<1>": meter}))
+
+
 def test_the_text_says_what_is_out_of_order() -> None:
     well = "\n".join(status_words(report()))
     assert "configuration" not in well
