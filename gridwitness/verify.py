@@ -13,6 +13,7 @@ from typing import Any
 from gridwitness.forged_receipt import changed_fields
 from gridwitness.known_meter import with_commissioning
 from gridwitness.labelled_meter import OtherMeter, read_label
+from gridwitness.own_account import clock_fields, doubts, own_account, words_of
 from gridwitness.verify_records import damaged_records, examine_records, fault_fields
 from gridwitness.which_meter import Sources, of_receipt, of_records
 from hsm.publickey import read_key
@@ -199,6 +200,9 @@ def _success(found: VerifiedReceipt) -> dict[str, Any]:
         "export_wh": reading.export_wh,
         "import_advance_wh": reading.import_advance_wh,
         "export_advance_wh": reading.export_advance_wh,
+        "status": reading.status,
+        "status_words": words_of(reading.status),
+        "clock": clock_fields(reading.clock),
         "gateway": found.witness.gateway,
         "witnessed_at_s": found.witness.witnessed_at_s,
         "network": found.witness.network,
@@ -216,11 +220,12 @@ def _explain(found: VerifiedReceipt, genesis: Genesis, told: list[str]) -> str:
     who = "the meter's own key" if reading.origin == ORIGIN_OWN_ELEMENT else "its gateway's key"
     total = len(genesis.validators)
     lines = [
-        f"VERIFIED: meter {reading.meter} at {reading.node}",
+        f"VERIFIED{doubts(reading)}: meter {reading.meter} at {reading.node}",
         f"  measured  {reading.import_advance_wh} Wh in, {reading.export_advance_wh} Wh out",
         f"            from {when(reading.interval_start_s)} to {when(end_s)}",
         f"            registers then {reading.import_wh} Wh in, {reading.export_wh} Wh out"
         f" (record {reading.sequence}, signed by {who})",
+        *own_account(reading),
         f"  witnessed by {witness.gateway} at {when(witness.witnessed_at_s)}"
         f" in batch {witness.sequence}{_place(found)}",
         f"  sealed    in block {found.header.height} of {witness.network}"

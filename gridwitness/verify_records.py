@@ -6,6 +6,7 @@ Decides how findings are told. Whether records hold is decided by `wire.series`.
 from collections.abc import Callable
 from typing import Any
 
+from gridwitness.own_account import words_of
 from wire.errors import Malformed, Refused
 from wire.faults import Fault, when
 from wire.history import History
@@ -45,6 +46,7 @@ def _fields(found: Findings, registered: Registered) -> dict[str, Any]:
         "boots": found.boots,
         "events": found.events,
         "status": found.status,
+        "status_words": words_of(found.status),
         "import_advance_wh": found.import_wh,
         "export_advance_wh": found.export_wh,
     }

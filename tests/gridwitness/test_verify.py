@@ -2,11 +2,16 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gridwitness import verify
+from gridwitness.verify import Outcome
+from tests.wire import test_receipt
+from wire.keys import Signer
+from wire.reading import ClockEvidence, Reading, sign_reading
 
 VECTORS = Path(__file__).parents[2] / "wire" / "vectors"
 
@@ -57,3 +62,44 @@ def test_a_missing_or_wrong_file_is_one_line(
     assert "No such file" in capsys.readouterr().err
     assert run(VECTORS / "receipt.cbor", VECTORS / "receipt.cbor", as_json=False) == 2
     assert "genesis" in capsys.readouterr().err
+
+
+def _receipt_of(status: int, clock: ClockEvidence, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """The verdict on a receipt whose meter says this of its own reading."""
+
+    def signed(reading: Reading, key: Signer) -> bytes:
+        return sign_reading(replace(reading, status=status, clock=clock), key)
+
+    monkeypatch.setattr(test_receipt, "sign_reading", signed)
+    return verify.examine(test_receipt.build()[0].encoded, test_receipt.GENESIS)
+
+
+def test_what_a_meter_doubts_of_its_reading_stands_in_the_headline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    status = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 10 | 1 << 16 | 1 << 18 | 1 << 19
+    outcome = _receipt_of(status, ClockEvidence(0, 1, 0, 65535), monkeypatch)
+    headline = outcome.words.splitlines()[0]
+    assert headline.startswith(
+        "VERIFIED, but the meter says: error, clock invalid, data not valid, interval incomplete,"
+        " value held: meter "
+    )
+    line = next(each for each in outcome.words.splitlines() if each.startswith("  it says"))
+    for part in ("cover open", "magnetic field", "its key lies in plain flash"):
+        assert part in line
+    assert line.endswith("clock unknown, off by up to 65535 s")
+    fields = outcome.fields
+    assert (fields["verified"], fields["status"]) == (True, status)
+    assert fields["status_words"][0] == "error"
+    assert (fields["clock"]["quality"], fields["clock"]["error_s"]) == (0, 65535)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(0, []), (1 << 19, ["  it says   its key lies in plain flash"])]
+)
+def test_of_a_reading_without_trouble_only_a_key_in_flash_is_told(
+    status: int, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = _receipt_of(status, ClockEvidence(2, 1, 0, 1), monkeypatch).words.splitlines()
+    assert lines[0].startswith("VERIFIED: meter ")
+    assert [each for each in lines if each.startswith("  it says")] == told
