@@ -1,10 +1,11 @@
+# make setup   what all of it needs, and no more
 # make demo    one day of a real feeder, from the meter's pulse to a receipt (KEEP=1 stays up)
 # make test    every test
 # make check   formatter, linter, types
 # make bench   what this machine can do, beside its limits
 # make clean   removes what these made, the virtual environment included
 #
-# Each sets up first what it needs (setup.sh): Debian packages, .venv, Python packages.
+# Each but clean sets up first what it needs (setup.sh): Debian packages, .venv, Python packages.
 
 PYTHON ?= python3
 BIN := .venv/bin

