@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwsim import port_name
 from hwsim.feeder import FeederDay
 from hwsim.meters_config import MetersConfig, load
 from hwsim.modbus_device import check_sum
@@ -152,8 +153,7 @@ class SerialLine:
         self._near, self._far = pty.openpty()
         tty.setraw(self._far, termios.TCSANOW)
         os.set_blocking(self._near, False)
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.ttyname(self._far))
+        port_name.give(link, os.ttyname(self._far))
         self._link = link
         self._line = line
         self._held = b""
@@ -162,7 +162,7 @@ class SerialLine:
     def close(self) -> None:
         """Take the line away."""
         asyncio.get_running_loop().remove_reader(self._near)
-        self._link.unlink(missing_ok=True)
+        port_name.take_away(self._link)
         os.close(self._near)
         os.close(self._far)
 
