@@ -8,6 +8,7 @@ Eastrons on a Modbus TCP port; network time is paced, so that intervals follow o
 import argparse
 import asyncio
 import json
+import logging
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -69,8 +70,11 @@ def add_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
+    import structlog
+
     from gridwitness import bench_bus
 
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory(prefix="gridwitness-bench-") as name:
         found = asyncio.run(measure(Path(name), args.readings))
     _say("the wire, under virtual time")
