@@ -3,8 +3,10 @@
 Two marks beside the PIN file remember, over restarts and for every program that uses the file:
 `pin.refused` holds what was refused, until a PIN is accepted; `pin.tried` says before each login
 with a new PIN that it is being tried, and after it how that went. So a PIN whose only try was cut
-off by a power cut is not tried again either, while one that was accepted before is. Logins by one
-PIN file happen one after the other: two keys of one token do not spend two tries on one mistake.
+off, or answered by a failure that says nothing of the PIN, is not tried again either, while one
+that was accepted before is. Both know PINs by a slow hash: a file that is written anew with the
+same PIN changes nothing. Logins by one PIN file happen one after the other: two keys of one token
+do not spend two tries on one mistake.
 """
 
 import fcntl
@@ -13,9 +15,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from hsm.durable import replace, sync_folder
-from hsm.uri import KeyUri, Pin
+from hsm.uri import KeyUri, Pin, read_pin
 from wire.errors import Refused, Unavailable
 
 _SIZE = 32
@@ -47,58 +50,64 @@ def trying(uri: KeyUri) -> Iterator[Pin | None]:
             refused now, and remembered.
         Unavailable: the PIN file cannot be read, or a mark not be written; nothing was tried.
     """
-    pin, file = uri.pin(), uri.pin_file
-    if pin is None or file is None:
-        yield pin
+    file = uri.pin_file
+    if file is None:
+        yield uri.pin()
         return
-    with _alone(file):
-        proven = _check_marks(uri, file)
-        identity = _identity(file)
+    with _locked(file):
+        pin = read_pin(file)
+        known = _fingerprint(pin)
+        proven = _check_marks(file, known)
         if not proven:
-            _write_try(file, identity, _TRYING)
+            _write_tries(file, _tries(file) | {known.hex(): _TRYING})
         try:
             yield pin
         except PinRefused:
             remember(uri, pin)
-            _forget_try(file)
+            _forget_try(file, known)
             raise
-        except NoAnswer:
+        except Unavailable:
             raise  # The mark stays as it is: accepted before, or nobody knows.
-        except (Refused, Unavailable):
+        except Refused:
             if not proven:
-                _forget_try(file)  # The token did not get as far as the PIN.
+                _forget_try(file, known)  # The token did not look at the PIN.
             raise
-        if not proven:
-            _write_try(file, identity, _ACCEPTED)
+        if _tries(file) != {known.hex(): _ACCEPTED}:
+            _write_tries(file, {known.hex(): _ACCEPTED})
         mark_of(file).unlink(missing_ok=True)
 
 
-def _check_marks(uri: KeyUri, file: Path) -> bool:
+def _check_marks(file: Path, known: bytes) -> bool:
     """Whether the PIN was accepted before; raises PinRefused when it must not be tried."""
-    if refused_before(uri):
+    if known in _refused(file):
         raise PinRefused(
             f"the PIN in {file} was refused before and is not tried again: correct the file,"
             f" or delete {mark_of(file)} if the token has this PIN now"
         )
-    identity, outcome = _last_try(file)
-    if identity != _identity(file):
-        return False
+    outcome = _tries(file).get(known.hex())
     if outcome == _TRYING:
         raise PinRefused(
             f"the first login by {file} was cut off before the token said whether the PIN is"
             f" right; it is not tried again: make sure of the PIN, then delete {tried_of(file)}"
         )
-    return True
+    return outcome == _ACCEPTED
 
 
 def refused_before(uri: KeyUri) -> bool:
     """Whether the PIN that the file holds now has been refused; raises Unavailable without file."""
-    pin = uri.pin()
-    if pin is None or uri.pin_file is None or not mark_of(uri.pin_file).exists():
+    if uri.pin_file is None:
         return False
-    marks = mark_of(uri.pin_file).read_bytes()
-    known = {marks[start : start + _SIZE] for start in range(0, len(marks), _SIZE)}
-    return _fingerprint(pin) in known
+    return _fingerprint(read_pin(uri.pin_file)) in _refused(uri.pin_file)
+
+
+def _refused(pin_file: Path) -> set[bytes]:
+    try:
+        marks = mark_of(pin_file).read_bytes()
+    except FileNotFoundError:
+        return set()
+    except OSError as reason:
+        raise _unreadable(mark_of(pin_file), reason) from None
+    return {marks[start : start + _SIZE] for start in range(0, len(marks), _SIZE)}
 
 
 def remember(uri: KeyUri, pin: Pin | None) -> None:
@@ -116,7 +125,9 @@ def remember(uri: KeyUri, pin: Pin | None) -> None:
 def cut_off(uri: KeyUri) -> bool:
     """Whether the only try of the PIN in the file was cut off before its answer."""
     file = uri.pin_file
-    return file is not None and file.exists() and _last_try(file) == (_identity(file), _TRYING)
+    if file is None or not file.exists():
+        return False
+    return _tries(file).get(_fingerprint(read_pin(file)).hex()) == _TRYING
 
 
 def mark_of(pin_file: Path) -> Path:
@@ -125,46 +136,51 @@ def mark_of(pin_file: Path) -> Path:
 
 
 def tried_of(pin_file: Path) -> Path:
-    """The file that remembers how the last PIN's first try went."""
+    """The file that remembers how the first try of each PIN went, until one is accepted."""
     return _beside(pin_file, "tried")
 
 
 def _beside(pin_file: Path, what: str) -> Path:
-    """Beside the PIN file; in the program's state folder where that one is read-only (systemd)."""
+    """Beside the PIN file; in the program's state folder where that one is read-only (systemd).
+
+    A link has the marks of the file that it leads to.
+    """
+    pin_file = Path(os.path.realpath(pin_file))
     if os.access(pin_file.parent, os.W_OK) or "STATE_DIRECTORY" not in os.environ:
         return pin_file.with_name(f"{pin_file.name}.{what}")
     return Path(os.environ["STATE_DIRECTORY"].split(":")[0]) / f"{pin_file.name}.{what}"
 
 
-def _identity(pin_file: Path) -> str:
-    """Tells one state of the file from the next; nothing of the PIN is in it."""
+def _tries(pin_file: Path) -> dict[str, str]:
+    """By the PIN's fingerprint: whether it is being tried, or was accepted."""
     try:
-        found = pin_file.stat()
-    except OSError as reason:
-        raise Unavailable(f"the PIN file {pin_file}: {reason.strerror}") from None
-    return f"{found.st_mtime_ns} {found.st_size}"
-
-
-def _last_try(pin_file: Path) -> tuple[str, str]:
-    try:
-        identity, _, outcome = tried_of(pin_file).read_text().strip().rpartition(" ")
+        lines = tried_of(pin_file).read_text("ascii", "replace").splitlines()
     except FileNotFoundError:
-        return "", ""
-    return identity, outcome
-
-
-def _write_try(pin_file: Path, identity: str, outcome: str) -> None:
-    try:
-        replace(tried_of(pin_file), f"{identity} {outcome}\n".encode())
+        return {}
     except OSError as reason:
-        raise Unavailable(
-            f"{tried_of(pin_file)}: {reason.strerror}; no PIN is tried without it"
-        ) from None
+        raise _unreadable(tried_of(pin_file), reason) from None
+    return {known: outcome for known, _, outcome in (line.partition(" ") for line in lines)}
 
 
-def _forget_try(pin_file: Path) -> None:
+def _write_tries(pin_file: Path, tries: dict[str, str]) -> None:
+    lines = "".join(f"{known} {outcome}\n" for known, outcome in tries.items())
+    try:
+        replace(tried_of(pin_file), lines.encode())
+    except OSError as reason:
+        raise _unreadable(tried_of(pin_file), reason) from None
+
+
+def _forget_try(pin_file: Path, known: bytes) -> None:
+    left = {each: how for each, how in _tries(pin_file).items() if each != known.hex()}
+    if left:
+        _write_tries(pin_file, left)
+        return
     tried_of(pin_file).unlink(missing_ok=True)
     sync_folder(tried_of(pin_file).parent)
+
+
+def _unreadable(mark: Path, reason: OSError) -> Unavailable:
+    return Unavailable(f"{mark}: {reason.strerror}; no PIN is tried without it")
 
 
 def _fingerprint(pin: Pin) -> bytes:
@@ -173,12 +189,14 @@ def _fingerprint(pin: Pin) -> bytes:
     return hashlib.scrypt(secret, salt=b"gridwitness/pin/1", n=2**14, r=8, p=1, dklen=_SIZE)
 
 
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
+def _locked(file: Path) -> IO[bytes]:
+    """The file that has this name now, locked; not one that another was put in the place of."""
     try:
-        opened = file.open("rb")
+        while True:
+            opened = file.open("rb")
+            fcntl.flock(opened, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(opened.fileno()), file.stat()):
+                return opened
+            opened.close()
     except OSError as reason:
         raise Unavailable(f"the PIN file {file}: {reason.strerror}") from None
-    with opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield

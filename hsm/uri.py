@@ -26,6 +26,12 @@ class BadUri(Refused):
     code = "bad-key-uri"
 
 
+class BadPin(Refused):
+    """A PIN file that holds no text."""
+
+    code = "bad-pin"
+
+
 class Pin:
     """A PIN that no log, error or debugger prints by accident."""
 
@@ -93,15 +99,22 @@ class KeyUri:
         )
 
     def pin(self) -> Pin | None:
-        """Read the PIN, or ask for it; raises Unavailable when it is not to be had."""
+        """Read the PIN, or ask for it; raises Unavailable or BadPin when it is not to be had."""
         if self.prompts:
             return Pin(ask(f"PIN of the token {self.token}: "))
         if self.pin_file is None:
             return None
-        try:
-            return Pin(self.pin_file.read_text().strip())
-        except OSError as reason:
-            raise Unavailable(f"the PIN file {self.pin_file}: {reason.strerror}") from None
+        return read_pin(self.pin_file)
+
+
+def read_pin(file: Path) -> Pin:
+    """The PIN in a file; raises Unavailable without file, BadPin when it holds no text."""
+    try:
+        return Pin(file.read_bytes().decode().strip())
+    except OSError as reason:
+        raise Unavailable(f"the PIN file {file}: {reason.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadPin(f"the PIN file {file} is no UTF-8 text: write the PIN into it anew") from None
 
 
 def ask(words: str) -> str:

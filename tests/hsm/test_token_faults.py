@@ -160,7 +160,7 @@ def test_a_pin_whose_only_try_was_cut_off_is_not_tried_again(
     token: Token, patient: Callable[[], None]
 ) -> None:
     public = token.make("w", ES256)
-    token.pin_file.write_text(token.pin_file.read_text() + "\n")  # A PIN never tried so far.
+    tried_of(token.pin_file).unlink()  # As a PIN never tried so far.
     ask = TokenProcess.ask
 
     def dying(self: TokenProcess, name: str, argument: Any = None) -> Any:
