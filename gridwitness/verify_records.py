@@ -47,6 +47,7 @@ def _fields(found: Findings, registered: Registered) -> dict[str, Any]:
         "events": found.events,
         "status": found.status,
         "status_words": words_of(found.status),
+        "cleared": [list(each) for each in found.cleared],
         "import_advance_wh": found.import_wh,
         "export_advance_wh": found.export_wh,
     }
@@ -146,7 +147,20 @@ def _gaps(found: Findings) -> list[str]:
     if found.duplicates:
         times = "once" if found.duplicates == 1 else f"{found.duplicates} times"
         lines.append(f"  twice     the file repeats records, byte for byte, {times}")
+    lines += [f"  cleared   {_cleared(each)}" for each in found.cleared[:_MOST_TOLD]]
+    if len(found.cleared) > _MOST_TOLD:
+        lines.append(f"  and       {len(found.cleared) - _MOST_TOLD} times more")
     return lines
+
+
+def _cleared(cleared: tuple[int, int, int]) -> str:
+    """A bit that only somebody's acknowledgement takes away; the records do not say whose."""
+    bits, before, after = cleared
+    were = "bit {} was" if bits & (bits - 1) == 0 else "bits {} were"
+    return (
+        f"{were.format(status_words(bits))} cleared between record {before} and {after}:"
+        " who acknowledged it stands in the meter's event log only"
+    )
 
 
 def _chain(found: Findings) -> str:

@@ -35,7 +35,7 @@ from wire.guesses import ABSENT, Around, content_of, implied
 from wire.history import BrokenFile, Entry, History
 from wire.keys import SIGNATURE_SIZE
 from wire.reading import Reading, SignedReading
-from wire.record_rules import ZEROS, Clash, Registered, Step
+from wire.record_rules import STICKY, ZEROS, Clash, Registered, Step
 
 MOST_FAULTS = 100
 """Faults after which the rest of a file is not looked at."""
@@ -86,6 +86,9 @@ class Findings:
     status: int = 0
     """All status bits that were seen."""
 
+    cleared: list[tuple[int, int, int]] = field(default_factory=list)
+    """Sticky bits that were cleared: which, in the record of what number set, in which not."""
+
     complete: bool = True
     """False when the file was not read to its end."""
 
@@ -101,6 +104,9 @@ class Findings:
             return
         self.boots += max(reading.boots - before.boots, 0)
         self.events += max(reading.events - before.events, 0)
+        cleared = before.status & ~reading.status & STICKY
+        if cleared and len(self.cleared) < _MOST_LISTED:
+            self.cleared.append((cleared, before.sequence, reading.sequence))
         end_s = before.interval_start_s + before.interval_s
         skipped = reading.sequence - before.sequence - 1
         if skipped > unproved:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from gridwitness.cli import main
 from tests.app.village import CONFIGURATION, Register, genesis_content
 from tests.gridwitness.forger import (
+    COVER_OPEN,
     FORGED,
     METER,
     OTHER,
@@ -73,6 +74,19 @@ def test_an_outage_is_told_with_its_time(verify: Callable[..., Any]) -> None:
     start_s = readings[9].interval_start_s + 900
     assert outcome["outages"] == [[start_s, start_s + 7200]]
     assert "nothing was recorded from 2025-11-20 02:30:00 UTC to 2025-11-20 04:30:00 UTC" in words
+
+
+def test_a_sticky_bit_that_was_cleared_is_told(verify: Callable[..., Any]) -> None:
+    assert verify(RECORDS[:80], "--key", KEY)[1]["cleared"] == []
+    readings = day()[:85]
+    readings[80:] = [
+        replace(each, status=each.status & ~COVER_OPEN, events=each.events + 1)
+        for each in readings[80:]
+    ]
+    status, outcome, words = verify(chained(readings), "--key", KEY)
+    assert (status, outcome["cleared"]) == (0, [[COVER_OPEN, 79, 80]])
+    assert "bit 8 cover open was cleared between record 79 and 80: who acknowledged it" in words
+    assert "stands in the meter's event log only" in words
 
 
 def test_two_records_of_one_number_and_disorder_are_refused(verify: Callable[..., Any]) -> None:
