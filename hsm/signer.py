@@ -19,7 +19,7 @@ from hsm.refusals import PinLocked, PinRefused
 from hsm.token_process import KeyRefused, TokenProcess, join
 from hsm.uri import KeyUri
 from wire.errors import BadSignature, Refused, Unavailable
-from wire.keys import ES256, PublicKey, normalise_s
+from wire.keys import ES256, P256_ORDER, SIGNATURE_SIZE, PublicKey, normalise_s
 
 __all__ = ["AWAY", "READY", "KeyRefused", "TokenSigner", "open_signer"]
 
@@ -93,7 +93,12 @@ class TokenSigner:
         signatures: list[bytes] = []
         for start in range(0, len(messages), LIST_SIZE):
             asked = list(messages[start : start + LIST_SIZE])
-            signatures += self._ask("sign", [self.public.alg, asked])
+            answer = self._ask("sign", [self.public.alg, asked])
+            if not _are_signatures(answer, self.public.alg, len(asked)):
+                with self._lock:
+                    self._end()
+                raise KeyRefused("the token gave what is no signature; nothing was signed with it")
+            signatures += answer
         if self.public.alg == ES256:
             signatures = [normalise_s(signature) for signature in signatures]
         for message, signature in zip(messages, signatures, strict=True):
@@ -166,6 +171,16 @@ class TokenSigner:
         process, self._process = self._process, None
         if process is not None:
             process.disown()
+
+
+def _are_signatures(answer: Any, alg: int, count: int) -> bool:
+    """Whether it is so many raw signatures by their form; by which key is checked afterwards."""
+    if not isinstance(answer, list) or len(answer) != count:
+        return False
+    if not all(isinstance(each, bytes) and len(each) == SIGNATURE_SIZE for each in answer):
+        return False
+    halves = (half for each in answer for half in (each[:32], each[32:]))
+    return alg != ES256 or all(0 < int.from_bytes(half, "big") < P256_ORDER for half in halves)
 
 
 _signers: "weakref.WeakSet[TokenSigner]" = weakref.WeakSet()

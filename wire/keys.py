@@ -27,7 +27,7 @@ ES256 = -7
 EDDSA = -8
 SIGNATURE_SIZE = 64
 
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ED_PRIME = 2**255 - 19
 _ED_ORDER = 2**252 + 27742317777372353535851937790883648493
 _ED_MASK = 2**255 - 1
@@ -59,9 +59,9 @@ def _strict_y(point: bytes) -> bool:
 def normalise_s(signature: bytes) -> bytes:
     """Return the low-s form of a raw 64-byte ES256 signature (r, n - s is as valid as r, s)."""
     s = int.from_bytes(signature[32:], "big")
-    if s <= _P256_ORDER // 2:
+    if s <= P256_ORDER // 2:
         return signature
-    return signature[:32] + (_P256_ORDER - s).to_bytes(32, "big")
+    return signature[:32] + (P256_ORDER - s).to_bytes(32, "big")
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class PublicKey:
         try:
             if isinstance(self._library, ec.EllipticCurvePublicKey):
                 r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(s_bytes, "big")
-                if s > _P256_ORDER // 2:
+                if s > P256_ORDER // 2:
                     raise BadSignature("an ES256 signature in its high-s form")
                 self._library.verify(encode_dss_signature(r, s), message, _ECDSA_SHA256)
             else:
