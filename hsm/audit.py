@@ -11,6 +11,7 @@ checks.
 import fcntl
 import hashlib
 import json
+import operator
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -165,8 +166,10 @@ def _links(line: bytes, path: Path) -> tuple[int, str]:
     """The line's number, and the hash that it gives for the line before."""
     try:
         fields = json.loads(line)
-        return int(fields["number"]), str(fields["previous"])
-    except (ValueError, KeyError, TypeError):
+        number = operator.index(fields["number"])
+        number.to_bytes(8, "big")  # As many lines as can be.
+        return number, str(fields["previous"])
+    except (OverflowError, ValueError, KeyError, TypeError, RecursionError):
         raise DamagedAudit(f"{path}: a line is no audit line: {line[:40]!r}") from None
 
 

@@ -166,6 +166,18 @@ def test_what_is_no_audit_file_is_not_written_to(path: Path) -> None:
         assert path.read_bytes() == other
 
 
+@pytest.mark.parametrize(
+    "number", ["1e400", "Infinity", "NaN", "-1", "0.0", "9" * 4000, "[" * 3900]
+)
+def test_a_last_line_with_an_odd_number_is_damage(path: Path, number: str) -> None:
+    path.write_text(f'{{"number":{number},"previous":"{"00" * 32}"}}\n')
+    before = path.read_bytes()
+    for reads in (verify, lambda file: AuditFile(file).record(deeds(1))):
+        with pytest.raises(DamagedAudit, match="no audit line"):
+            reads(path)
+    assert path.read_bytes() == before
+
+
 def test_a_key_s_life_is_told_without_pin_or_message(
     token: Token, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
