@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from device.provision.keys import TOKEN, add_key_options, signer_of
-from device.provision.ocmf import Exporter, ocmf_record
+from device.provision.ocmf import Exporter, ocmf_record, unsaid
 from hsm.publickey import read_key
 from wire import fields
 from wire.commissioning import CommissioningRecord
@@ -32,8 +32,9 @@ _DESCRIPTION = """
 Exports a meter's records (.gwr) or the reading of a receipt. Everything is verified first; when one
 record does not stand, nothing is exported. --ocmf writes one OCMF 1.4 fiscal record a line, signed
 by --exporter-key, because a meter signs COSE only: the exporter vouches for the translation, and
-the meter's own record is carried in its field UR. --cose writes the meter's records as they are;
---json writes one object a line.
+the meter's own record is carried in its field UR. OCMF has one letter for a meter's status: the
+signed record in UR holds more, and the status bits without a letter are named in UN. --cose writes
+the meter's records as they are; --json writes one object a line.
 """
 
 
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
             raise Refused(f"{args.file} has no record {args.sequence}")
     with _form(args, public) as form:
         data = b"".join(form(each) for each in records)
+    if args.ocmf:
+        _say_what_is_lost(records)
     if args.out is not None:
         args.out.write_bytes(data)
     elif args.cose and sys.stdout.isatty():
@@ -74,6 +77,18 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     return 0
+
+
+def _say_what_is_lost(records: list[SignedReading]) -> None:
+    """What the meter says of its readings and OCMF has no word for."""
+    lost = sorted({unsaid(each.reading) for each in records} - {""})
+    if lost:
+        more = "" if len(lost) == 1 else f", and {len(lost) - 1} other combinations"
+        print(
+            f"gridwitness meter export: OCMF has no word for status bits {lost[0]}{more}:"
+            " the signed record (UR) holds more, and UN names them",
+            file=sys.stderr,
+        )
 
 
 def _verified(args: argparse.Namespace) -> tuple[PublicKey, list[SignedReading]]:

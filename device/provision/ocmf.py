@@ -21,14 +21,18 @@ from wire import fields
 from wire.errors import Malformed
 from wire.keys import ES256, PublicKey, Signer
 from wire.reading import Reading, SignedReading
+from wire.record_rules import status_words
 
 FORMAT = "1.4"
 IMPORT_OBIS, EXPORT_OBIS = "01-00:01.08.00*FF", "01-00:02.08.00*FF"
 ALGORITHM = "ECDSA-secp256r1-SHA256"
 _CLOCK_INVALID = 1 << 1
-_ERROR = 1 << 0 | 1 << 2
+_CLOCK_ADJUSTED = 1 << 5
+_ERROR = 1 << 0 | 1 << 16  # An incomplete interval has no letter of its own.
+_NOT_VALID = 1 << 2 | 1 << 18
 _TAMPERED = 1 << 8 | 1 << 9 | 1 << 10
-_HELD = 1 << 18
+_SAID = _CLOCK_INVALID | _CLOCK_ADJUSTED | _ERROR | _NOT_VALID | _TAMPERED
+_CLOCK_ERROR_S = 60  # A bound of its error above this is no synchronised clock.
 _TIME_LETTERS = "UISS"  # Clock quality 0 to 3: unknown, informative, synchronised, synchronised.
 
 
@@ -45,8 +49,11 @@ class Exporter:
 
 def time_of(reading: Reading) -> str:
     """The end of the interval with the letter of its clock: `2026-11-21T09:00:00,000+0000 S`."""
-    invalid = reading.status & _CLOCK_INVALID
-    letter = "U" if invalid else _TIME_LETTERS[reading.clock.quality]
+    letter = _TIME_LETTERS[reading.clock.quality]
+    if reading.status & _CLOCK_INVALID:
+        letter = "U"
+    elif letter == "S" and _is_clock_doubtful(reading):
+        letter = "I"
     try:
         end = datetime.fromtimestamp(reading.interval_start_s + reading.interval_s, UTC)
     except (ValueError, OverflowError, OSError):
@@ -56,16 +63,27 @@ def time_of(reading: Reading) -> str:
     return f"{end:%Y-%m-%dT%H:%M:%S},000+0000 {letter}"
 
 
+def _is_clock_doubtful(reading: Reading) -> bool:
+    doubtful = reading.status & (_CLOCK_INVALID | _CLOCK_ADJUSTED)
+    return bool(doubtful) or not reading.clock.quality or reading.clock.error_s > _CLOCK_ERROR_S
+
+
 def status_of(reading: Reading) -> tuple[str, str]:
     """Meter status (`ST`) and error flags (`EF`) of a reading."""
-    flags = "E" if reading.status & (_ERROR | _HELD) else ""
-    if reading.status & _CLOCK_INVALID or not reading.clock.quality:
+    flags = "E" if reading.status & (_ERROR | _NOT_VALID) else ""
+    if _is_clock_doubtful(reading):
         flags += "t"
     if reading.status & _TAMPERED:
         return "M", flags
-    if reading.status & _HELD:
+    if reading.status & _NOT_VALID:
         return "F", flags
     return ("E" if reading.status & _ERROR else "G"), flags
+
+
+def unsaid(reading: Reading) -> str:
+    """The status bits for which OCMF has no word, in ours; empty when there are none."""
+    bits = reading.status & ~_SAID
+    return status_words(bits) if bits else ""
 
 
 def payload_of(signed: SignedReading, meter: PublicKey, exporter: str) -> str:
@@ -73,6 +91,7 @@ def payload_of(signed: SignedReading, meter: PublicKey, exporter: str) -> str:
     reading = signed.reading
     time, (status, flags) = time_of(reading), status_of(reading)
     values = ((IMPORT_OBIS, reading.import_wh), (EXPORT_OBIS, reading.export_wh))
+    more = unsaid(reading)
     content = {
         "FV": FORMAT,
         "GI": "GridWitness export",
@@ -100,7 +119,7 @@ def payload_of(signed: SignedReading, meter: PublicKey, exporter: str) -> str:
         "UR": signed.encoded.hex(),
         "UK": spki(meter).hex(),
         "UN": "Signed by the exporter GS. UR is the meter's own record (COSE_Sign1), which the key"
-        " UK verifies.",
+        " UK verifies." + (f" It says more: status bits {more}." if more else ""),
     }
     return json.dumps(content, ensure_ascii=True, separators=(",", ":"))
 

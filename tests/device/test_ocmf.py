@@ -107,7 +107,10 @@ def test_the_letter_of_the_time_is_what_the_clock_was_worth(
         (0, ("G", "")),
         (1 << 19, ("G", "")),
         (1 << 0, ("E", "E")),
-        (1 << 2, ("E", "E")),
+        (1 << 2, ("F", "E")),
+        (1 << 16, ("E", "E")),
+        (1 << 16 | 1 << 2 | 1 << 5, ("F", "Et")),
+        (1 << 5, ("G", "t")),
         (1 << 8, ("M", "")),
         (1 << 10 | 1, ("M", "E")),
         (1 << 18, ("F", "E")),
@@ -120,6 +123,24 @@ def test_trouble_of_the_meter_is_told(status: int, shown: tuple[str, str]) -> No
     reading = replace(FIRST.reading, status=status, clock=clock)
     assert status_of(reading) == shown
     assert verifies(exported(reading))
+
+
+@pytest.mark.parametrize(("status", "error_s"), [(1 << 5, 1), (0, 61), (0, 65535)])
+def test_a_clock_that_was_adjusted_or_is_far_off_is_not_called_synchronised(
+    status: int, error_s: int
+) -> None:
+    clock = ClockEvidence(2, 1, 0, error_s)
+    reading = replace(FIRST.reading, status=status, clock=clock)
+    assert time_of(reading).endswith(" I")
+    assert status_of(reading) == ("G", "t")
+    assert verifies(exported(reading))
+
+
+def test_what_ocmf_has_no_word_for_is_named_beside_the_meters_record() -> None:
+    reading = replace(FIRST.reading, status=1 << 0 | 1 << 13 | 1 << 19)
+    told = json.loads(exported(reading).split("|")[1])["UN"]
+    assert "It says more: status bits 13 configuration changed, 19 key in plain flash." in told
+    assert "says more" not in exported(replace(FIRST.reading, status=1))
 
 
 def test_only_what_the_meter_signed_is_translated() -> None:
@@ -185,6 +206,18 @@ def test_a_file_of_records_becomes_a_line_each(
     assert (status, len(lines)) == (0, len(RECORDS))
     assert all(verifies(line, public) for line in lines)
     assert '"GS":"gw-7"' in lines[0]
+
+
+def test_whoever_exports_is_told_what_ocmf_has_no_word_for(
+    records: Path, gateway_key: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_export_command(parser.add_subparsers())
+    options = ["--ocmf", "--key", FORGER.public.text, "--exporter-key", str(gateway_key)]
+    args = parser.parse_args(["export", str(records), *options])
+    assert args.run(args) == 0
+    told = capfd.readouterr().err
+    assert "OCMF has no word for status bits 19 key in plain flash: the signed record (UR)" in told
 
 
 def test_a_token_signs_it_too(command: Command, records: Path, tmp_path: Path) -> None:
