@@ -15,6 +15,7 @@ from typing import Any
 
 from hsm.hints import family, hint, leak
 from hsm.refusals import cut_off, mark_of, refused_before, tried_of
+from hsm.signer import are_signatures
 from hsm.signstate import inspect
 from hsm.token_process import TokenProcess
 from hsm.tpm import lock_out
@@ -245,8 +246,11 @@ class _Examination:
     def _sign_ms(self) -> float:
         assert self._public is not None
         began_s = time.perf_counter()
-        (signature,) = self._ask("sign", [self._public.alg, [_PROBE]])
+        answer = self._ask("sign", [self._public.alg, [_PROBE]])
         took_s = time.perf_counter() - began_s
+        if not are_signatures(answer, self._public.alg, 1):
+            raise _Wrong("the token gave what is no signature: its library or firmware is broken")
+        signature = answer[0]
         if self._public.alg == ES256:
             signature = normalise_s(signature)
         try:

@@ -21,7 +21,7 @@ from hsm.uri import KeyUri
 from wire.errors import BadSignature, Refused, Unavailable
 from wire.keys import ES256, P256_ORDER, SIGNATURE_SIZE, PublicKey, normalise_s
 
-__all__ = ["AWAY", "READY", "KeyRefused", "TokenSigner", "open_signer"]
+__all__ = ["AWAY", "READY", "KeyRefused", "TokenSigner", "are_signatures", "open_signer"]
 
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 30.0
@@ -94,7 +94,7 @@ class TokenSigner:
         for start in range(0, len(messages), LIST_SIZE):
             asked = list(messages[start : start + LIST_SIZE])
             answer = self._ask("sign", [self.public.alg, asked])
-            if not _are_signatures(answer, self.public.alg, len(asked)):
+            if not are_signatures(answer, self.public.alg, len(asked)):
                 with self._lock:
                     self._end()
                 raise KeyRefused("the token gave what is no signature; nothing was signed with it")
@@ -173,7 +173,7 @@ class TokenSigner:
             process.disown()
 
 
-def _are_signatures(answer: Any, alg: int, count: int) -> bool:
+def are_signatures(answer: Any, alg: int, count: int) -> bool:
     """Whether it is so many raw signatures by their form; by which key is checked afterwards."""
     if not isinstance(answer, list) or len(answer) != count:
         return False
