@@ -7,7 +7,7 @@ signs it later (`delivery.reader`); the payload is settled here.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.meters.decode import Registers, runs_backwards
 from gateway.polling.schedule import INTERVAL_S
@@ -19,6 +19,9 @@ from wire.reading import CONTENT_TYPE, ORIGIN_MODBUS, ClockEvidence, Reading, Re
 
 STATUS_CLOCK_INVALID = 1 << 1
 """Status bit CIV: the clock by which the interval was cut is not known to be right."""
+
+_CLOCK_SET_S = 60
+"""Two boundaries whose real distance is off by more were not cut by one clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Sample:
 
     offset_ms: int
     """How long after the boundary the answer was in."""
+
+    machine_s: float | None = field(default=None, compare=False)
+    """The machine's own running time at the boundary; None for a sample of an earlier life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,16 @@ def spans_one_interval(before: Sample | None, after: Sample) -> bool:
         and after.boundary_s - before.boundary_s == INTERVAL_S
         and not runs_backwards(before.registers, after.registers)
     )
+
+
+def really_apart(before: Sample, after: Sample) -> bool:
+    """Whether the machine saw about one interval pass between two boundaries.
+
+    A clock that was set in between makes boundaries that are nearer or farther than they say.
+    """
+    if before.machine_s is None or after.machine_s is None:
+        return True
+    return abs(after.machine_s - before.machine_s - INTERVAL_S) <= _CLOCK_SET_S
 
 
 def close(

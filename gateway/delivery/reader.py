@@ -18,9 +18,11 @@ from gateway.delivery.intervals import (
     ReaderState,
     Sample,
     close,
+    really_apart,
     spans_one_interval,
 )
 from gateway.delivery.spool import Spool
+from gateway.meters.decode import Registers, runs_backwards
 from gateway.polling.schedule import INTERVAL_S, WRONG_CLOCK_S
 from gateway.registered import PolledMeter
 from gateway.timing import NetworkClock, quality_of
@@ -78,6 +80,9 @@ class Reader:
         self._paced = paced
         self._software_id = software_id()
         self._boots = self._born_s = 0
+        self._newest: dict[str, Sample] = {}
+        self._set_back: set[str] = set()
+        self._fallen_from: dict[str, Registers] = {}
         self.closed = asyncio.Event()
         """Set when a reading waits for its signature."""
         self.queued = asyncio.Event()
@@ -108,10 +113,15 @@ class Reader:
         known = await self._spool.meter(meter.id)
         before, chain = known.sample, known.chain
         if before is not None and 0 <= before.boundary_s - sample.boundary_s <= WRONG_CLOCK_S:
-            return  # The clock went back: what was closed once is not closed again.
+            # The clock went back: what was closed once is not closed again.
+            if sample.boundary_s < before.boundary_s and meter.id not in self._set_back:
+                self._set_back.add(meter.id)
+                _log.warning("the clock was set back", meter=meter.id, to_s=sample.boundary_s)
+            return
         operating_s = max(0, sample.boundary_s - self._born_s)
         closed: ClosedReading | None = None
-        if before is not None and spans_one_interval(before, sample):
+        believed = self._believed(meter.id, before, sample)
+        if before is not None and believed and spans_one_interval(before, sample):
             state = ReaderState(
                 self._public, self._boots, operating_s, quality_of(self._paced), self._software_id
             )
@@ -122,8 +132,29 @@ class Reader:
             chain = Chain(chain.previous, chain.events + 1)
             _log.warning("interval without a reading", meter=meter.id, end_s=sample.boundary_s)
         await self._spool.keep_sample(meter.id, sample, closed, chain, operating_s)
+        self._newest[meter.id] = sample
         if closed is not None:
             self.closed.set()
+
+    def _believed(self, meter: str, before: Sample | None, sample: Sample) -> bool:
+        """Whether what passed since `before` can be told: by the clock, and by the registers."""
+        set_back = meter in self._set_back
+        self._set_back.discard(meter)
+        fallen_from = self._fallen_from.pop(meter, None)
+        if before is None:
+            return True
+        if runs_backwards(before.registers, sample.registers):
+            self._fallen_from[meter] = before.registers
+        elif fallen_from is not None and not runs_backwards(fallen_from, sample.registers):
+            _log.warning("a register fell and came back", meter=meter, end_s=sample.boundary_s)
+            return False
+        newest = self._newest.get(meter)
+        if self._paced or newest is None or newest.boundary_s != before.boundary_s:
+            return not set_back
+        if not really_apart(newest, sample):
+            _log.warning("the clock was set in between", meter=meter, end_s=sample.boundary_s)
+            return False
+        return not set_back
 
     async def run(self, sign_all: SignAll) -> None:
         """Sign what was closed, for ever, as much at once as the token takes in one exchange."""

@@ -6,6 +6,7 @@ the words mean is for `meters.decode`; what becomes of a sample, for `delivery.r
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
@@ -103,9 +104,10 @@ class Samples:
         for block in template.energy_registers.blocks:
             words += await self._block(ask, meter, block, len(words))
         offset_ms = self._clock.now_ms() - boundary_s * 1000
+        machine_s = time.clock_gettime(time.CLOCK_BOOTTIME) - offset_ms / 1000
         before = self.last[meter.id]
         found = decode(template, words, before.registers if before else None)
-        return Sample(boundary_s, found, evidence(template, words), offset_ms)
+        return Sample(boundary_s, found, evidence(template, words), offset_ms, machine_s)
 
     async def _block(
         self, ask: Ask, meter: PolledMeter, block: Block, offset: int
