@@ -18,7 +18,7 @@ DRIFT_PPM = 50  # A plain crystal over -20..60 °C, with room.
 SYNCHRONISED_WITHIN_MS = 9000  # 1 % of the interval (PTB-A 50.8); beyond it quality drops.
 _EARLIEST_S = 1577836800  # 2020-01-01: no meter of this kind is older.
 LATEST_S = 0xFFFFFFFF
-LONGEST_ERROR_S = 86400
+LONGEST_ERROR_S = 60  # A master that knows the time no better has none to give.
 RESOLUTION_MS = 2  # Of the time that is given, and of the ticks.
 LONGEST_STEP_MS = 60000  # Nobody disciplines a clock by more than a minute: that is setting it.
 _KEPT_EARLIEST_S = 1735689600  # 2025-01-01: later than boards begin without a battery.
@@ -55,6 +55,7 @@ class BusClock:
         self.set_at_s = set_at_s
         self.adjusted = False
         """Network ms to which a running clock was moved, until a record has told of it."""
+        self._moved_ms = 0
 
     def start_from(self, kept_s, not_before_s):
         """Take the time from the board's own clock, which a reset leaves running; True if believed.
@@ -109,6 +110,7 @@ class BusClock:
 
     def told(self, end_s):
         """A record of an interval that ended then has been made: what it told is not told again."""
+        self._moved_ms = 0
         if self.adjusted and self.adjusted < end_s * 1000:
             self.adjusted = False
 
@@ -136,10 +138,16 @@ class BusClock:
         return (earliest, latest, up) if earliest <= latest else None
 
     def _mark(self, network_ms, now, allowed_ms):
-        """Remember that a running clock was moved, or since when this one runs."""
+        """Remember that a running clock was moved, or since when this one runs.
+
+        Between two records all moves add up, so that many small ones tell as much as a large one.
+        """
         if now is None:
             self.known_since_ms = network_ms
-        elif abs(network_ms - now) > allowed_ms:
+            return
+        moved_ms = abs(network_ms - now)
+        self._moved_ms += moved_ms
+        if moved_ms and self._moved_ms > allowed_ms:
             self.adjusted = network_ms
 
     def _error_ms(self):
