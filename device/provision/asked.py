@@ -59,10 +59,11 @@ def look(folder):
     for name in sorted(os.listdir(folder)):
         path = (folder + "/" + name) if folder != "/" else "/" + name
         if os.stat(path)[0] & 0x4000:
-            if path == "/meter" or path.startswith("/meter/"):
+            if folder == "/" or path.startswith("/lib/") or path.startswith("/meter/"):
                 look(path)
             continue
-        if folder == "/" and name.split(".")[0] not in ("main", "board", "boot"):
+        code = name.endswith(".py") or name.endswith(".mpy")
+        if not code and not path.startswith("/meter/"):
             continue
         whole = sha256()
         with open(path, "rb") as f:

@@ -2,7 +2,7 @@
 
 Decides the order: main.py goes first away and comes last, so that a copy that was interrupted is a
 board with a prompt and no meter of mixed parts. What is there already stays; what nobody here put
-under /meter goes, and is named; all of it is hashed on the board.
+under /meter, /lib or at the root as code goes, and is named; all of it is hashed on the board.
 """
 
 import hashlib
@@ -82,8 +82,11 @@ def install(console: Console, bundle: Bundle, free_bytes: int) -> Difference:
 
 
 def _remove(console: Console, paths: tuple[str, ...]) -> None:
+    """Remove files, and folders that are empty then: an empty one would pass for a module."""
     for path in paths:
-        console.run(f"import os\ntry:\n    os.remove({'/' + path!r})\nexcept OSError:\n    pass")
+        folders = ["/" + str(parent) for parent in PurePosixPath(path).parents][:-1]
+        for what, deed in (("/" + path, "remove"), *((folder, "rmdir") for folder in folders)):
+            console.run(f"import os\ntry:\n    os.{deed}({what!r})\nexcept OSError:\n    pass")
 
 
 def _write(console: Console, files: Mapping[str, bytes]) -> None:

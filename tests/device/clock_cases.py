@@ -175,7 +175,7 @@ def a_reset_with_a_clock_that_is_behind_the_records(bench):
 
 
 def nonsense(bench):
-    """Years before any meter, and an error of more than a day, change nothing."""
+    """Years before any meter, and an error of more than a minute, change nothing."""
     bench.give()
     bench.run(1000)
     bench.give_time(946_684_800)

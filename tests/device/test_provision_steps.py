@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from device.provision import asked, bundle, install, papers, registered, running, steps
+from device.provision import asked, board, bundle, install, papers, registered, running, steps
 from device.provision.console import PRESS_RESET, Console, Patience
 from device.provision.faults import AwayFault, Fault, RefusedFault
 from hwsim.board import Board
@@ -180,6 +180,24 @@ def test_files_under_meter_that_nobody_here_put_there_go_and_are_named(desk: Des
     _, done = desk.walk()
     assert "removed meter/log.py" in done[2].words
     assert "/meter/log.py" not in desk.files()
+
+
+@pytest.mark.parametrize("path", ["select.py", "lib/machine.mpy", "time/__init__.py"])
+def test_code_that_could_stand_in_for_a_module_is_another_software_and_goes(
+    desk: Desk, path: str
+) -> None:
+    made = bundle.make("simulated")
+    told = "from meter import software\nprint(software.software_id())"
+    with board.session(desk.port) as console:
+        install.install(console, made, 1 << 24)
+        if "/" in path:
+            console.run(f"import os\nos.mkdir({'/' + path.split('/')[0]!r})")
+        console.fs_writefile("/" + path, b"# Not ours.\n")
+        assert console.ask(told) != made.software_id
+        assert install.difference(console, made).foreign == (path,)
+        assert install.install(console, made, 1 << 24).foreign == (path,)
+        assert not install.difference(console, made)
+        assert console.ask(told) == made.software_id
 
 
 def test_sources_replace_compiled_files_and_are_another_software(desk: Desk) -> None:

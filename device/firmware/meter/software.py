@@ -1,14 +1,15 @@
 """Which code runs here: one hash over the legally relevant files (WELMEC 7.2, P2/U2).
 
 Decides the recipe, which the provisioning tool repeats on its side: SHA-256 over, for each file in
-order of its path, path, NUL and the file's own SHA-256.
+order of its path, path, NUL and the file's own SHA-256. Whatever can be imported counts, wherever
+it lies: a file beside this package could stand in for one of MicroPython's own modules.
 """
 
 import hashlib
 import os
 
-_PROGRAMS = ("board.py", "main.py")
-_PACKAGE = "meter"
+_FOLDER = 0x4000  # As `os.stat` tells it.
+_FOLDERS = ("", "lib/", "mete")  # Within others it takes a file at their top to lead further in.
 
 
 def _file_hash(path):
@@ -26,15 +27,16 @@ def _file_hash(path):
 
 def files(root="/"):
     """The paths under `root`, in order."""
-    found = list(_PROGRAMS)
-    folders = [_PACKAGE]
+    found = []
+    folders = [""]
     while folders:
         folder = folders.pop()
         for name in os.listdir(root + folder):
+            path = folder + name
             if name.endswith(".py") or name.endswith(".mpy"):
-                found.append(folder + "/" + name)
-            elif "." not in name and not name.startswith("_"):
-                folders.append(folder + "/" + name)
+                found.append(path)
+            elif "." not in name and folder[:4] in _FOLDERS and os.stat(root + path)[0] & _FOLDER:
+                folders.append(path + "/")
     return sorted(found)
 
 
