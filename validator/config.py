@@ -186,7 +186,7 @@ def load(path: Path) -> ValidatorConfig:
     """
     try:
         content = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as reason:
         raise BadConfiguration(f"{path}: not TOML: {reason}") from None
     top = _Table(content, path.name, path.resolve().parent)
     listen = top.address("listen")

@@ -106,7 +106,7 @@ def load(path: Path) -> LineFile:
     """Read a file; raises Malformed with what is wrong, OSError when it cannot be read."""
     try:
         content = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as reason:
         raise Malformed(f"{path} is no TOML: {reason}") from None
     return _line(Options(content, str(path)))
 

@@ -5,6 +5,7 @@ import pytest
 
 from gridwitness.configuration import toml
 from validator import config
+from wire.errors import Refused
 
 Content = dict[str, object]
 
@@ -76,4 +77,11 @@ def test_what_is_no_toml_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "validator.toml"
     path.write_bytes(b"\xff = [")
     with pytest.raises(config.BadConfiguration, match="not TOML"):
+        config.load(path)
+
+
+def test_a_file_that_is_nested_too_deeply_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "validator.toml"
+    path.write_text("a = " + "[" * 5_000)
+    with pytest.raises(Refused, match="not TOML"):
         config.load(path)
