@@ -28,7 +28,7 @@ LIVE_INTERVALS = 3
 _WAITS = "state = 'queued' AND batch IS NULL AND retry_ms = 0"
 
 _NEWEST_FINAL = (
-    "INSERT INTO life SELECT 'newest_final_s', newest_start_s FROM batch WHERE sequence = ?"
+    "INSERT INTO life VALUES ('newest_final_s', ?)"
     " ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"
 )
 
@@ -320,20 +320,22 @@ class Outbox:
             if done.rowcount == 0:
                 return False
             rows = tx.execute(
-                "SELECT rowid, attempts FROM reading WHERE batch = ? ORDER BY meter, sequence",
+                "SELECT rowid, attempts, interval_start_s FROM reading WHERE batch = ?"
+                " ORDER BY meter, sequence",
                 (sequence,),
             )
             ends = [
-                (rowid, attempts, outcome)
-                for (rowid, attempts), outcome in zip(rows, outcomes, strict=True)
+                (rowid, attempts, start_s, outcome)
+                for (rowid, attempts, start_s), outcome in zip(rows, outcomes, strict=True)
             ]
-            final = [(rowid,) for rowid, _, outcome in ends if outcome.fate == "final"]
+            final = [(rowid,) for rowid, _, _, outcome in ends if outcome.fate == "final"]
             tx.executemany("DELETE FROM reading WHERE rowid = ?", final)
-            for rowid, attempts, outcome in ends:
+            for rowid, attempts, _, outcome in ends:
                 if outcome.fate != "final":
                     tx.execute(*_staying(rowid, attempts, outcome, now_ms))
             if final:
-                tx.execute(_NEWEST_FINAL, (sequence,))
+                starts = [start_s for _, _, start_s, outcome in ends if outcome.fate == "final"]
+                tx.execute(_NEWEST_FINAL, (max(starts),))
             for name, count in (("final", len(final)), ("duplicates", duplicates)):
                 tx.execute(
                     "INSERT INTO life VALUES (?, ?) ON CONFLICT (name)"

@@ -12,6 +12,7 @@ from typing import Any
 from gateway.operation.symptoms import age_words, symptoms
 
 _SECONDS = 10
+_MOST_S = 2**32
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--line:#d8dde3;--soft:#5b6570;
@@ -98,7 +99,9 @@ def _tiles(report: Mapping[str, Any]) -> str:
 
 
 def _clock(start_s: int) -> str:
-    return time.strftime("%d %b %H:%M UTC", time.gmtime(start_s)) if start_s >= 0 else "none"
+    if not 0 <= start_s < _MOST_S:
+        return "none"
+    return time.strftime("%d %b %H:%M UTC", time.gmtime(start_s))
 
 
 def _meters(report: Mapping[str, Any]) -> str:
