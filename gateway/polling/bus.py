@@ -7,6 +7,7 @@ elsewhere between polls, and opens the port again when nobody on it answers.
 """
 
 import asyncio
+import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -118,11 +119,8 @@ class BusActor:
             request: what to ask; of any unit, with a meter that is polled or not.
             silence_ms: silence that the device wants before it on a serial line.
 
-        Returns:
-            The registers of the reply, or what `Line.ask` raises.
-
-        Raises:
-            NotTaken: too many questions wait, or the bus has ended.
+        Returns the registers of the reply, or what `Line.ask` raises. Raises NotTaken: too many
+        questions wait, or the bus has ended.
         """
         return self._jobs.submit(request, silence_ms)
 
@@ -193,21 +191,22 @@ class BusActor:
             _log.info("read again", meter=meter.id, reason=str(reason))
             self.line.count(reason.code, meter.unit)
             self.schedule.again(meter.id, self._now_s())
-        except (Unavailable, Refused) as reason:
+        except (Unavailable, Refused, *_OF_ONE_METER) as reason:
             self._failed(meter, reason)
             health = self.schedule.health(meter.id)
             if health is not before:
                 words = {"bus": self.name, "meter": meter.id, "reason": str(reason)}
-                _log.warning(f"meter is {health}", **words)
+                tell = _log.error if isinstance(reason, _OF_ONE_METER) else _log.warning
+                tell(f"meter is {health}", **words)
         self._line_is_there()
 
-    def _failed(self, meter: Meter, reason: Unavailable | Refused) -> None:
+    def _failed(self, meter: Meter, reason: Exception) -> None:
         now_s = self._now_s()
         code = reason.exception if isinstance(reason, DeviceRefused) else 0
         if code in _BUSY:
             self.schedule.busy(meter.id, now_s)
             return
-        if isinstance(reason, window.WrongMeter):
+        if isinstance(reason, (window.WrongMeter, *_OF_ONE_METER)):
             self.schedule.held(meter.id, now_s)
         elif isinstance(reason, NoValue | NoSuchModel) or (code and code not in _NOBODY):
             self.schedule.refused(meter.id, now_s)
@@ -382,6 +381,7 @@ class BusActor:
 
 
 _NOT_COUNTED_BY_LINE = (NoValue, NoSuchModel, window.WrongMeter)
+_OF_ONE_METER = (ArithmeticError, LookupError, TypeError, ValueError, sqlite3.DataError)
 
 
 def _fences_of(meter: Meter) -> list[Request]:

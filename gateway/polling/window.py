@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gateway.lines.frames import READ_HOLDING, WRITE_MULTIPLE, Garbled, Request
+from gateway.polling.schedule import INTERVAL_S
 from gateway.registered import SigningMeter
 from wire.errors import Malformed, Refused
 from wire.reading import ORIGIN_OWN_ELEMENT, SignedReading
@@ -27,6 +28,7 @@ _RECORD = BASE + 128
 _MOST_RECORD = 256
 _MOST_WORDS = 120
 _NONE = 0xFFFFFFFF
+_MOST_START_S = 2**32
 
 Ask = Callable[[Request], Awaitable[tuple[int, ...]]]
 
@@ -124,6 +126,8 @@ def verified(content: bytes, meter: SigningMeter, sequence: int) -> SignedReadin
             raise Malformed(f"it is a reading of {reading.meter}, origin {reading.origin}")
         if reading.sequence != sequence:
             raise Malformed(f"it has sequence {reading.sequence}, not {sequence}")
+        if not 0 <= reading.interval_start_s < _MOST_START_S or reading.interval_s != INTERVAL_S:
+            raise Malformed(f"interval of {reading.interval_s} s at {reading.interval_start_s} s")
         record.verify(meter.key)
     except Refused as reason:
         raise BadRecord(content, f"{meter.id}, record {sequence}: {reason}") from None
