@@ -131,7 +131,13 @@ class Reader:
             self.gaps += 1
             chain = Chain(chain.previous, chain.events + 1)
             _log.warning("interval without a reading", meter=meter.id, end_s=sample.boundary_s)
-        await self._spool.keep_sample(meter.id, sample, closed, chain, operating_s)
+        if not await self._spool.keep_sample(meter.id, sample, closed, chain, operating_s):
+            self.gaps += 1
+            _log.error(
+                "another reading of this interval is kept already; this one is kept apart",
+                meter=meter.id,
+                end_s=sample.boundary_s,
+            )
         self._newest[meter.id] = sample
         if closed is not None:
             self.closed.set()

@@ -168,8 +168,10 @@ class Spool:
 
     async def keep_sample(
         self, meter: str, sample: Sample, closed: ClosedReading | None, chain: Chain, life_s: int
-    ) -> None:
+    ) -> bool:
         """Keep a boundary read and the reading that it closed, in one step.
+
+        Returns whether the reading's place was free; else it is kept apart, and not in the chain.
 
         Args:
             meter: meter id.
@@ -180,29 +182,28 @@ class Spool:
         """
         registers = sample.registers
 
-        def keep(tx: sqlite3.Connection) -> None:
+        def keep(tx: sqlite3.Connection) -> bool:
+            kept = closed is None or _place(tx, closed, sample.boundary_s * 1000)
+            goes_on = chain if kept else _chain_before(tx, meter)
             tx.execute(
                 "INSERT OR REPLACE INTO meter VALUES (?, -1, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(meter, sample.boundary_s, chain.previous, chain.events, sample.boundary_s),
+                    *(
+                        meter,
+                        sample.boundary_s,
+                        goes_on.previous,
+                        goes_on.events,
+                        sample.boundary_s,
+                    ),
                     *(registers.import_wh, registers.export_wh, sample.words, sample.offset_ms),
                 ),
             )
             tx.execute(
                 "UPDATE life SET value = max(value, ?) WHERE name = 'operating_s'", (life_s,)
             )
-            if closed is not None:
-                tx.execute(
-                    "INSERT OR IGNORE INTO reading"
-                    " (meter, sequence, interval_start_s, state, protected, payload)"
-                    " VALUES (?, ?, ?, 'closed', ?, ?)",
-                    (
-                        *(closed.meter, closed.sequence, closed.interval_start_s),
-                        *(closed.protected, closed.payload),
-                    ),
-                )
+            return kept
 
-        await self.add(keep)
+        return await self.add(keep)
 
     async def keep_records(
         self, meter: str, records: Iterable[SignedReading], next_sequence: int, now_ms: int
@@ -230,14 +231,16 @@ class Spool:
     async def keep_apart(
         self, meter: str, sequence: int, content: bytes, reason: str, now_ms: int
     ) -> None:
-        """Keep a record that will not be witnessed, with its bytes and the reason; go on."""
+        """Keep a record that will not be witnessed, with its bytes and the reason.
+
+        Unproven bytes never say where to go on: only `keep_records` does.
+        """
 
         def keep(tx: sqlite3.Connection) -> None:
             tx.execute(
                 "INSERT OR IGNORE INTO apart VALUES (?, ?, ?, ?, ?)",
                 (meter, sequence, content, reason, now_ms),
             )
-            _move_on(tx, meter, sequence + 1)
 
         await self.add(keep)
 
@@ -279,6 +282,37 @@ class Spool:
         found |= {name: life[name] for name in ("final", "duplicates") if name in life}
         ((found["apart"],),) = await self.rows("SELECT COUNT(*) FROM apart")
         return found
+
+
+def _place(tx: sqlite3.Connection, closed: ClosedReading, now_ms: int) -> bool:
+    """Keep a closed reading; apart, when another one has its place. Whether it has its place."""
+    place = (closed.meter, closed.sequence)
+    done = tx.execute(
+        "INSERT OR IGNORE INTO reading"
+        " (meter, sequence, interval_start_s, state, protected, payload)"
+        " VALUES (?, ?, ?, 'closed', ?, ?)",
+        (*place, closed.interval_start_s, closed.protected, closed.payload),
+    )
+    if done.rowcount == 1:
+        return True
+    payload, encoded = tx.execute(
+        "SELECT payload, encoded FROM reading WHERE meter = ? AND sequence = ?", place
+    ).fetchone()
+    if closed.payload == payload or closed.payload in (encoded or b""):
+        return True
+    reason = "another reading of this interval was kept before: the clock was set"
+    tx.execute(
+        "INSERT OR IGNORE INTO apart VALUES (?, ?, ?, ?, ?)",
+        (*place, closed.payload, reason, now_ms),
+    )
+    return False
+
+
+def _chain_before(tx: sqlite3.Connection, meter: str) -> Chain:
+    """The chain without the reading that was kept apart, which is an event."""
+    found = tx.execute("SELECT previous, events FROM meter WHERE id = ?", (meter,)).fetchone()
+    previous, events = found or (_NO_HASH, 0)
+    return Chain(previous, events + 1)
 
 
 def _advance(tx: sqlite3.Connection, meter: str, boundary_s: int) -> None:

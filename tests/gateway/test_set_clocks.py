@@ -62,3 +62,13 @@ def test_a_paced_clock_is_not_measured_by_the_machine(tmp_path: Path) -> None:
 def test_a_register_that_fell_and_came_back_books_nothing(tmp_path: Path) -> None:
     samples = [read(0, 1000), read(900, 0), read(1800, 1250), read(2700, 1500)]
     assert closed(tmp_path, samples) == ({1800: 250}, 2, 0)
+
+
+def test_a_reading_whose_place_is_taken_is_kept_apart_and_not_in_the_chain(tmp_path: Path) -> None:
+    ahead_s = 3 * 86_400
+    samples = [read(ahead_s, 1255), read(ahead_s + 900, 1500)]
+    samples += [read(0, 1500), read(ahead_s, 9000), read(ahead_s + 900, 9250)]
+    samples += [read(ahead_s + 1800, 9500)]
+    advances, gaps, apart = closed(tmp_path, samples)
+    assert advances == {ahead_s: 245, ahead_s + 900: 250}
+    assert (gaps, apart) == (3, 1)
