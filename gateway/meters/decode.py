@@ -70,6 +70,8 @@ def decode(template: Template, words: Sequence[int], before: Registers | None = 
     energy = template.energy_registers
     if energy.model and words[0] != energy.model:
         raise NoValue(f"{template.name}: SunSpec model {words[0]} stands where it was expected")
+    if energy.number.kind == "obis":
+        _see_directions(template, words, before)
     unit_wh = energy.unit_wh * _scale(template, words)
     found = Registers(
         _energy_wh(template, words, energy.import_at, unit_wh),
@@ -105,6 +107,17 @@ def _energy_wh(
         raise NoValue(f"{template.name}: {words_bytes(raw).hex(' ', 2)} is no energy")
     value_wh = counts * unit_wh
     return (2 * value_wh.numerator + value_wh.denominator) // (2 * value_wh.denominator)
+
+
+def _see_directions(template: Template, words: Sequence[int], before: Registers | None) -> None:
+    """A readout without a line that the meter had before says nothing of that energy."""
+    energy = template.energy_registers
+    size = SIZES[energy.number.kind]
+    places = (energy.import_at, energy.export_at)
+    there = [place is not None and any(words[place : place + size]) for place in places]
+    had = (before.import_wh > 0, before.export_wh > 0) if before else (False, False)
+    if not any(there) or any(was and not now for was, now in zip(had, there, strict=True)):
+        raise NoValue(f"{template.name}: a readout without its energy lines")
 
 
 def _asleep(found: Registers, before: Registers | None) -> bool:

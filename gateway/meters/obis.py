@@ -12,6 +12,8 @@ total of all tariffs).
 import re
 from fractions import Fraction
 
+from gateway.lines.frames import Garbled
+
 TEXT_OCTETS = 64
 """Room for the lines of one direction."""
 
@@ -19,8 +21,9 @@ _LINE = re.compile(
     rb"(?:1-[0-9]:)?(?P<code>[12]\.8\.[0-4])(?:\*255)?"
     rb"\((?P<value>[0-9]{1,12}(?:\.[0-9]{1,6})?)(?:\*(?P<unit>[kM]?Wh)?)?\)"
 )
+_CODE = re.compile(rb"(?P<channel>1-[0-9]:)?[12]\.8\.[0-4](?:\*255)?\(")
 _NAME = re.compile(
-    rb"(?:[0-9]-[0-9]:)?(?:0\.0\.0|96\.1\.[0-9]|C\.1(?:\.[0-9])?)(?:\*255)?\((?P<name>[^()*]{1,40})\)"
+    rb"(?:[01]-0:)?(?:0\.0\.0|96\.1\.[0-9]|C\.1(?:\.[0-9])?)(?:\*255)?\((?P<name>[^()*]{1,40})\)"
 )
 """Where meters say their number: 0.0.0, 96.1.x, and C.1 of older ones."""
 
@@ -32,13 +35,28 @@ def energy_lines(data: bytes) -> tuple[bytes, bytes]:
     """The import and the export lines of a telegram's data, without line ends.
 
     The total when there is one, else the tariffs' registers, whose sum it is. History (`*1`) and
-    other channels are no registers of now and are left out.
+    other channels are no registers of now and are left out: 1-0 is taken before others.
+
+    Raises:
+        Garbled: an energy's line cannot be read, or two of them differ.
     """
     found: dict[bytes, bytes] = {}
-    for line in data.splitlines():
-        match = _LINE.fullmatch(line.strip())
-        if match is not None:
-            found.setdefault(match["code"], line.strip())
+    lines = [line.strip() for line in data.splitlines()]
+    channels = {match["channel"] for line in lines if (match := _CODE.match(line))}
+    ours = next((each for each in (b"1-0:", None) if each in channels), None)
+    if ours is None and None not in channels and channels:
+        if len(channels) > 1:
+            raise Garbled("a readout with energies of several channels, none of them 1-0")
+        (ours,) = channels
+    for line in lines:
+        code = _CODE.match(line)
+        if code is None or code["channel"] != ours:
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise Garbled("a readout with an energy line that cannot be read")
+        if found.setdefault(match["code"], line) != line:
+            raise Garbled("a readout with two values for one energy")
     return _direction(found, b"1.8."), _direction(found, b"2.8.")
 
 

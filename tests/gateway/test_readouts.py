@@ -113,13 +113,40 @@ def test_a_dsmr_telegram_is_the_sum_of_its_tariffs_and_its_crc_counts() -> None:
         (b"1.8.0*1(000500.0*kWh)\r\n1.8.0(000700.0*kWh)\r\n", (700_000, 0)),
         (b"2-1:1.8.0*255(000500.0)\r\n1-0:2.8.0*255(17*Wh)", (0, 17)),
         (b"1-1:1.8.1(1*MWh)\r\n1-1:1.8.2(1*MWh)", (2_000_000, 0)),
-        (b"1.8.0(5*kvarh)\r\n1.7.0(5*kW)", (0, 0)),
+        (b"1-1:1.8.0(100*kWh)\r\n1-0:1.8.0(900*kWh)", (900_000, 0)),
     ],
 )
 def test_only_registers_of_now_in_energy_units_count(
     data: bytes, energies: tuple[int, int]
 ) -> None:
     assert registers(data) == Registers(*energies)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"1.8.0(5*kvarh)",
+        b"1-0:1.8.1(10*kWh)\r\n1-0:1.8.0(1x0*kWh)",
+        b"1.8.0(5)\r\n1.8.0(7)",
+        b"1-1:1.8.1(10*kWh)\r\n1-2:1.8.2(20*kWh)",
+    ],
+)
+def test_energy_lines_that_cannot_be_told_are_garbled(data: bytes) -> None:
+    with pytest.raises(Garbled):
+        energy_lines(data)
+
+
+def test_a_direction_that_the_meter_had_and_does_not_say_is_no_value() -> None:
+    had = Registers(2_100, 1_900)
+    for data in (b"0.0.0(12)\r\nF.F(00)\r\n", b"1.8.0(2.2)\r\n", b"2.8.0(1.9)\r\n"):
+        lines = lay_out(energy_lines(data))
+        assert lines is not None
+        with pytest.raises(NoValue):
+            decode(TEMPLATE, bytes_words(lines), had)
+    empty = lay_out(energy_lines(b""))
+    assert empty is not None
+    with pytest.raises(NoValue):
+        decode(TEMPLATE, bytes_words(empty))
 
 
 def test_what_does_not_fit_is_no_readout() -> None:
@@ -203,10 +230,8 @@ def test_a_meter_of_another_address_stays_silent() -> None:
 
 
 def test_a_meter_that_says_another_number_is_not_read() -> None:
-    assert numbers_in(DSMR) == {
-        "3960221976967177082151037881335713",
-        "4819243993373755377509728609491464",
-    }
+    # The gas meter behind it (0-1) says its own number, which is not this meter's.
+    assert numbers_in(DSMR) == {"3960221976967177082151037881335713"}
     assert numbers_in(LANDIS_GYR) == {"20000"}
     assert numbers_in(HAGER) == set()
     bus = head("push", 9_600, address="4712")
