@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from device.provision import asked, board, bundle, install, papers, registered, running, steps
-from device.provision.console import PRESS_RESET, Console, Patience
+from device.provision import asked, bundle, install, papers, registered, running, steps
+from device.provision.console import PRESS_RESET, Console, Patience, session
 from device.provision.faults import AwayFault, Fault, RefusedFault
 from hwsim.board import Board
 from tests.device.provisioned import MAKE, METER, TECHNICIAN, Desk, outcomes
@@ -188,7 +188,7 @@ def test_code_that_could_stand_in_for_a_module_is_another_software_and_goes(
 ) -> None:
     made = bundle.make("simulated")
     told = "from meter import software\nprint(software.software_id())"
-    with board.session(desk.port) as console:
+    with session(desk.port) as console:
         install.install(console, made, 1 << 24)
         if "/" in path:
             console.run(f"import os\nos.mkdir({'/' + path.split('/')[0]!r})")
