@@ -38,11 +38,12 @@ class Records:
 
     def __init__(self, ask: window.Ask, spool: Spool, clock: NetworkClock) -> None:
         self.next_sequences: dict[str, int] = {}
-        """For each signing meter, the first record that is not in the spool."""
+        """For each signing meter, the record to ask for next."""
         self.apart = 0
         """Records kept apart since the start."""
         self._ask, self._spool, self._clock = ask, spool, clock
         self._identified: set[str] = set()
+        self._proven: dict[str, int] = {}
         self._misses: Counter[tuple[str, int]] = Counter()
 
     def forget(self, meter: str) -> None:
@@ -58,6 +59,7 @@ class Records:
             return False
         await window.check_identity(self._ask, meter)
         self._identified.add(meter.id)
+        self._proven.pop(meter.id, None)
         return True
 
     async def catch_up(self, meter: SigningMeter, boundary_s: int) -> Progress:
@@ -68,6 +70,7 @@ class Records:
             DeviceRefused, Garbled, Unavailable: what the line says.
         """
         there = await window.look(self._ask, meter)
+        await self._begin_at_proven(meter.id, there.records)
         first = self._first(meter, there)
         last = min(there.records, first + _AT_ONCE)
         kept: list[SignedReading] = []
@@ -80,6 +83,16 @@ class Records:
         if self.apart > apart or any(_ends(each) >= boundary_s for each in kept):
             return Progress.DONE
         return Progress.NOT_YET
+
+    async def _begin_at_proven(self, meter: str, records: int) -> None:
+        """Go back to just past the newest verified record when what follows it proves nothing.
+
+        That is so after a failure, beyond the meter's head, and when the spool lost a record.
+        """
+        proven = (await self._spool.meter(meter)).next_sequence
+        if self._proven.get(meter) != proven or self.next_sequences[meter] > records:
+            self.next_sequences[meter] = proven
+        self._proven[meter] = proven
 
     def _first(self, meter: SigningMeter, there: window.Window) -> int:
         wanted = self.next_sequences[meter.id]
@@ -109,6 +122,7 @@ class Records:
             else:
                 now_ms = self._clock.now_ms()
                 await self._spool.keep_records(meter.id, [record], sequence + 1, now_ms)
+                self._proven[meter.id] = sequence + 1
                 self._misses.pop((meter.id, sequence), None)
                 return [record]
         return []
@@ -117,7 +131,6 @@ class Records:
         self, meter: SigningMeter, sequence: int, content: bytes, reason: str
     ) -> None:
         self.apart += 1
-        self._misses.pop((meter.id, sequence), None)
         _log.error("record kept apart", meter=meter.id, reason=reason)
         now_ms = self._clock.now_ms()
         await self._spool.keep_apart(meter.id, sequence, content, reason, now_ms)
