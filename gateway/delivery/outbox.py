@@ -11,10 +11,16 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
+from gateway.delivery import salvage
 from gateway.delivery.spool import Spool
 from gateway.polling.schedule import INTERVAL_S
 from wire.cose import sig_structure
+from wire.errors import Refused
 from wire.witness import MAX_BATCH, MAX_READINGS, Batch, SignedWitness
+
+_log = structlog.get_logger()
 
 _ROOM = MAX_BATCH - 2_048
 """Bytes for readings: the statement and the array heads need less than what is left."""
@@ -288,7 +294,7 @@ class Outbox:
         return int(found[0][0]) if found else None
 
     async def batch(self, sequence: int) -> Batch | None:
-        """A witnessed batch as it is published; None when it is settled already."""
+        """A witnessed batch as it is published; None when it is settled, or was torn apart."""
         found = await self._spool.rows(
             "SELECT batch.witness, reading.encoded FROM batch JOIN reading"
             " ON reading.batch = batch.sequence WHERE batch.sequence = ?"
@@ -298,8 +304,13 @@ class Outbox:
         )
         if not found:
             return None
-        witness = SignedWitness.open(found[0][0])
-        return Batch.join(witness, tuple(encoded for _, encoded in found))
+        try:
+            witness = SignedWitness.open(found[0][0])
+            return Batch.join(witness, tuple(encoded for _, encoded in found))
+        except (Refused, TypeError) as reason:
+            _log.error("a torn batch is taken apart", sequence=sequence, reason=str(reason))
+        await self._spool.write(lambda tx: salvage.take_apart(tx, sequence))
+        return None
 
     async def settle(
         self, sequence: int, outcomes: Sequence[Outcome], duplicates: int, now_ms: int

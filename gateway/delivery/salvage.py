@@ -154,6 +154,32 @@ def _drop_torn_batches(target: sqlite3.Connection) -> None:
     )
 
 
+def take_apart(tx: sqlite3.Connection, sequence: int) -> None:
+    """Take one torn batch apart: whole readings wait again, broken ones are kept apart.
+
+    A meter that signs is asked for its broken ones again.
+    """
+    rows = tx.execute(
+        "SELECT rowid, meter, sequence, encoded, queued_ms FROM reading WHERE batch = ?",
+        (sequence,),
+    ).fetchall()
+    for place, meter, number, encoded, at_ms in rows:
+        if _sound({"meter": meter, "sequence": number, "encoded": encoded, "payload": None}):
+            continue
+        tx.execute(
+            "INSERT OR IGNORE INTO apart VALUES (?, ?, ?, ?, ?)",
+            (meter, number, encoded or b"", "its bytes changed in the spool", at_ms),
+        )
+        tx.execute("DELETE FROM reading WHERE rowid = ?", (place,))
+        tx.execute(
+            "UPDATE meter SET next_sequence = min(next_sequence, ?) WHERE id = ?", (number, meter)
+        )
+    tx.execute("UPDATE reading SET batch = NULL WHERE batch = ?", (sequence,))
+    tx.execute(
+        "UPDATE batch SET state = 'abandoned', witness = NULL WHERE sequence = ?", (sequence,)
+    )
+
+
 def _holds(
     target: sqlite3.Connection,
     sequence: int,
