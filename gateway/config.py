@@ -227,7 +227,7 @@ def load(path: Path) -> GatewayConfig:
     config = GatewayConfig(
         id=top.take("id", str),
         genesis=top.path("genesis"),
-        spool=top.path("spool"),
+        spool=_spool(top),
         status=_address(top, "status"),
         paced_time_file=top.optional_path("paced_time_file"),
         wait_for_time=top.take("wait_for_time", bool, default=True),
@@ -271,6 +271,14 @@ def other_than_buses(one: GatewayConfig, other: GatewayConfig) -> list[str]:
     """Names of the keys outside the buses in which two configurations differ."""
     names = [each.name for each in fields(GatewayConfig) if each.name != "buses"]
     return [name for name in names if getattr(one, name) != getattr(other, name)]
+
+
+def _spool(table: Table) -> Path:
+    """The file itself, so that no second name leads a second gateway to it."""
+    spool = table.path("spool").resolve()
+    if spool.suffix != ".sqlite":
+        raise table.wrong("spool", "ends in .sqlite; other files beside it have its name")
+    return spool
 
 
 def _address(table: Table, key: str) -> Address:

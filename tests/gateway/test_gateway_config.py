@@ -60,6 +60,7 @@ def test_a_serial_line_has_the_parity_and_stop_bits_of_its_meters(
         ('id = "m2"', 'id = "m1"', "meter m1 stands twice"),
         ('name = "b"', "name = true", "name needs text"),
         ("spool = ", "spol = ", "spool is missing; spol stands there"),
+        ("spool.sqlite", "spool.signstate", "spool ends in .sqlite"),
         ("[place]", "[plaice]", "[place] is missing; plaice stands there"),
         ("id = ", "# id = ", "id is missing$"),
         ("timeout_ms = 100", 'timeout_ms = "1"', "needs a whole number"),
@@ -133,3 +134,9 @@ def test_what_an_optical_head_cannot_do_is_named(tmp_path: Path, added: str, wor
     text = GOOD.replace(other, "") + READOUT + added
     with pytest.raises(Refused, match=words):
         registration(load(tmp_path, text.replace('"m3"', '"m1"')), make_genesis().genesis)
+
+
+def test_a_spool_has_one_name_whatever_leads_to_it(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "spool.sqlite").symlink_to(tmp_path / "kept/spool.sqlite")
+    assert load(tmp_path, GOOD).spool == tmp_path / "kept/spool.sqlite"
