@@ -61,9 +61,9 @@ class Buses:
             }
             gone, added = self._wanted.keys() - new, new.keys() - self._wanted
             same = len(new) - len(added) - len(changed)
-            for name in gone | changed:
+            for name in sorted(gone | changed):
                 await self._end(name)
-            for name in changed | added:
+            for name in sorted(changed | added):
                 await self._begin(name, new[name])
             return f"{same} buses go on, {len(changed)} changed, {len(added)} new, {len(gone)} gone"
 
