@@ -61,6 +61,11 @@ class Session:
                 self._token = self.library().get_token(token_label=self.token_label)
             except errors.NoSuchToken:
                 raise errors.NoSuchToken(self._missing()) from None
+            except errors.GeneralError:
+                if not self._lacks_configuration():
+                    raise
+                # SoftHSM says so of the machine's own folder of tokens, which only root may read.
+                raise errors.NoSuchToken(self._missing()) from None
             except errors.MultipleTokensReturned:
                 raise errors.MultipleTokensReturned(
                     f"several tokens are named {self.token_label}: give them names of their own"
@@ -68,11 +73,12 @@ class Session:
         return self._token
 
     def _missing(self) -> str:
-        module = str(self._where["module"])
-        words = f"no token named {self.token_label} in {module}: is it plugged in?"
-        if "softhsm" not in module or "SOFTHSM2_CONF" in os.environ:
-            return words
-        return f"{words} For SoftHSM name its --softhsm2-conf"
+        words = f"no token named {self.token_label} in {self._where['module']}: is it plugged in?"
+        hint = " For SoftHSM name its --softhsm2-conf"
+        return words + hint if self._lacks_configuration() else words
+
+    def _lacks_configuration(self) -> bool:
+        return "softhsm" in str(self._where["module"]) and "SOFTHSM2_CONF" not in os.environ
 
     def login(self, pin: str | None) -> None:
         """Open the session, logged in by the one try that this process has.
