@@ -59,7 +59,8 @@ def test_doctor_names_the_file_that_is_missing(fresh: Path) -> None:
 
 def test_a_spool_without_a_name_or_on_a_folder_is_refused(fresh: Path) -> None:
     text = fresh.read_text()
-    fresh.write_text(text.replace('"spool.sqlite"', '"."'))
+    (fresh.parent / "folder.sqlite").mkdir()
+    fresh.write_text(text.replace('"spool.sqlite"', '"folder.sqlite"'))
     assert any("is a folder" in words for words in needed.wrong_with(config.load(fresh)))
     fresh.write_text(text.replace('"spool.sqlite"', '""'))
     with pytest.raises(BadConfiguration, match="spool needs the path of a file"):
