@@ -6,6 +6,7 @@ RS-485 line (`hwsim.modbus_device`) and over Modbus TCP (`hwsim.meters`).
 """
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ Curve = Callable[[float], Flow]
 """What flows at a time of the line, seconds."""
 
 
-class RegisterMap:
+class RegisterMap(ABC):
     """Registers of one model of meter. A vendor's class says what is special."""
 
     functions: tuple[int, ...] = (READ_HOLDING, READ_INPUT)
@@ -68,9 +69,9 @@ class RegisterMap:
     silence_s = 0.0
     """Silence that it needs before a request."""
 
+    @abstractmethod
     def words(self, flow: Flow) -> Mapping[int, int]:
         """Registers by address."""
-        raise NotImplementedError
 
     def read(self, function: int, address: int, count: int, flow: Flow) -> list[int] | int:
         """Registers, or the exception that refuses them."""

@@ -6,6 +6,7 @@ factors are powers of ten. Meters: positive is into the customer; inverters: pos
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 from hwsim.registers import READ_HOLDING, Flow, RegisterMap, big, float32, lay, text
@@ -59,9 +60,9 @@ class SunSpec(RegisterMap):
         points = {self._start + place: words for place, words in self.points(flow).items()}
         return lay(values) | lay(points)
 
+    @abstractmethod
     def points(self, flow: Flow) -> Points:
         """What the model holds, by offset from its id."""
-        raise NotImplementedError
 
     def counter(self, mwh: int | None, words: int = 2) -> list[int]:
         """An accumulator: wraps, and is 0 while nothing is known."""
