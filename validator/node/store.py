@@ -40,6 +40,8 @@ CREATE INDEX IF NOT EXISTS results_by_height ON results (height, position);
 CREATE TABLE IF NOT EXISTS readings (
     meter TEXT NOT NULL, sequence INTEGER NOT NULL, start_s INTEGER NOT NULL,
     zone TEXT NOT NULL, batch_id BLOB NOT NULL, position INTEGER NOT NULL,
+    status INTEGER NOT NULL, import_wh INTEGER NOT NULL, export_wh INTEGER NOT NULL,
+    import_advance_wh INTEGER NOT NULL, export_advance_wh INTEGER NOT NULL,
     PRIMARY KEY (meter, sequence)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seals (
     zone TEXT NOT NULL, start_s INTEGER NOT NULL, revision INTEGER NOT NULL,
@@ -178,14 +180,12 @@ class Store:
             if result.code == ACCEPTED:
                 reading = SignedReading.open(batch.readings[position]).reading
                 self._database.execute(
-                    "INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?, ?)",
+                    f"INSERT OR IGNORE INTO readings VALUES ({', '.join('?' * 11)})",
                     (
-                        reading.meter,
-                        reading.sequence,
-                        reading.interval_start_s,
-                        result.zone,
-                        batch.batch_id,
-                        position,
+                        *(reading.meter, reading.sequence, reading.interval_start_s),
+                        *(result.zone, batch.batch_id, position),
+                        *(reading.status, reading.import_wh, reading.export_wh),
+                        *(reading.import_advance_wh, reading.export_advance_wh),
                     ),
                 )
 

@@ -35,7 +35,7 @@ class StoredResult:
 
 @dataclass(frozen=True, slots=True)
 class StoredReading:
-    """Where an accepted reading is."""
+    """Where an accepted reading is, and what it counted."""
 
     meter: str
     """Meter id."""
@@ -54,6 +54,21 @@ class StoredReading:
 
     position: int
     """Its place in the batch."""
+
+    status: int
+    """Its status bits."""
+
+    import_wh: int
+    """Import register at the interval's end, Wh."""
+
+    export_wh: int
+    """Export register at the interval's end, Wh."""
+
+    import_advance_wh: int
+    """Import within the interval, Wh."""
+
+    export_advance_wh: int
+    """Export within the interval, Wh."""
 
 
 @dataclass(frozen=True, slots=True)
