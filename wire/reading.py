@@ -235,6 +235,9 @@ class Reading:
         return cls(**_checked(content), extra=extra)
 
 
+_MOST = 2**63 - 1
+"""Largest number that a reading counts to: what the integers of every ledger hold."""
+
 _REQUIRED_KEYS = frozenset(range(1, 20))
 _KNOWN_KEYS = frozenset(range(1, 23))
 _UINTS = {
@@ -255,7 +258,7 @@ _UINTS = {
 def _checked(content: dict[Any, Any]) -> dict[str, Any]:
     """Check every known key and return the fields of `Reading` by name."""
     found: dict[str, Any] = {
-        name: fields.uint(content[key], f"{name} ({key})") for key, name in _UINTS.items()
+        name: fields.uint(content[key], f"{name} ({key})", _MOST) for key, name in _UINTS.items()
     }
     found["meter"] = fields.identifier(content[2], "meter (2)", most=20)
     found["node"] = fields.identifier(content[3], "node (3)")

@@ -159,8 +159,8 @@ def test_what_ocmf_cannot_say_is_refused_in_words() -> None:
 
 
 def test_the_largest_numbers_stay_whole() -> None:
-    line = exported(replace(FIRST.reading, import_wh=2**64 - 1, sequence=2**64 - 1))
-    assert pyocmf.OCMF.from_string(line).payload.RD[0].RV == 2**64 - 1
+    line = exported(replace(FIRST.reading, import_wh=2**63 - 1, sequence=2**63 - 1))
+    assert pyocmf.OCMF.from_string(line).payload.RD[0].RV == 2**63 - 1
     assert verifies(line)
 
 

@@ -13,7 +13,7 @@ from validator.node.receipts import Receipts, batch_receipt
 from validator.node.store import Store
 from wire.block import Block
 from wire.light import LightClient
-from wire.results import Verdict
+from wire.results import ReadingResult, TxResult, Verdict
 
 
 def test_a_restart_restores_the_state_from_its_rows(tmp_path: Path) -> None:
@@ -151,4 +151,22 @@ def test_a_flood_of_one_gateway_leaves_room_for_others(tmp_path: Path) -> None:
     assert mempool.add(chain.village.batch(batch.readings, 0, gateway="gw-b"))
     mempool.remove(flood[0].batch_id)
     assert mempool.add(flood[-1])
+    chain.store.close()
+
+
+@pytest.mark.parametrize("name", ["sequence", "import_wh", "status", "boots"])
+def test_a_number_that_no_ledger_holds_refuses_the_reading_and_stops_nobody(
+    tmp_path: Path, name: str
+) -> None:
+    chain = Chain(tmp_path)
+    meter = chain.village.meters["c1"]
+    past, largest = (
+        meter.sign(meter.reading(0, 500, 0, **{name: value})) for value in (2**63, 2**63 - 1)
+    )
+    chain.append([chain.village.batch([past, largest], 0)], 0)
+    stored = chain.store.result(TxResult.decode(chain.store.tx_results(1)[0]).tx_id)
+    assert stored is not None
+    codes = [ReadingResult.decode(each).code for each in stored.reading_results]
+    assert codes[0] == 10
+    assert len(chain.store.readings("c1", -1, 10)) == codes.count(0) <= 1
     chain.store.close()
