@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from validator.consensus import evidence, machine, votes
+from validator.consensus import accusations, evidence, machine, votes
 from validator.consensus.justification import Committee
 from validator.consensus.timeouts import Timeouts
 from validator.simulation.cli import add_consensus_command
@@ -89,7 +89,7 @@ def blame_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(commit: Any, change: Any) -> bool:
         return bool(commit.sender == change.sender and change.round > commit.round)
 
-    monkeypatch.setattr(votes, "is_amnesia", wrong)
+    monkeypatch.setattr(accusations, "is_amnesia", wrong)
     monkeypatch.setattr(evidence, "is_amnesia", wrong)
 
 

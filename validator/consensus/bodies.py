@@ -6,11 +6,13 @@ that the driver has built, checked or fetched are used; others are asked for. De
 votes.
 """
 
+from typing import Any
+
 from validator.consensus.effects import CheckBlock, Effect, FetchBlock
 from validator.consensus.messages import Proposal
 
 MOST_KEPT = 16
-"""Bodies of one height kept in memory; the driver has all of them on its disk."""
+"""Bodies and verdicts of one height kept in memory; the driver has the bodies on its disk."""
 
 
 class Bodies:
@@ -27,12 +29,11 @@ class Bodies:
         """Keep a body whose digest the driver has compared."""
         self._asked.discard(digest)
         self._sound[digest] = block
-        if len(self._sound) > MOST_KEPT:
-            del self._sound[next(iter(self._sound))]
+        _bound(self._sound)
 
     def keep_valid(self, digest: bytes, block: bytes) -> None:
         """Keep a body that needs no check: one's own."""
-        self._verdicts[digest] = True
+        self._judge(digest, True)
         self.keep(digest, block)
 
     def get(self, digest: bytes) -> bytes | None:
@@ -48,14 +49,19 @@ class Bodies:
         if proposal.digest in self._checking:
             return []
         self._checking[proposal.digest] = proposal.block
+        _bound(self._checking)
         return [CheckBlock(proposal.digest, proposal.block, proposal.sender)]
 
     def checked(self, digest: bytes, valid: bool) -> None:
         """Take the outcome of a check."""
         block = self._checking.pop(digest, None)
-        self._verdicts[digest] = valid
+        self._judge(digest, valid)
         if valid and block is not None:
             self.keep(digest, block)
+
+    def _judge(self, digest: bytes, valid: bool) -> None:
+        self._verdicts[digest] = valid
+        _bound(self._verdicts)
 
     def fetch(self, digest: bytes, holders: tuple[str, ...]) -> list[Effect]:
         """Ask for a body, once until `ask_again`."""
@@ -67,3 +73,9 @@ class Bodies:
     def ask_again(self) -> None:
         """Let what has not come be asked for once more."""
         self._asked.clear()
+
+
+def _bound(kept: dict[bytes, Any]) -> None:
+    """Let the oldest go."""
+    if len(kept) > MOST_KEPT:
+        del kept[next(iter(kept))]

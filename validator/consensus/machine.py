@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from validator.consensus import effects as do
+from validator.consensus.accusations import Accusations, amnesia
 from validator.consensus.bodies import Bodies
 from validator.consensus.effects import Effect, Event
 from validator.consensus.evidence import Evidence
@@ -35,7 +36,7 @@ from validator.consensus.messages import (
 )
 from validator.consensus.proposer import leader
 from validator.consensus.timeouts import Timeouts
-from validator.consensus.votes import Ballots, RoundChanges, Sightings, amnesia
+from validator.consensus.votes import Ballots, RoundChanges, Sightings, Spoken, seals_of, senders
 from wire.block import Commit as BlockCommit
 from wire.block import ValidatorSet
 
@@ -78,8 +79,8 @@ class Machine:
         self._changes = RoundChanges()
         self._seen = Sightings()
         self._timed = False
-        self._said: dict[tuple[str, int], Message | None] = {}
-        self._reported: set[tuple[str, str]] = set()
+        self._said = Spoken()
+        self._accusations = Accusations(me)
         self._effects: list[Effect] = []
 
     def leader(self, round_number: int) -> str:
@@ -103,7 +104,7 @@ class Machine:
             said: signed messages in the order of signing, COMMITs with their certificate.
         """
         for message, certificate in said:
-            self._said[(message.kind, message.round)] = message
+            self._said.keep(message)
             self.round = max(self.round, message.round)
             if certificate is not None:
                 self.certificate = certificate
@@ -113,7 +114,7 @@ class Machine:
                 self._bodies.keep_valid(message.digest, message.block)
         if said:
             self._entered = True
-            prepared = self._said.get((Prepare.kind, self.round))
+            prepared = self._said.get(Prepare.kind, self.round)
             self._accepted = prepared.digest if isinstance(prepared, Prepare) else None
             self._start_timers()
             self._resend()
@@ -152,7 +153,7 @@ class Machine:
         if message.height != self.height or self.finished:
             return
         if message.sender == self.me:
-            self._said[(message.kind, message.round)] = message
+            self._said.keep(message)
         self._seen.add(message)
         handlers: dict[type, Callable[[Any], None]] = {
             Proposal: self._on_proposal,
@@ -167,6 +168,8 @@ class Machine:
 
     def _enter(self, round_number: int) -> None:
         self.round, self._entered, self._accepted = round_number, True, None
+        self._said.forget_below(round_number)
+        self._built.clear()
         self._trace("R3", f"round {round_number}, led by {self.leader(round_number)}")
         self._start_timers()
         if round_number == 0 and self.leader(0) == self.me:
@@ -215,8 +218,7 @@ class Machine:
             check_proposal(proposal, self._committee)
         except Unjustified as reason:
             return self._trace("R4", f"proposal of {proposal.sender}: {reason}")
-        for change in proposal.round_changes:
-            self._seen.add(change)
+        self._examine(proposal.round_changes, proposal.prepares)
         self._report(self._proposals.add(proposal))
         if proposal.round > self.round or not self._entered:
             self._enter(max(proposal.round, self.round))
@@ -275,15 +277,14 @@ class Machine:
                 continue
             block = self._bodies.get(vote.digest)
             if block is None:
-                self._effects += self._bodies.fetch(vote.digest, self._others(seals))
+                self._effects += self._bodies.fetch(vote.digest, senders(seals, self.me))
                 continue
             self._finish(vote.digest, block, vote.round, seals)
 
     def _finish(
         self, digest: bytes, block: bytes, round_number: int, votes: Sequence[Commit]
     ) -> None:
-        indexed = ((self._validators.index(vote.sender), vote.signature) for vote in votes)
-        seals = tuple(sorted((index, sig) for index, sig in indexed if index is not None))
+        seals = seals_of(votes, self._validators)
         self.finished = True
         self._trace("R6", f"final by {len(seals)} seals of round {round_number}")
         self._effects.append(do.Commit(digest, block, BlockCommit(round_number, digest, seals)))
@@ -302,8 +303,7 @@ class Machine:
             self._set_timer(do.RESEND_TIMER, self._timeouts.resend_ms(self.round))
 
     def _resend(self) -> None:
-        own = (self._said.get((kind, self.round)) for kind in _ORDER)
-        self._effects += [do.Resend(message) for message in own if message is not None]
+        self._effects += [do.Resend(message) for message in self._said.of(self.round)]
 
     def _move(self, round_number: int) -> None:
         self._enter(round_number)
@@ -329,6 +329,7 @@ class Machine:
         kept, evidence = self._changes.add(change)
         self._report(evidence)
         self._report(amnesia(self._commits.by(change.sender), change))
+        self._examine((), change.prepares)
         if not kept:
             return None
         higher = self._changes.above(self.round)
@@ -356,7 +357,7 @@ class Machine:
         digest = newest.prepared_digest
         block = self._bodies.get(digest)
         if block is None:
-            self._effects += self._bodies.fetch(digest, self._others(newest.prepares))
+            self._effects += self._bodies.fetch(digest, senders(newest.prepares, self.me))
             return None
         self._trace("R10", f"proposing again what was prepared in round {newest.prepared_round}")
         return self._propose(digest, block, changes, newest.prepares)
@@ -375,26 +376,23 @@ class Machine:
     # What all rules share.
 
     def _has_said(self, kind: str) -> bool:
-        return (kind, self.round) in self._said
+        return self._said.taken(kind, self.round)
 
     def _speak(self, message: Message, certificate: PreparedCertificate | None = None) -> None:
-        key = (message.kind, message.round)
-        if self._validators.index(self.me) is not None and key not in self._said:
-            self._said[key] = None
+        if self._validators.index(self.me) is not None and self._said.take(message):
             self._effects.append(do.Speak(message, certificate))
 
-    def _others(self, votes: Sequence[Prepare]) -> tuple[str, ...]:
-        return tuple(vote.sender for vote in votes if vote.sender != self.me)
+    def _examine(self, changes: Sequence[RoundChange], prepares: Sequence[Prepare]) -> None:
+        """Compare what is attached to a message with what its senders have said elsewhere."""
+        for change in changes:
+            self._seen.add(change)
+            self._report(self._changes.against(change))
+            self._report(amnesia(self._commits.by(change.sender), change))
+        for prepare in prepares:
+            self._report(self._prepares.against(prepare))
 
     def _report(self, evidence: Evidence | None) -> None:
-        if evidence is None or evidence.sender == self.me:
-            return
-        if (evidence.sender, evidence.kind) not in self._reported:
-            self._reported.add((evidence.sender, evidence.kind))
-            self._effects.append(do.Report(evidence))
+        self._effects += self._accusations.report(evidence)
 
     def _trace(self, rule: str, words: str) -> None:
         self._effects.append(do.Trace(rule, words))
-
-
-_ORDER = (RoundChange.kind, Proposal.kind, Prepare.kind, Commit.kind)
