@@ -63,6 +63,9 @@ class Genesis:
     validators: ValidatorSet
     """The set that seals the first blocks."""
 
+    runners: dict[str, str]
+    """Authority that runs each of them, by validator id."""
+
     registry: dict[str, Any]
     """`authorities`, `technicians` (may be absent in the file), `gateways`, `meters`, `zones` and
     `unmetered` as written."""
@@ -94,7 +97,7 @@ class Genesis:
             fields.uint(content["time_ms"], "genesis time_ms"),
             content["paced_time"],
             content["parameters"],
-            _validators(content["validators"]),
+            *_validators(content["validators"]),
             {key: content.get(key, []) for key in _REGISTRY},
         )
 
@@ -104,14 +107,15 @@ class Genesis:
         return cls.from_json(path.read_bytes())
 
 
-def _validators(value: Any) -> ValidatorSet:
-    members = []
+def _validators(value: Any) -> tuple[ValidatorSet, dict[str, str]]:
+    members, runners = [], {}
     for entry in fields.items(value, "genesis validators"):
         match entry:
-            case {"id": str(member), "key": str(key), "authority": str()}:
+            case {"id": str(member), "key": str(key), "authority": str(authority)}:
                 members.append(
                     (fields.identifier(member, "validator id"), PublicKey.from_text(key))
                 )
+                runners[member] = authority
             case _:
                 raise Malformed("genesis: a validator has an id, an authority and a key")
-    return ValidatorSet(tuple(sorted(members, key=lambda member: member[0])))
+    return ValidatorSet(tuple(sorted(members, key=lambda member: member[0]))), runners

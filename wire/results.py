@@ -135,6 +135,25 @@ REASONS: dict[int, Reason] = {
     ),
     76: Reason("unfit-registry", "the meter does not fit the registered network", False),
     77: Reason("meter-not-registered", "no such meter is registered from then on", False),
+    # What authorities decide together: validators, parameters, their own keys.
+    90: Reason(
+        "stale-base",
+        "it changes what was in force when it was made and no longer is: make it anew",
+        False,
+    ),
+    91: Reason("too-few-authorities", "too few authorities have signed it", False),
+    92: Reason("not-signed-by-new-key", "a key that it brings in has not signed it", False),
+    93: Reason(
+        "too-many-at-once", "never more than f change at once: divide it and wait between", False
+    ),
+    94: Reason("too-few-left", "never fewer than four are left: add one first", False),
+    95: Reason("unknown-member", "no such validator or authority is registered", False),
+    96: Reason("member-taken", "one of this id is registered, or was revoked", False),
+    97: Reason(
+        "authority-in-use", "it still runs a validator, or operates a zone or a gateway", False
+    ),
+    98: Reason("unfit-parameters", "these parameters cannot be changed so", False),
+    99: Reason("another-in-block", "this block changes the same already: sign it anew", False),
 }
 """Every code that a ReadingResult, a TxResult or the refusal of a transaction may carry."""
 
