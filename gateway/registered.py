@@ -22,7 +22,8 @@ from wire.commissioning import CommissioningRecord
 from wire.errors import Malformed, Refused
 from wire.genesis import Genesis
 from wire.keys import PublicKey
-from wire.transaction import Transaction
+from wire.transaction import Transaction, enrolment_of
+from wire.transaction_bodies import EnrolMeter
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +109,16 @@ def _enrolled(meter: str, path: Path, genesis: Genesis) -> dict[str, Any]:
     """The meter's entry from its enrolment, which the zone's operator must have signed."""
     try:
         transaction = Transaction.open(path.read_bytes())
-        entry = dict(transaction.entry)
-        if transaction.network != genesis.network or transaction.meter != meter or not entry:
+        enrolled = enrolment_of(transaction)
+        entry = dict(enrolled.entry)
+        if transaction.network != genesis.network or enrolled.meter != meter:
             raise BadConfiguration(f"{path} enrols no meter {meter} of {genesis.topic_name}")
         zone = _entry(genesis.registry["zones"], str(entry.get("zone")), "zone")
         operator = _entry(genesis.registry["authorities"], zone["operator"], "operator")
         key = PublicKey.from_text(str(entry.get("key")))
         transaction.sign.verify(key)
         transaction.sign.verify(PublicKey.from_text(operator["key"]))
-        _check_commissioned(transaction, key, zone["operator"], genesis)
+        _check_commissioned(enrolled, key, zone["operator"], genesis)
     except OSError as reason:
         raise BadConfiguration(f"the enrolment {path}: {reason.strerror}") from None
     except BadConfiguration:
@@ -127,23 +129,23 @@ def _enrolled(meter: str, path: Path, genesis: Genesis) -> dict[str, Any]:
 
 
 def _check_commissioned(
-    transaction: Transaction, key: PublicKey, operator: str, genesis: Genesis
+    enrolled: EnrolMeter, key: PublicKey, operator: str, genesis: Genesis
 ) -> None:
     """Check the record that an enrolment carries, by the validators' rule; raises Refused."""
-    entry = transaction.entry
+    entry = enrolled.entry
     technicians = [
         PublicKey.from_text(each["key"])
         for each in genesis.registry["technicians"]
         if each["operator"] == operator
     ]
-    record = CommissioningRecord.open(transaction.commissioning)
+    record = CommissioningRecord.open(enrolled.commissioning)
     number = str(entry.get("configuration_id"))
     try:
         configuration_id = bytes.fromhex(number)
     except ValueError:
         raise Malformed(f"configuration_id: {number[:20]!r} is not hexadecimal") from None
     node, zone = str(entry.get("node")), str(entry.get("zone"))
-    record.check_entry(transaction.meter, node, zone, configuration_id)
+    record.check_entry(enrolled.meter, node, zone, configuration_id)
     record.technician_of(key, technicians)
 
 

@@ -18,7 +18,7 @@ from wire.faults import when
 from wire.genesis import Genesis
 from wire.keys import PublicKey
 from wire.record_rules import Registered
-from wire.transaction import ENROL_METER, MOST_BYTES, Transaction
+from wire.transaction import MOST_BYTES, Transaction, enrolment_of
 
 
 class _StrictBook:
@@ -39,8 +39,7 @@ def enrolled(path: Path, genesis: Genesis) -> Registered:
         data = file.read(MOST_BYTES + 1)
     try:
         transaction = Transaction.open(data)
-        if transaction.kind != ENROL_METER:
-            raise Malformed(f"it retires meter {transaction.meter}")
+        enrolment = enrolment_of(transaction)
     except Malformed as reason:
         raise Refused(f"{path}: this is no enrolment, or it was damaged: {reason}") from None
     if transaction.network != genesis.network:
@@ -53,7 +52,7 @@ def enrolled(path: Path, genesis: Genesis) -> Registered:
         raise Refused(f"{path}: this enrolment does not stand: {reason}") from None
     meter = accepted.change.enrolled
     assert meter is not None
-    record = CommissioningRecord.open(transaction.commissioning)
+    record = CommissioningRecord.open(enrolment.commissioning)
     operator = registries.base.zones[meter.zone].operator
     technician = next(
         each.id

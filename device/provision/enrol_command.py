@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     final = Submission(transaction, validators, tell, args.wait).run()
     if not args.json:
         print(
-            f"enrolled       {transaction.meter}, in block {final.height}; its readings count from"
-            f" {time_words(transaction.from_s)}"
+            f"enrolled       {examined.body.meter}, in block {final.height};"
+            f" its readings count from {time_words(examined.body.from_s)}"
         )
     _report(args, examined, transaction, final)
     return 0
@@ -91,14 +91,14 @@ def _report(
     if not args.json:
         return
     told = {
-        "meter": transaction.meter,
+        "meter": examined.body.meter,
         "node": examined.node,
         "zone": examined.zone,
         "key": examined.key.text,
         "configuration_id": examined.record.configuration_id.hex(),
         "technician": None if examined.technician is None else examined.technician.id,
         "operator": None if examined.operator is None else examined.operator.id,
-        "from_s": transaction.from_s,
+        "from_s": examined.body.from_s,
         "network": transaction.network.hex(),
         "transaction": transaction.id.hex(),
         "signatures": len(transaction.sign.signers),

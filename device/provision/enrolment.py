@@ -22,12 +22,13 @@ from wire.event import time_words
 from wire.genesis import Genesis
 from wire.keys import PublicKey, Signer
 from wire.transaction import (
-    ENROL_METER,
     MOST_BYTES,
     NONCE_SIZE,
     Transaction,
-    enrolment_payload,
+    enrolment_of,
+    payload_of,
 )
+from wire.transaction_bodies import EnrolMeter
 
 ROLES = ("boundary", "customer", "source")
 SUFFIX = ".gwe"
@@ -138,8 +139,8 @@ def begin(
     """
     facts = cbor.encode([network, dict(entry), from_s, record.encoded])
     nonce = hashlib.sha256(b"gridwitness/enrolment/1" + facts).digest()[:NONCE_SIZE]
-    payload = enrolment_payload(network, nonce, NO_EXPIRY, entry, from_s, record.encoded)
-    return Transaction.of(payload)
+    body = EnrolMeter(dict(entry), from_s, record.encoded)
+    return Transaction.of(payload_of(network, nonce, NO_EXPIRY, body))
 
 
 def on_site(
@@ -160,10 +161,9 @@ def read(path: Path) -> Transaction:
         data = file.read(MOST_BYTES + 1)
     try:
         transaction = Transaction.open(data)
+        enrolment_of(transaction)
     except Malformed as reason:
         raise Malformed(f"{path} is no enrolment: {reason}") from None
-    if transaction.kind != ENROL_METER:
-        raise Malformed(f"{path} enrols no meter: it is a transaction of kind {transaction.kind}")
     return transaction
 
 
@@ -197,7 +197,10 @@ class Examined:
     """An enrolment that was looked at before anybody else is asked."""
 
     transaction: Transaction
-    """The enrolment."""
+    """The enrolment as it is signed."""
+
+    body: EnrolMeter
+    """What it says."""
 
     key: PublicKey
     """The meter's key, which signed the enrolment and the record."""
@@ -239,23 +242,24 @@ def examine(transaction: Transaction, genesis: Genesis | None = None) -> Examine
     Raises:
         Refused: why no validator would take it.
     """
-    key = _key_of(transaction.entry)
+    body = enrolment_of(transaction)
+    key = _key_of(body.entry)
     try:
         transaction.sign.verify(key)
     except BadSignature as reason:
         raise BadSignature(f"the meter's signature of the enrolment: {reason}") from None
-    record = CommissioningRecord.open(transaction.commissioning)
-    _check_same(transaction.entry, record)
+    record = CommissioningRecord.open(body.commissioning)
+    _check_same(body.entry, record)
     record.check_meter(key)
     if genesis is None:
-        return Examined(transaction, key, record, None, None)
+        return Examined(transaction, body, key, record, None, None)
     if transaction.network != genesis.network:
         raise Malformed(f"this enrolment is for another network than {genesis.topic_name}")
     operator = _operator(genesis, str(record.content["zone"]))
     technicians = _technicians(genesis, operator)
     technician = _who_signed(transaction, technicians, operator)
     record.technician_of(key, [each.key for each in technicians])
-    return Examined(transaction, key, record, technician, operator)
+    return Examined(transaction, body, key, record, technician, operator)
 
 
 def _key_of(entry: Mapping[str, Any]) -> PublicKey:
@@ -333,13 +337,13 @@ def described(examined: Examined) -> list[str]:
     whose = "the zone's operator" if examined.operator is None else examined.operator.id
     signed = "signed" if examined.operator_signed else "still to sign"
     return [
-        f"meter          {transaction.meter} at {examined.node} in {examined.zone},"
-        f" {transaction.entry['role']}",
+        f"meter          {examined.body.meter} at {examined.node} in {examined.zone},"
+        f" {examined.body.entry['role']}",
         f"key            {examined.key.kid.hex()}; it signed the enrolment and the record",
         f"configuration  {examined.record.configuration_id.hex()}",
         f"technician     {who}, key {examined.record.technician_kid.hex()}",
         f"operator       {whose}: {signed}",
-        f"counts from    {time_words(transaction.from_s)}",
+        f"counts from    {time_words(examined.body.from_s)}",
         f"network        {transaction.network.hex()[:16]}",
         f"transaction    {transaction.id.hex()}",
     ]

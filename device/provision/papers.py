@@ -15,7 +15,7 @@ from device.provision.report import Report, Step, as_json
 from device.provision.report_page import as_html
 from wire.errors import Malformed
 from wire.keys import PublicKey
-from wire.transaction import Transaction
+from wire.transaction import Transaction, enrolment_of
 
 
 def of_walk(found: Found, steps: Sequence[Step], technician: PublicKey, simulated: bool) -> Report:
@@ -68,7 +68,8 @@ def write(report: Report, folder: Path, enrolled: Transaction | None = None) -> 
 def _write_enrolment(path: Path, enrolled: Transaction) -> Path:
     """An enrolment of the same record that is there already may be on its way: it stays."""
     try:
-        if path.exists() and enrolment.read(path).commissioning == enrolled.commissioning:
+        commissioning = enrolment_of(enrolled).commissioning
+        if path.exists() and enrolment_of(enrolment.read(path)).commissioning == commissioning:
             return path
         enrolment.write(path, enrolled)
     except Malformed:

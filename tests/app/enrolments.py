@@ -21,7 +21,8 @@ from wire.cose import Sign
 from wire.genesis import Genesis
 from wire.keys import SoftSigner
 from wire.results import REASONS
-from wire.transaction import Transaction, enrolment_payload, retirement_payload
+from wire.transaction import Transaction, enrolment_of, payload_of
+from wire.transaction_bodies import EnrolMeter, RetireMeter
 
 TECHNICIAN = "tech-1"
 NEW = "c9"
@@ -121,15 +122,13 @@ class Enrolment:
 
     def transaction(self) -> Transaction:
         commissioning = self.commissioning()
-        payload = enrolment_payload(
-            self.genesis.network if self.network is None else self.network,
-            self.nonce,
-            self.expiry_height,
+        body = EnrolMeter(
             self.written(commissioning),
             starts(self.slot) if self.from_s is None else self.from_s,
             commissioning if self.carried is None else self.carried,
         )
-        transaction = Transaction.of(payload)
+        network = self.genesis.network if self.network is None else self.network
+        transaction = Transaction.of(payload_of(network, self.nonce, self.expiry_height, body))
         signers = self.signers
         for each in (self.own, TECHNICIAN, "PEA") if signers is None else signers:
             transaction = transaction.with_signature(
@@ -141,13 +140,13 @@ class Enrolment:
 def enrol(village: Village, slot: int, meter: str = NEW) -> Transaction:
     """An enrolment that stands; the village's meters have the new one."""
     transaction = Enrolment(village.genesis, slot, meter).transaction()
-    village.meters[meter] = Register(dict(transaction.entry))
+    village.meters[meter] = Register(dict(enrolment_of(transaction).entry))
     return transaction
 
 
 def retire(genesis: Genesis, meter: str, slot: int, *signers: str) -> Transaction:
-    payload = retirement_payload(genesis.network, NONCE, 1_000, meter, starts(slot))
-    transaction = Transaction.of(payload)
+    body = RetireMeter(meter, starts(slot))
+    transaction = Transaction.of(payload_of(genesis.network, NONCE, 1_000, body))
     for name in signers or ("PEA",):
         transaction = transaction.with_signature(signer(name))
     return transaction

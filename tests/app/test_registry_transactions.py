@@ -18,6 +18,7 @@ from validator.app.registries import Registries
 from validator.app.registry import Registry
 from wire import merkle
 from wire.results import TxResult, Verdict
+from wire.transaction import enrolment_of
 
 WITH_NEW: dict[str, Any] = {"b0": (704, 0), NEW: (100, 0)}
 
@@ -162,7 +163,7 @@ def test_a_registry_with_the_meter_is_as_if_the_genesis_file_had_it() -> None:
     def edited(content: dict[str, Any]) -> None:
         content["authorities"] = village.genesis.registry["authorities"]
         content["technicians"] = village.genesis.registry["technicians"]
-        content["meters"].append(dict(transaction.entry))
+        content["meters"].append(dict(enrolment_of(transaction).entry))
 
     found = village.app.registries.at(starts(2))
     whole = Registry.of(genesis(edited))

@@ -153,7 +153,9 @@ def test_an_enrolment_for_another_network_or_zone_is_refused() -> None:
 
 
 def test_what_the_board_signed_for_something_else_is_no_enrolment() -> None:
-    begun = enrolment.begin(GENESIS.network, MADE.entry, starts(3), record(signer(TECHNICIAN)))
+    begun = enrolment.begin(
+        GENESIS.network, enrolment.examine(MADE).body.entry, starts(3), record(signer(TECHNICIAN))
+    )
     with pytest.raises(BadSignature):
         enrolment.on_site(begun, METER.public, METER.sign(b"other"), signer(TECHNICIAN))
 

@@ -75,7 +75,7 @@ def test_an_enrolment_that_does_not_fit_is_refused_in_words(
     [
         (None, r"the enrolment .*c9\.enrolment: No such file"),
         (b"", "does not stand: not CBOR"),
-        (retire(GENESIS, NEW, 2).encoded, "enrols no meter c9"),
+        (retire(GENESIS, NEW, 2).encoded, "it enrols no meter"),
     ],
     ids=["missing", "no transaction", "a retirement"],
 )

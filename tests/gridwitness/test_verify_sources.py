@@ -19,6 +19,7 @@ from tests.gridwitness.forger import METER, OTHER, READER, chained, day, tamper
 from wire.cose import Sign, open_sign
 from wire.errors import Refused
 from wire.receipt import Receipt
+from wire.transaction import enrolment_of
 
 GENESIS = genesis(with_technician)
 VECTORS = Path(__file__).parents[2] / "wire" / "vectors"
@@ -34,7 +35,7 @@ def enrolment(**changes: Any) -> bytes:
 
 def records(signer: Any = METER, **changes: Any) -> list[bytes]:
     """A morning of the enrolled meter."""
-    entry = Enrolment(GENESIS, **ENROLLED).transaction().entry
+    entry = enrolment_of(Enrolment(GENESIS, **ENROLLED).transaction()).entry
     number = bytes.fromhex(entry["configuration_id"])
     known = {"node": "n3", "configuration_id": number, "meter": NAME, "position": None} | changes
     return chained([replace(each, **known) for each in day()[:8]], signer)
@@ -159,7 +160,7 @@ AGAINST_RECORDS: dict[str, tuple[list[Any], int, str]] = {
     "a retirement": (
         ["--enrolment", retire(GENESIS, NAME, 2).encoded],
         2,
-        f"this is no enrolment, or it was damaged: it retires meter {NAME}",
+        "this is no enrolment, or it was damaged: it enrols no meter",
     ),
     "cut off": (["--enrolment", enrolment()[:-9]], 2, "this is no enrolment, or it was damaged"),
     "too long": (["--enrolment", bytes(10_000)], 2, "no enrolment, or it was damaged: a trans"),

@@ -11,7 +11,7 @@ from tests.app.village import signer
 from tests.node.town import GatewayClient, Town, wait_for
 from wire.receipt import Receipt
 from wire.results import Verdict
-from wire.transaction import MOST_BYTES, Transaction
+from wire.transaction import MOST_BYTES, Transaction, enrolment_of
 from wire.witness import Batch
 
 TRANSACTIONS = "/api/v1/transactions"
@@ -120,7 +120,7 @@ def test_one_validator_is_told_and_all_have_it_and_one_was_away(
     assert (code, json.loads(body)) == (
         200,
         {
-            "meter": dict(transaction.entry),
+            "meter": dict(enrolment_of(transaction).entry),
             "from_s": starts(2),
             "until_s": None,
             "transaction": transaction.id.hex(),

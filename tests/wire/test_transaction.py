@@ -15,15 +15,14 @@ from wire.genesis import Genesis
 from wire.keys import EDDSA, ES256, SoftSigner
 from wire.transaction import (
     CONTENT_TYPE,
-    ENROL_METER,
     MOST_BYTES,
     PROTECTED,
-    RETIRE_METER,
     Transaction,
-    enrolment_payload,
+    enrolment_of,
     is_registry_transaction,
-    retirement_payload,
+    payload_of,
 )
+from wire.transaction_bodies import ENROL_METER, RETIRE_METER, EnrolMeter, RetireMeter
 
 VECTORS = Path(__file__).parents[2] / "wire" / "vectors"
 METER = SoftSigner.from_private(ES256, bytes(31) + b"\x01")
@@ -55,7 +54,8 @@ ENTRY: dict[str, Any] = {
     "site": [137_563_000, 1_005_018_000],
     "radius_m": 100,
 }
-PAYLOAD = enrolment_payload(NETWORK, NONCE, 1_000, ENTRY, FROM_S, COMMISSIONING)
+PAYLOAD = payload_of(NETWORK, NONCE, 1_000, EnrolMeter(ENTRY, FROM_S, COMMISSIONING))
+RETIREMENT = payload_of(NETWORK, NONCE, 1_000, RetireMeter("GW-000001", FROM_S))
 
 
 def enrolment() -> Transaction:
@@ -67,9 +67,7 @@ def enrolment() -> Transaction:
 
 def test_an_enrolment_has_its_golden_bytes(rewrite: bool) -> None:
     signed = enrolment()
-    retired = Transaction.of(
-        retirement_payload(NETWORK, NONCE, 1_000, "GW-000001", FROM_S)
-    ).with_signature(OPERATOR)
+    retired = Transaction.of(RETIREMENT).with_signature(OPERATOR)
     made = {
         "meter": METER.public.text,
         "technician": TECHNICIAN.public.text,
@@ -94,18 +92,19 @@ def test_an_enrolment_has_its_golden_bytes(rewrite: bool) -> None:
 
 def test_an_enrolment_says_what_it_was_made_of() -> None:
     read = Transaction.open(enrolment().encoded)
-    assert (read.kind, read.meter, read.from_s) == (ENROL_METER, "GW-000001", FROM_S)
+    body = enrolment_of(read)
+    assert (read.kind, body.meter, read.from_s) == (ENROL_METER, "GW-000001", FROM_S)
     assert (read.network, read.nonce, read.expiry_height) == (NETWORK, NONCE, 1_000)
-    assert read.entry == ENTRY
-    assert read.commissioning == COMMISSIONING
+    assert (body.entry, body.commissioning) == (ENTRY, COMMISSIONING)
     assert read == enrolment()
 
 
 def test_a_retirement_says_what_it_was_made_of() -> None:
-    payload = retirement_payload(NETWORK, NONCE, 1_000, "GW-000001", FROM_S)
-    read = Transaction.open(Transaction.of(payload).with_signature(OPERATOR).encoded)
-    assert (read.kind, read.meter, read.from_s) == (RETIRE_METER, "GW-000001", FROM_S)
-    assert (read.entry, read.commissioning) == ({}, b"")
+    read = Transaction.open(Transaction.of(RETIREMENT).with_signature(OPERATOR).encoded)
+    assert (read.kind, read.from_s) == (RETIRE_METER, FROM_S)
+    assert read.body == RetireMeter("GW-000001", FROM_S)
+    with pytest.raises(Malformed, match="it enrols no meter"):
+        enrolment_of(read)
 
 
 def test_signatures_do_not_change_the_id_and_stand_in_the_leaf() -> None:
@@ -133,7 +132,7 @@ def test_a_commissioning_records_signature_is_none_of_the_transaction() -> None:
 
 
 def test_a_transaction_of_more_than_eight_kibibytes_is_refused() -> None:
-    payload = enrolment_payload(NETWORK, NONCE, 1, ENTRY, FROM_S, bytes(MOST_BYTES))
+    payload = payload_of(NETWORK, NONCE, 1, EnrolMeter(ENTRY, FROM_S, bytes(MOST_BYTES)))
     with pytest.raises(Malformed, match="8192 are allowed"):
         Transaction.open(Transaction.of(payload).with_signature(OPERATOR).encoded)
 
@@ -144,6 +143,8 @@ WRONG: dict[str, Any] = {
     "a short network": [NETWORK[1:], NONCE, 1, ["retire-meter", "m", 900]],
     "a short nonce": [NETWORK, NONCE[1:], 1, ["retire-meter", "m", 900]],
     "a negative height": [NETWORK, NONCE, -1, ["retire-meter", "m", 900]],
+    "no body": [NETWORK, NONCE, 1, []],
+    "a kind that is no text": [NETWORK, NONCE, 1, [["retire-meter"], "m", 900]],
     "another body": [NETWORK, NONCE, 1, ["enrol-gateway", ENTRY, 900, b""]],
     "a long body": [NETWORK, NONCE, 1, ["retire-meter", "m", 900, 0]],
     "no from": [NETWORK, NONCE, 1, ["retire-meter", "m", None]],

@@ -20,7 +20,8 @@ from wire.cose import Sign
 from wire.errors import BadKey, Refused
 from wire.keys import PublicKey
 from wire.results import REASONS
-from wire.transaction import RETIRE_METER, Transaction
+from wire.transaction import Transaction
+from wire.transaction_bodies import EnrolMeter, RetireMeter
 
 MOST_AHEAD_S = 35 * 86_400
 """How far ahead a change may be decided, seconds."""
@@ -95,9 +96,12 @@ def check_transaction(
     if registries.change(transaction.id) is not None:
         raise RefusedTransaction(REPLAYED, transaction.id.hex()[:16])
     _check_from(registries, transaction, moment.time_ms)
-    if transaction.kind == RETIRE_METER:
-        return _retirement(registries, transaction, moment, book)
-    return _enrolment(registries, transaction, moment, book)
+    match transaction.body:
+        case EnrolMeter() as enrolment:
+            return _enrolment(registries, transaction, enrolment, moment, book)
+        case RetireMeter() as retirement:
+            return _retirement(registries, transaction, retirement, moment, book)
+    raise RefusedTransaction(UNFIT_ENTRY, f"of kind {transaction.kind}")
 
 
 def _check_from(registries: Registries, transaction: Transaction, time_ms: int) -> None:
@@ -111,11 +115,15 @@ def _check_from(registries: Registries, transaction: Transaction, time_ms: int) 
 
 
 def _retirement(
-    registries: Registries, transaction: Transaction, moment: Moment, book: SignatureBook
+    registries: Registries,
+    transaction: Transaction,
+    body: RetireMeter,
+    moment: Moment,
+    book: SignatureBook,
 ) -> Accepted:
-    meter = registries.at(transaction.from_s).meters.get(transaction.meter)
+    meter = registries.at(body.from_s).meters.get(body.meter)
     if meter is None or registries.retirement(meter.id) is not None:
-        raise RefusedTransaction(NOT_REGISTERED, transaction.meter)
+        raise RefusedTransaction(NOT_REGISTERED, body.meter)
     public = _operator_key(registries, meter)
     _check_operator(registries, transaction, meter, book)
     _check_strangers(transaction, [public])
@@ -123,12 +131,16 @@ def _retirement(
 
 
 def _enrolment(
-    registries: Registries, transaction: Transaction, moment: Moment, book: SignatureBook
+    registries: Registries,
+    transaction: Transaction,
+    body: EnrolMeter,
+    moment: Moment,
+    book: SignatureBook,
 ) -> Accepted:
     change = _change(transaction, moment.height)
     meter = change.enrolled
     if meter is None or meter.key is None:
-        raise RefusedTransaction(UNFIT_ENTRY, f"{transaction.meter} has no key of its own")
+        raise RefusedTransaction(UNFIT_ENTRY, f"{body.meter} has no key of its own")
     if meter.zone not in registries.base.zones:
         raise RefusedTransaction(UNKNOWN_ZONE, meter.zone)
     if meter.id in registries.meters_ever:
@@ -144,7 +156,7 @@ def _enrolment(
     _check_operator(registries, transaction, meter, book)
     operator = _operator_key(registries, meter)
     _check_strangers(transaction, [meter.key, technician, operator])
-    _check_commissioning(transaction.commissioning, meter, technicians, book)
+    _check_commissioning(body.commissioning, meter, technicians, book)
     faults = registries.base.misfits(meter)
     if faults:
         raise RefusedTransaction(UNFIT_REGISTRY, "; ".join(faults))

@@ -18,7 +18,9 @@ from validator.app import entries
 from validator.app.entries import Meter
 from validator.app.registry import Registry
 from wire import cbor, fields
-from wire.transaction import ENROL_METER, Transaction
+from wire.errors import Malformed
+from wire.transaction import Transaction
+from wire.transaction_bodies import EnrolMeter, RetireMeter
 
 _KEPT = 32
 """Derived registries that are kept; most readings are of the newest intervals."""
@@ -56,16 +58,14 @@ class Change:
 
 def change_of(transaction: Transaction, height: int) -> Change:
     """What a transaction changes; raises Refused when its entry is none."""
-    enrols = transaction.kind == ENROL_METER
-    return Change(
-        transaction.from_s,
-        transaction.meter,
-        entries.meter(dict(transaction.entry)) if enrols else None,
-        transaction.entry,
-        height,
-        transaction.id,
-        transaction.sign.payload,
-    )
+    stored = (height, transaction.id, transaction.sign.payload)
+    match transaction.body:
+        case EnrolMeter() as body:
+            meter = entries.meter(dict(body.entry))
+            return Change(body.from_s, meter.id, meter, body.entry, *stored)
+        case RetireMeter() as body:
+            return Change(body.from_s, body.meter, None, {}, *stored)
+    raise Malformed(f"a transaction of kind {transaction.kind} changes no meter")
 
 
 def stored_change(value: bytes) -> Change:
