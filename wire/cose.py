@@ -8,8 +8,10 @@ that uses it.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Any, Self
 
 from wire import cbor
@@ -18,10 +20,13 @@ from wire.keys import SIGNATURE_SIZE, PublicKey, Signer
 
 TAG_SIGN1 = 18
 TAG_SIGN = 98
-MOST_SIGNATURES = 8
+MOST_SIGNATURES = 64
 HEADER_ALG = 1
 HEADER_CONTENT_TYPE = 3
 HEADER_KID = 4
+
+_LEAST_PLAIN = 2 + 1 + 2 + 2 + SIGNATURE_SIZE
+_SHORT_HEADER = 23
 
 # Heads of the array that is signed: ["Signature1", protected, h'', payload].
 _SIGNED_HEAD = cbor.encode(["Signature1", b"", b"", b""])[:12]
@@ -46,12 +51,10 @@ class Sign1:
     """Raw signature, 64 bytes."""
 
     @cached_property
-    def headers(self) -> dict[Any, Any]:
+    def headers(self) -> Mapping[Any, Any]:
         """The protected header as a map; raises Malformed when it is none."""
-        headers = cbor.decode(self.protected)
-        if not isinstance(headers, dict):
-            raise Malformed("the protected header is not a map")
-        return headers
+        remembered = len(self.protected) <= _SHORT_HEADER
+        return _short_headers(self.protected) if remembered else _headers(self.protected)
 
     @cached_property
     def sig_structure(self) -> bytes:
@@ -97,8 +100,49 @@ class Sign1:
         public.verify(self.sig_structure, self.signature)
 
 
+def _headers(protected: bytes) -> Mapping[Any, Any]:
+    """A protected header as a map; raises Malformed when it is none."""
+    headers = cbor.decode(protected)
+    if not isinstance(headers, dict):
+        raise Malformed("the protected header is not a map")
+    return MappingProxyType(headers)
+
+
+_short_headers = lru_cache(maxsize=16_384)(_headers)
+"""The same, remembered: a meter's key signs under one header all its life."""
+
+
+def _plain_sign1(data: bytes) -> Sign1 | None:
+    """Cut a COSE_Sign1 of the commonest form into its parts; None for the general way.
+
+    That form: a protected header of at most 23 bytes, an empty unprotected header, a payload of 24
+    to 65,535 bytes and 64 bytes of signature, each length in its shortest form and nothing after.
+    """
+    if len(data) < _LEAST_PLAIN or data[:2] != b"\xd2\x84" or not 0x40 <= data[2] < 0x58:
+        return None
+    head = data[2] - 0x40 + 3
+    wide = data[head : head + 2] == b"\xa0\x59"
+    start = head + 3 + wide
+    size = int.from_bytes(data[head + 2 : start])
+    end = start + size
+    if (
+        size < (256 if wide else 24)
+        or not (wide or data[head : head + 2] == b"\xa0\x58")
+        or data[end : end + 2] != b"\x58\x40"
+        or len(data) != end + 2 + SIGNATURE_SIZE
+    ):
+        return None
+    message = Sign1(data[3:head], data[start:end], data[end + 2 :])
+    signed = _SIGNED_HEAD + data[2:head] + b"\x40" + data[head + 1 : end]
+    message.__dict__["sig_structure"] = signed  # As `cached_property` would keep it.
+    return message
+
+
 def open_sign1(data: bytes) -> Sign1:
     """Decode a COSE_Sign1; raises Malformed. The signature is not checked here."""
+    plain = _plain_sign1(data)
+    if plain is not None:
+        return plain
     match cbor.decode(data):
         case cbor.Tag(
             tag=18, value=[bytes(protected), {**unprotected}, bytes(payload), bytes(signature)]
