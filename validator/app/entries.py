@@ -145,6 +145,9 @@ class Meter:
     ct_ppm: int
     """Limit of its current and voltage transformers, ppm; 0 when directly connected."""
 
+    holder: bytes | None
+    """SHA-256 of the secret in its holder's link, 32 bytes; None when nobody has a link."""
+
 
 @dataclass(frozen=True, slots=True)
 class Branch:
@@ -281,7 +284,7 @@ _METER = "id node zone role key reader configuration_id class_ppm register_wh ra
 
 def meter(value: Any) -> Meter:
     """Read a meter; raises Refused."""
-    entry = _record(value, f"{_METER} site radius_m", "software phases dead_wh ct_ppm")
+    entry = _record(value, f"{_METER} site radius_m", "software phases dead_wh ct_ppm holder")
     software = entry.get("software", "")
     found = Meter(
         id=identifier(entry["id"], "id", most=20),
@@ -301,6 +304,7 @@ def meter(value: Any) -> Meter:
         radius_m=uint(entry["radius_m"], "radius_m"),
         dead_wh=uint(entry.get("dead_wh", 0), "dead_wh", 10**6),
         ct_ppm=uint(entry.get("ct_ppm", 0), "ct_ppm", _PPM),
+        holder=_hex(entry["holder"], "holder", 32) if entry.get("holder", "") != "" else None,
     )
     if found.role is Role.SOURCE and found.installed_w == 0:
         raise Malformed("a source has an installed_w above 0")
