@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gridwitness import zone_from
+
 if TYPE_CHECKING:
     from gridwitness.plan import GatewayPlan, NetworkPlan, ValidatorPlan
 
@@ -50,6 +52,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     init.add_argument("--name", default="test", help="the network's name (default test)")
     init.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     init.set_defaults(run=init_network)
+    zone_from.add_command(verbs)
 
 
 def init_network(args: argparse.Namespace) -> int:
