@@ -98,16 +98,20 @@ class Late:
         return sent[0][2:]
 
     def catch_up(
-        self, claims: dict[str, int], height: int = HEIGHT, bound_s: float = BOUND_S
+        self,
+        claims: dict[str, int],
+        height: int = HEIGHT,
+        bound_s: float = BOUND_S,
+        blamed: int = 0,
     ) -> None:
-        """Run until that height is reached."""
+        """Run until that height is reached, and so many are blamed."""
 
         async def level() -> None:
             self.driver.begin(self, Fetching(self, self._checked))
             work = asyncio.create_task(self.catching_up.run())
             try:
                 async with asyncio.timeout(bound_s):
-                    while self.driver.tip.height < height:
+                    while self.driver.tip.height < height or len(self.blamed) < blamed:
                         for name, claim in claims.items():  # As everyone does each second.
                             self.catching_up.claimed(name, claim)
                         await asyncio.sleep(0.01)
@@ -203,7 +207,7 @@ def test_the_good_blocks_before_a_bad_one_are_kept(late: Late) -> None:
         return [*late.honest(first, most_bytes)[:5], b"\x80"]
 
     late.peers = {"a": spoiled}
-    late.catch_up({"a": HEIGHT}, 5)
+    late.catch_up({"a": HEIGHT}, 5, blamed=1)
     assert late.driver.tip.height == 5
     assert list(late.blamed) == ["a"]
 

@@ -122,6 +122,24 @@ def test_a_validator_whose_disk_fails_stops_speaking_and_the_others_go_on(square
     run(scenario)
 
 
+def test_a_full_disk_silences_a_validator_until_room_is_made(square: Square) -> None:
+    async def scenario() -> None:
+        square.start(*NAMES)
+        await square.until(lambda: min(heights(square)) >= 1)
+        full = square.nodes["val-1"]
+        database = full.store._database
+        [pages] = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        await square.until(lambda: "disk is full" in full.driver.halted)
+        height = max(heights(square))
+        await square.until(lambda: max(heights(square)) >= height + 4)
+        database.execute("PRAGMA max_page_count = 1000000")
+        await square.until(lambda: full.driver.halted == "")
+        await square.until(lambda: full.driver.tip.height >= height + 4)
+
+    run(scenario)
+
+
 def test_a_block_carries_every_seal_of_its_parent_that_came_in_time(square: Square) -> None:
     async def scenario() -> None:
         square.start(*NAMES)

@@ -16,6 +16,7 @@ from validator.node.candidate import Tip, batch_ids
 from validator.node.conduct import LIE, WRONG
 from validator.node.fetching import open_final
 from validator.node.pursuit import Pursuit, Question
+from validator.node.store import DiskUnavailable
 from wire import fields
 from wire.block import Block, Commit
 from wire.errors import Malformed, Refused, Unavailable
@@ -63,7 +64,11 @@ class Follower(Protocol):
         ...
 
     def halt(self, reason: str) -> None:
-        """Take no more, because the disk fails."""
+        """Take no more, because the ledger is damaged."""
+        ...
+
+    def pause(self, reason: str) -> None:
+        """Take no more until the disk takes writes again."""
         ...
 
     def apply(
@@ -160,12 +165,15 @@ class CatchingUp:
         try:
             await self._apply(peer, frame)
             stood = True
+        except DiskUnavailable as reason:  # One's own disk: no peer is to blame.
+            stood = True
+            self._follower.pause(str(reason))
+        except sqlite3.Error as reason:
+            stood = True
+            self._follower.halt(repr(reason))
         except Unavailable as reason:
             stood = True
             _log.warning("final block not checked", peer=peer, reason=str(reason))
-        except (sqlite3.Error, OSError) as reason:  # One's own disk: no peer is to blame.
-            stood = True
-            self._follower.halt(repr(reason))
         except Refused as reason:
             stood = False
             _log.warning("final block refused", peer=peer, reason=str(reason))

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from hsm.signstate import DamagedState, DoubleSign, VoteSigner
+from hsm.signstate import VoteSigner
 from validator.consensus import effects as do
 from validator.consensus.evidence import Evidence
 from validator.consensus.machine import Machine
@@ -26,8 +26,11 @@ from validator.node.attendance import Attendance
 from validator.node.candidate import Candidate, Tip, batch_ids, decode_block
 from validator.node.fetching import Fetching, Speaker
 from validator.node.ledger import Ledger, decided
-from validator.node.memory import attachment, said_before, with_late_seals
+from validator.node.memory import said_before, with_late_seals
 from validator.node.mempool import Mempool, Waiting
+from validator.node.store import DiskUnavailable
+from validator.node.timers import Timers
+from validator.node.voice import Voice
 from wire.block import Block, Commit, verify_commit
 from wire.errors import Malformed, Refused, Unavailable
 from wire.witness import Batch
@@ -36,6 +39,7 @@ MOST_EARLY = 8
 """Messages of each validator for the next height that are kept until it begins; the newest stay."""
 
 SIGN_AGAIN_S = 0.5
+RESUME_S = 1.0
 
 _log = structlog.get_logger()
 
@@ -73,7 +77,7 @@ class Driver:
         self._genesis = genesis
         self._application = ledger.application
         self._blocks = ledger.blocks
-        self._signer = signer
+        self.voice = Voice(signer, genesis.network)
         self._clock = clock
         parameters = genesis.parameters
         self._timeouts = Timeouts(
@@ -86,7 +90,7 @@ class Driver:
         self._fetching: Fetching | None = None
         self._candidates: dict[bytes, Candidate] = {}
         self._early: dict[str, list[Message]] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = Timers()
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_block_s = time.monotonic()
         self.tip = ledger.tip()
@@ -101,13 +105,11 @@ class Driver:
     @property
     def due_s(self) -> float:
         """Seconds until the next block is due; 0 while it is being agreed on."""
-        timer = self._timers.get("block")
-        return 0.0 if timer is None else max(0.0, timer.when() - asyncio.get_running_loop().time())
+        return self._timers.left_s("block")
 
     def stop(self) -> None:
         """End timers and work in hand."""
-        for timer in self._timers.values():
-            timer.cancel()
+        self._timers.cancel()
         for task in self._tasks:
             task.cancel()
 
@@ -124,12 +126,10 @@ class Driver:
         self.round = 0
         self.attendance.begin(self.machine.height, time.monotonic())
         self._candidates.clear()
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._timers.cancel()
         height = self.tip.height
         self._late = {name: vote for name, vote in self._late.items() if vote.height == height}
-        self._do(self.machine.restore(said_before(self._signer, self.machine.height)))
+        self._do(self.machine.restore(said_before(self.voice.signer, self.machine.height)))
         self.nudge()
         early, self._early = self._early, {}
         for message in (each for kept in early.values() for each in kept):
@@ -163,13 +163,13 @@ class Driver:
 
     def _step(self, event: do.Event) -> None:
         if not self.halted:
-            self._do(self.machine.step(event))
+            try:
+                self._do(self.machine.step(event))
+            except DiskUnavailable as reason:
+                self.pause(str(reason))
 
     def _set_timer(self, name: str, delay_s: float, event: do.Event) -> None:
-        known = self._timers.get(name)
-        if known is not None:
-            known.cancel()
-        self._timers[name] = asyncio.get_running_loop().call_later(delay_s, self._step, event)
+        self._timers.set(name, delay_s, lambda: self._step(event))
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -178,15 +178,33 @@ class Driver:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            # Our own fault, or a disk's: this validator stops speaking rather than guess.
-            self.halt(repr(task.exception()))
+        reason = None if task.cancelled() else task.exception()
+        if isinstance(reason, DiskUnavailable):
+            self.pause(str(reason))
+        elif reason is not None:  # Our own fault: this validator stops speaking, never guesses.
+            self.halt(repr(reason))
 
     def halt(self, reason: str) -> None:
         """Stop speaking, rather than guess; the pages go on and say why."""
         self.halted = reason
         _log.error("halted", reason=reason)
         self.stop()
+
+    def pause(self, reason: str) -> None:
+        """Stop speaking until the disk takes writes again, then go on as after a restart."""
+        if not self.halted:
+            self.halt(reason)
+            asyncio.get_running_loop().call_later(RESUME_S, self._resume)
+
+    def _resume(self) -> None:
+        try:
+            self.store.try_disk()
+        except DiskUnavailable:
+            asyncio.get_running_loop().call_later(RESUME_S, self._resume)
+            return
+        _log.info("goes on", after=self.halted)
+        self.halted = ""
+        self._begin_height()
 
     # Effects out.
 
@@ -219,37 +237,25 @@ class Driver:
             case do.BuildBlock(_, round_number):
                 self._build(round_number)
             case do.CheckBlock(digest, block, proposer):
-                self._spawn(self._check(digest, block, proposer))
+                self._spawn(self._check(self.machine, self.tip, digest, block, proposer))
             case do.FetchBlock(digest, holders):
-                self._spawn(self._fetch_block(digest, holders))
+                self._spawn(self._fetch_block(self.machine, digest, holders))
             case do.Commit(digest, block, commit):
-                self._spawn(self._commit(digest, block, commit))
+                self._spawn(self._commit(self.tip, digest, block, commit))
 
     def _speak(self, effect: do.Speak) -> None:
-        message = effect.message
         try:
-            signature = self._signer.sign(
-                message.height,
-                message.round,
-                message.kind,
-                message.signed_bytes(self._genesis.network),
-                attachment(message, effect.certificate),
-            )
-        except DamagedState as reason:
+            signed = self.voice.signed(effect)
+        except Unavailable:
+            machine, loop = self.machine, asyncio.get_running_loop()
+            loop.call_later(SIGN_AGAIN_S, self._speak_again, machine, effect)
+            return
+        except Refused as reason:  # The sign-state is damaged, the token refuses the PIN.
             return self.halt(str(reason))
-        except DoubleSign as reason:
-            _log.warning("not signed", kind=message.kind, reason=str(reason))
-            return
-        except Unavailable as reason:
-            _log.warning("key away", reason=str(reason))
-            asyncio.get_running_loop().call_later(
-                SIGN_AGAIN_S, self._speak_again, self.machine, effect
-            )
-            return
-        signed = replace(message, signature=signature)
-        self._broadcast(signed)
-        self.attendance.note(signed, time.monotonic())
-        self._step(do.Spoken(signed))
+        if signed is not None:
+            self._broadcast(signed)
+            self.attendance.note(signed, time.monotonic())
+            self._step(do.Spoken(signed))
 
     def _speak_again(self, machine: Machine, effect: do.Speak) -> None:
         if machine is self.machine and effect.message.round == machine.round:
@@ -275,8 +281,9 @@ class Driver:
         self._candidates[digest] = candidate
         self._step(do.BlockBuilt(round_number, digest, candidate.block.encoded))
 
-    async def _check(self, digest: bytes, data: bytes, proposer: str) -> None:
-        machine, tip = self.machine, self.tip
+    async def _check(
+        self, machine: Machine, tip: Tip, digest: bytes, data: bytes, proposer: str
+    ) -> None:
         valid = None
         while valid is None and machine is self.machine:
             try:
@@ -291,6 +298,8 @@ class Driver:
                     "block refused", height=tip.height + 1, by=proposer, reason=str(reason)
                 )
                 valid = False
+            except DiskUnavailable:
+                raise
             except Unavailable as reason:  # The fetching has its own pauses.
                 _log.warning("block not checked", height=tip.height + 1, reason=str(reason))
         if valid is not None and machine is self.machine:
@@ -321,9 +330,8 @@ class Driver:
         known = self.mempool.get(batch_id) or self.store.batch(batch_id)
         return known or await self._fetching.batch(batch_id, holders)
 
-    async def _fetch_block(self, digest: bytes, holders: Sequence[str]) -> None:
+    async def _fetch_block(self, machine: Machine, digest: bytes, holders: Sequence[str]) -> None:
         assert self._fetching is not None
-        machine = self.machine
         data = self.proposed(digest)
         try:
             if data is None:
@@ -339,9 +347,9 @@ class Driver:
         candidate = self._candidates.get(digest)
         return self.store.encoded_block(digest) if candidate is None else candidate.block.encoded
 
-    async def _commit(self, digest: bytes, data: bytes, commit: Commit) -> None:
+    async def _commit(self, tip: Tip, digest: bytes, data: bytes, commit: Commit) -> None:
+        """Make a block real that follows this tip, unless catching up is quicker."""
         assert self._fetching is not None
-        tip = self.tip
         candidate = self._candidates.get(digest)
         holders = [self._blocks.validators.ids[index] for index, _ in commit.seals]
         untried = [each for each in holders if each != self.me]

@@ -8,7 +8,7 @@ the newest block is kept for the next one to carry, because seals show who is al
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hsm.signstate import VoteSigner
+from hsm.signstate import DoubleSign, VoteSigner
 from validator.consensus.messages import (
     Commit,
     Message,
@@ -18,6 +18,7 @@ from validator.consensus.messages import (
 )
 from wire import block, cbor, fields
 from wire.block import ValidatorSet
+from wire.errors import Unavailable
 
 
 def attachment(message: Message, certificate: PreparedCertificate | None) -> bytes:
@@ -31,14 +32,18 @@ def said_before(
 ) -> list[tuple[Message, PreparedCertificate | None]]:
     """What one's key has signed at a height before a restart, in order.
 
-    A vote whose slot was durable but not signed yet is signed now: it is the same bytes.
+    A vote whose slot was durable but not signed yet is signed now: it is the same bytes. Where the
+    key cannot sign now, the vote was never said, and is passed over.
     """
     said = []
     for slot in signer.slots(height):
         encoded, certificate = fields.items(cbor.decode(slot.attachment), "slot", 2)
-        signature = slot.signature or signer.sign(
-            slot.height, slot.round, slot.kind, slot.message, slot.attachment
-        )
+        try:
+            signature = slot.signature or signer.sign(
+                slot.height, slot.round, slot.kind, slot.message, slot.attachment
+            )
+        except (DoubleSign, Unavailable):
+            continue
         message = replace(decode_message(encoded), signature=signature)
         said.append((message, PreparedCertificate.decode(certificate) if certificate else None))
     return said

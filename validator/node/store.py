@@ -5,9 +5,10 @@ batch is on the disk before a vote speaks for it. Decides nothing; what is store
 before.
 """
 
+import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from validator.consensus.evidence import Offence
 from validator.node.stored import StoredBlock, StoredReading, StoredResult, StoredSeal
 from wire import cbor
 from wire.block import Block, Commit, Header
-from wire.errors import Refused
+from wire.errors import Refused, Unavailable
 from wire.reading import SignedReading
 from wire.results import ACCEPTED, ReadingResult, TxResult, ZoneSeal
 from wire.witness import Batch
@@ -53,6 +54,9 @@ CREATE TABLE IF NOT EXISTS state (
     WITHOUT ROWID;
 """
 
+_ROOM = 64 * 1024
+"""Bytes that a disk must take before a validator goes on."""
+
 
 class DamagedLedger(Refused):
     """The ledger file cannot be read; the other validators have what was in it."""
@@ -60,8 +64,12 @@ class DamagedLedger(Refused):
     code = "damaged-ledger"
 
 
+class DiskUnavailable(Unavailable):
+    """The disk takes no writes now: it is full, or broken."""
+
+
 class Store:
-    """The ledger file of one validator."""
+    """The ledger file of one validator. What writes raises DiskUnavailable."""
 
     def __init__(self, path: Path) -> None:
         """Open or make the file; raises DamagedLedger when it is none."""
@@ -119,13 +127,11 @@ class Store:
 
     def put_waiting(self, transaction_id: bytes, encoded: bytes) -> None:
         """Make a registry transaction durable that waits for a block."""
-        self._database.execute(
-            "INSERT OR REPLACE INTO waiting VALUES (?, ?)", (transaction_id, encoded)
-        )
+        self._write("INSERT OR REPLACE INTO waiting VALUES (?, ?)", (transaction_id, encoded))
 
     def remove_waiting(self, transaction_id: bytes) -> None:
         """It waits no longer."""
-        self._database.execute("DELETE FROM waiting WHERE id = ?", (transaction_id,))
+        self._write("DELETE FROM waiting WHERE id = ?", (transaction_id,))
 
     def waiting(self) -> list[bytes]:
         """Registry transactions that wait."""
@@ -133,15 +139,11 @@ class Store:
 
     def put_evidence(self, offence: Offence, encoded: bytes) -> None:
         """Make evidence durable that waits for a block."""
-        self._database.execute(
-            "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?)", (*offence, encoded)
-        )
+        self._write("INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?)", (*offence, encoded))
 
     def remove_evidence(self, offence: Offence) -> None:
         """It waits no longer."""
-        self._database.execute(
-            "DELETE FROM evidence WHERE validator = ? AND height = ? AND kind = ?", offence
-        )
+        self._write("DELETE FROM evidence WHERE validator = ? AND height = ? AND kind = ?", offence)
 
     def evidence(self) -> list[bytes]:
         """Evidence that waits."""
@@ -327,21 +329,48 @@ class Store:
         found: tuple[Any, ...] | None = self._database.execute(query, values).fetchone()
         return found
 
+    def try_disk(self) -> None:
+        """Write something and take it back; raises DiskUnavailable."""
+        with self._transaction():
+            self._database.execute("INSERT INTO waiting VALUES (x'', zeroblob(?))", (_ROOM,))
+            self._database.execute("DELETE FROM waiting WHERE id = x''")
+
+    def _write(self, query: str, values: Sequence[Any]) -> None:
+        with _disk_in_words():
+            self._database.execute(query, values)
+
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._database)
 
 
 class _Transaction:
-    """All or nothing."""
+    """All or nothing; a disk that does not take it raises DiskUnavailable."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
     def __enter__(self) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
+        with _disk_in_words():
+            self._database.execute("BEGIN IMMEDIATE")
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._database.execute("COMMIT" if kind is None else "ROLLBACK")
+    def __exit__(self, kind: object, reason: BaseException | None, _: object) -> None:
+        with _disk_in_words():
+            try:
+                if kind is None:
+                    self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+            if isinstance(reason, sqlite3.OperationalError):
+                raise reason
+
+
+@contextlib.contextmanager
+def _disk_in_words() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as reason:
+        raise DiskUnavailable(f"the ledger's disk takes no writes: {reason}") from None
 
 
 def _header(block: bytes) -> tuple[Header, Commit]:
