@@ -107,8 +107,9 @@ def test_a_parameter_out_of_range_is_refused(name: str, value: Any) -> None:
 
 def test_branches_may_be_written_from_either_end() -> None:
     def turn(content: dict[str, Any]) -> None:
-        content["zones"][0]["branches"] = [branch("n3", "n2"), branch("n2", "n1")]
-        content["zones"][0]["branches"] += [branch("n1", "bus")]
+        for each in content["zones"][0]["branches"]:
+            each["from"], each["to"] = each["to"], each["from"]
+        content["zones"][0]["branches"].reverse()
 
     assert Registry.of(genesis(turn)).feeders["z1"].lines == (
         Registry.of(genesis()).feeders["z1"].lines

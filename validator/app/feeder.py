@@ -1,20 +1,24 @@
 """A zone prepared for sealing: its members, and its lines as a tree.
 
-Decides that the registered branches are a tree from the zone's root that reaches every member, and
-in which order a backward sum visits it. Computed once from the registry.
+Decides that the registered branches are a tree from the zone's root that reaches every member, in
+which order a backward sum visits it, and what of it grows with a window of several intervals.
+Computed once from the registry.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 from validator.app.capacity import Capacity, capacity
 from validator.app.entries import Branch, Meter, Role, Zone
 from validator.app.parameters import Parameters
+from validator.app.unmetered import UnmeteredLoad
 from wire.errors import Malformed
 
 _WH_PERMILLE = 3_600_000
+_S_PER_H = 3600
+_UNSTATED_WH = 2**128
 
 
 class Member(NamedTuple):
@@ -45,7 +49,17 @@ class Member(NamedTuple):
     """Energy below which it may count nothing, Wh."""
 
     most: Capacity
-    """The most that it can count in one interval."""
+    """The most that it can count in the window."""
+
+
+class Scheduled(NamedTuple):
+    """An unmetered load as its zone's seal needs it."""
+
+    place: int
+    """Index of its node in the tree."""
+
+    load: UnmeteredLoad
+    """The load."""
 
 
 class Line(NamedTuple):
@@ -62,6 +76,12 @@ class Line(NamedTuple):
 
     kappa: int
     """Factor from the loss of the mean flow to its bound."""
+
+    most_wh: int
+    """The most that it is built to carry in the window, Wh, rounded down."""
+
+    id: str
+    """Branch id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +112,12 @@ class Feeder:
     parameters_hash: bytes
     """SHA-256 over the parameters, the zone and its members as registered, 32 bytes."""
 
+    unmetered: tuple[Scheduled, ...] = ()
+    """Loads without a meter, by id."""
+
+    intervals: int = 1
+    """How many intervals its windows have."""
+
     @classmethod
     def of(
         cls,
@@ -100,9 +126,11 @@ class Feeder:
         inner: Sequence[Meter],
         parameters: Parameters,
         parameters_hash: bytes,
+        unmetered: Sequence[UnmeteredLoad] = (),
     ) -> Self:
         """Prepare a zone; raises Malformed when its branches are no tree over its members."""
-        index, lines = _tree(zone)
+        index, lines = _tree(zone, parameters)
+        branched = bool(zone.branches)
         for meter in boundary:
             if zone.branches and meter.node != zone.root:
                 raise Malformed(f"boundary meter {meter.id} is not at the root {zone.root}")
@@ -111,27 +139,51 @@ class Feeder:
             zone.parent,
             tuple(_member(meter, 0, parameters) for meter in _by_id(boundary)),
             tuple(
-                _member(meter, _place(meter, index, bool(zone.branches)), parameters)
+                _member(meter, _place(f"meter {meter.id}", meter.node, index, branched), parameters)
                 for meter in _by_id(inner)
             ),
             len(index),
             lines,
             zone.p0_mw,
             parameters_hash,
+            tuple(
+                Scheduled(_place(f"load {load.id}", load.node, index, branched), load)
+                for load in sorted(unmetered, key=lambda load: load.id)
+            ),
         )
+
+    def over(self, intervals: int) -> "Feeder":
+        """The zone for a merged window of so many intervals.
+
+        How the load was spread over them is not known, so each meter has its widest class limit.
+        """
+        if intervals == 1:
+            return self
+        return replace(
+            self,
+            boundary=tuple(_over(member, intervals) for member in self.boundary),
+            inner=tuple(_over(member, intervals) for member in self.inner),
+            lines=tuple(each._replace(most_wh=each.most_wh * intervals) for each in self.lines),
+            intervals=intervals,
+        )
+
+
+def _over(member: Member, intervals: int) -> Member:
+    most = Capacity(*(each_wh * intervals for each_wh in member.most))
+    return member._replace(limits=((0, member.worst_ppm),), most=most)
 
 
 def _by_id(meters: Sequence[Meter]) -> list[Meter]:
     return sorted(meters, key=lambda meter: meter.id)
 
 
-def _place(meter: Meter, index: Mapping[str, int], has_branches: bool) -> int:
+def _place(name: str, node: str, index: Mapping[str, int], has_branches: bool) -> int:
     """Index of a member's node; a zone without registered branches is one node."""
     if not has_branches:
         return 0
-    if meter.node not in index:
-        raise Malformed(f"no branch reaches node {meter.node} of meter {meter.id}")
-    return index[meter.node]
+    if node not in index:
+        raise Malformed(f"no branch reaches node {node} of {name}")
+    return index[node]
 
 
 def _member(meter: Meter, place: int, parameters: Parameters) -> Member:
@@ -155,7 +207,13 @@ def _member(meter: Meter, place: int, parameters: Parameters) -> Member:
     )
 
 
-def _tree(zone: Zone) -> tuple[dict[str, int], tuple[Line, ...]]:
+def _line(child: int, parent: int, branch: Branch, parameters: Parameters) -> Line:
+    most_wh = branch.ampacity_w * parameters.interval_s // _S_PER_H
+    rho, kappa = branch.rho, branch.kappa
+    return Line(child, parent, rho, kappa, most_wh or _UNSTATED_WH, branch.id)
+
+
+def _tree(zone: Zone, parameters: Parameters) -> tuple[dict[str, int], tuple[Line, ...]]:
     """Number the nodes breadth first from the root; return the branches far ends first."""
     ends: dict[str, list[tuple[str, Branch]]] = defaultdict(list)
     for branch in zone.branches:
@@ -169,7 +227,7 @@ def _tree(zone: Zone) -> tuple[dict[str, int], tuple[Line, ...]]:
             if neighbour not in index:
                 index[neighbour] = len(index)
                 queue.append(neighbour)
-                lines.append(Line(index[neighbour], index[node], branch.rho, branch.kappa))
+                lines.append(_line(index[neighbour], index[node], branch, parameters))
     if len(lines) != len(zone.branches):
         raise Malformed(f"the branches are not a tree from the root {zone.root}")
     return index, tuple(reversed(lines))
