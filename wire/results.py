@@ -61,6 +61,9 @@ REASONS: dict[int, Reason] = {
     16: Reason(
         "not-registered-then", "the meter was not registered when that interval began", False
     ),
+    17: Reason(
+        "compromised-key", "the key is known to be compromised: nothing by it counts now", False
+    ),
     # T: time
     20: Reason("misaligned", "not an interval of the registered length, aligned to UTC", False),
     21: Reason(
@@ -107,6 +110,11 @@ REASONS: dict[int, Reason] = {
         "witness-equivocation", "the gateway used this batch sequence for another batch", True
     ),
     58: Reason("witness-ahead", "the witness time is ahead of the network's", True),
+    59: Reason(
+        "compromised-witness-key",
+        "the witness key is known to be compromised: witness the readings again with a new one",
+        True,
+    ),
     # Registry transactions: what is refused so never stands in a block.
     60: Reason("malformed-transaction", "not the bytes of a registry transaction", False),
     61: Reason("transaction-of-other-network", "it was signed for another network", False),
@@ -116,8 +124,8 @@ REASONS: dict[int, Reason] = {
         "from-has-passed", "its first interval began before the block: sign a later one", False
     ),
     65: Reason("unfit-from", "its first interval is not aligned, or too far in the future", False),
-    66: Reason("unfit-entry", "the meter's entry is not one that can be registered", False),
-    67: Reason("weak-key", "the meter's key must never be trusted", False),
+    66: Reason("unfit-entry", "the entry is not one that can be registered", False),
+    67: Reason("weak-key", "a key that must never be trusted", False),
     68: Reason("unknown-zone", "no such zone is registered", False),
     69: Reason("meter-id-taken", "a meter of this id is, was or will be registered", False),
     70: Reason("key-taken", "this key is registered already", False),
@@ -125,7 +133,7 @@ REASONS: dict[int, Reason] = {
     72: Reason(
         "not-signed-by-technician", "no technician of the zone's operator has signed it", False
     ),
-    73: Reason("not-signed-by-operator", "the zone's grid operator has not signed it", False),
+    73: Reason("not-signed-by-operator", "the grid operator has not signed it", False),
     74: Reason("stranger-signed", "somebody signed it who has no part in it", False),
     75: Reason(
         "unfit-commissioning",
@@ -133,8 +141,33 @@ REASONS: dict[int, Reason] = {
         " and a technician",
         False,
     ),
-    76: Reason("unfit-registry", "the meter does not fit the registered network", False),
+    76: Reason("unfit-registry", "it does not fit the registered network", False),
     77: Reason("meter-not-registered", "no such meter is registered from then on", False),
+    78: Reason(
+        "conflicting-change",
+        "another change of the same thing holds from then or later: name a later interval",
+        False,
+    ),
+    79: Reason("id-taken", "this id is, was or will be registered", False),
+    80: Reason("not-registered", "nothing of this id is registered from then on", False),
+    81: Reason("unknown-operator", "its operator is no registered authority", False),
+    82: Reason(
+        "unfit-announcement",
+        "the key announcement is not by these two keys for this network, or its times do not fit",
+        False,
+    ),
+    83: Reason("key-not-in-force", "the old key is not the one that is registered then", False),
+    84: Reason("already-compromised", "this key is known to be compromised already", False),
+    85: Reason(
+        "key-exchanged",
+        "an entry brings another key only when the old one is compromised: else rotate it",
+        False,
+    ),
+    86: Reason(
+        "unfit-exchange",
+        "the commissioning record does not say what the old and the new meter showed",
+        False,
+    ),
     # What authorities decide together: validators, parameters, their own keys.
     90: Reason(
         "stale-base",
