@@ -18,7 +18,7 @@ from validator.config import ValidatorConfig
 from validator.ending import end_of_process
 from validator.node.candidate import Blocks, Candidate
 from validator.node.catching_up import CatchingUp
-from validator.node.driver import Driver, NetworkClock
+from validator.node.driver import Driver
 from validator.node.evidence_pool import EvidencePool
 from validator.node.exchange import Ears, Exchange
 from validator.node.fetching import Fetching
@@ -32,6 +32,7 @@ from validator.node.mesh import Mesh
 from validator.node.peers import AddressBook
 from validator.node.registrar import Registrar
 from validator.node.store import Store
+from validator.node.timing import NetworkClock
 from validator.node.verification import Book, Keyring, check_beforehand
 from wire.errors import Malformed, Unavailable
 from wire.genesis import Genesis
@@ -65,14 +66,14 @@ class Validator:
         blocks = Blocks(genesis, self.application, self.book)
         ledger = Ledger(genesis, self.store, self.application, blocks)
         signer = VoteSigner(self.key, self.state)
-        self.driver = Driver(config.id, ledger, self.mempool, signer, clock)
+        self.driver = Driver(config.id, ledger, self.mempool, [signer], clock)
         self._addresses = _known_addresses(config, genesis)
         peers = self._addresses.peers
         self.mesh = Mesh(config.id, peers, config.tls_certificate, config.tls_key, self._hear)
         self.fetching = Fetching(self.mesh, self._check)
         self.registrar = Registrar(self.application, self.mempool, self.store, self.book, clock)
         self.evidence = EvidencePool(blocks, self.mempool, self.store)
-        self.hearing = Hearing(genesis.network, lambda: blocks.validators)
+        self.hearing = Hearing(genesis.network, blocks.validators)
         self.catching_up = CatchingUp(self.mesh, self.driver, genesis.validators.faulty)
         self.exchange = Exchange(
             self.mesh,

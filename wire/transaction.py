@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 from wire import cbor, fields
 from wire.cose import HEADER_CONTENT_TYPE, Sign, open_sign
 from wire.errors import Malformed
+from wire.governance import ChangeAuthorities, ChangeParameters, ChangeValidators
 from wire.keys import PublicKey, Signer
 from wire.transaction_bodies import EnrolMeter, RetireMeter
 
@@ -21,7 +22,7 @@ CONTENT_TYPE = "application/x-gridwitness-transaction"
 PROTECTED = cbor.encode({HEADER_CONTENT_TYPE: CONTENT_TYPE})
 """The body's protected header, which every signature covers."""
 
-MOST_BYTES = 8 * 1024
+MOST_BYTES = 16 * 1024
 NONCE_SIZE = 16
 
 _HEAD = bytes.fromhex("d862")  # Tag 98; no other transaction of a block begins with it.
@@ -45,7 +46,8 @@ class BodyType(Protocol):
         """Read a decoded body; raises Malformed or BadKey."""
 
 
-BODIES: dict[str, BodyType] = {each.kind: each for each in (EnrolMeter, RetireMeter)}
+_KINDS = (EnrolMeter, RetireMeter, ChangeValidators, ChangeAuthorities, ChangeParameters)
+BODIES: dict[str, BodyType] = {each.kind: each for each in _KINDS}
 """Every kind that a transaction may be of."""
 
 

@@ -125,7 +125,7 @@ def test_executing_leaks_nothing_into_the_state() -> None:
     assert village.app.registries is before
     assert refusal(village, transaction) == ""
     assert village.decide(village.meters[NEW].close(2, 100, 0), 2) == "unknown-meter"
-    assert execution.registries != before
+    assert execution.affairs.registries != before
 
 
 def test_a_restart_gives_the_identical_registries() -> None:

@@ -286,7 +286,8 @@ def test_proposers_follow_the_parents_and_wrap() -> None:
 def history(silent: str = "", failing: str = "") -> list[Decided]:
     sealers = frozenset(name for name in NAMES if name != silent)
     failed = (failing,) if failing else ()
-    return [Decided("a", failed, sealers) for _ in range(window(VALIDATORS))]
+    members = frozenset(NAMES)
+    return [Decided("a", failed, sealers, members) for _ in range(window(VALIDATORS))]
 
 
 def test_a_silent_or_failing_validator_proposes_last_and_at_most_f_do() -> None:
@@ -299,12 +300,22 @@ def test_a_silent_or_failing_validator_proposes_last_and_at_most_f_do() -> None:
 
 def test_one_seal_brings_a_validator_back() -> None:
     recent = history(silent="b")
-    recent[-1] = Decided("a", (), frozenset(NAMES))
+    recent[-1] = Decided("a", (), frozenset(NAMES), frozenset(NAMES))
     assert ineligible(VALIDATORS, recent) == frozenset()
 
 
+def test_who_has_joined_within_the_window_is_given_its_time() -> None:
+    old, sealers = frozenset("abc"), frozenset("abc")
+    recent = [Decided("a", (), sealers, old) for _ in range(window(VALIDATORS))]
+    assert ineligible(VALIDATORS, recent) == frozenset()
+    recent[-1] = Decided("a", (), sealers, frozenset(NAMES))
+    assert ineligible(VALIDATORS, recent) == frozenset()
+    assert ineligible(VALIDATORS, history(silent="d")) == {"d"}
+
+
 def test_a_decided_blocks_proposer_did_not_fail() -> None:
-    recent = [Decided("b", ("b",), frozenset(NAMES)) for _ in range(window(VALIDATORS))]
+    everyone = frozenset(NAMES)
+    recent = [Decided("b", ("b",), everyone, everyone) for _ in range(window(VALIDATORS))]
     assert ineligible(VALIDATORS, recent) == frozenset()
 
 

@@ -65,7 +65,7 @@ class Node:
         blocks = Blocks(square.genesis, self.app, BOOK)
         ledger = Ledger(square.genesis, self.store, self.app, blocks)
         key = VoteSigner(signer(name), self.state)
-        self.driver = Driver(name, ledger, self.mempool, key, WallClock())
+        self.driver = Driver(name, ledger, self.mempool, [key], WallClock())
         self.fetching = Fetching(self, self._checked)
         self.pool = EvidencePool(blocks, self.mempool, self.store)
         self.pool.forward, self.pool.nudge = self.broadcast, self.driver.nudge

@@ -58,7 +58,7 @@ class Late:
         self.app = Application(genesis)
         ledger = Ledger(genesis, self.store, self.app, Blocks(genesis, self.app, BOOK))
         key = VoteSigner(signer("val"), self.state)
-        self.driver = Driver(chain.me, ledger, Mempool(), key, WallClock())
+        self.driver = Driver(chain.me, ledger, Mempool(), [key], WallClock())
         self.catching_up = CatchingUp(self, self.driver, 1)
         self.peers: dict[str, Answer] = {}
         self.asked: Counter[str] = Counter()

@@ -87,9 +87,9 @@ def test_one_block_does_not_tell_an_offence_twice(chain: Chain) -> None:
 
 @pytest.mark.parametrize("height", [0, 2, 2**63])
 def test_evidence_of_no_height_that_a_block_may_tell_of_is_refused(
-    chain: Chain, height: int
+    chain: Chain, height: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chain.blocks._evidence_age = 0
+    monkeypatch.setattr(chain.blocks, "parameter", lambda *_: 0)
     with pytest.raises(InvalidBlock, match="too old, early or known"):
         chain.blocks.check(chain.tip, carrying(chain, proof(chain, height).encoded), ())
     assert make(chain, proof(chain, height)).block.evidence == ()

@@ -74,7 +74,7 @@ class Desk:
             cast(Any, links),
             cast(Any, driver),
             Ears(
-                Hearing(genesis.network, lambda: genesis.validators),
+                Hearing(genesis.network, lambda _: genesis.validators),
                 Fetching(links, check),
                 CatchingUp(links, cast(Any, driver), 0),
                 Registrar(chain.app, mempool, chain.store, Book(), WallClock()),

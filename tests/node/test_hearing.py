@@ -28,7 +28,7 @@ def vote(height: int, sender: str = "val-1", round_number: int = 0) -> bytes:
 
 @pytest.fixture
 def ears() -> Hearing:
-    return Hearing(NETWORK, lambda: MEMBERS)
+    return Hearing(NETWORK, lambda _: MEMBERS)
 
 
 def test_a_message_is_checked_once_and_delivered_each_time(ears: Hearing) -> None:
@@ -65,7 +65,7 @@ def test_what_did_not_stand_is_not_remembered_as_if_it_had(ears: Hearing) -> Non
 
 def test_the_set_may_change_under_it() -> None:
     sets = [MEMBERS]
-    ears = Hearing(NETWORK, lambda: sets[0])
+    ears = Hearing(NETWORK, lambda _: sets[0])
     stranger = vote(TIP + 1, "val-3")
     with pytest.raises(BadSignature):
         ears.open(stranger, TIP)

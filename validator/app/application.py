@@ -10,13 +10,14 @@ the node stores; it never sees a consensus type, a clock or a disk. Calls follow
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from validator.app.affairs import Affairs
 from validator.app.carrier import (
     WITNESS_EQUIVOCATION,
     RefusedBatch,
     SignatureBook,
     check_carrier,
 )
-from validator.app.enrolment import Accepted, Moment, RefusedTransaction, check_transaction
+from validator.app.enrolment import Moment, RefusedTransaction
 from validator.app.execution import (
     MOST_CHANGES,
     BlockRun,
@@ -29,10 +30,19 @@ from validator.app.execution import (
     open_witness,
 )
 from validator.app.opening import OpenedReadings
-from validator.app.parameters import parameters_hash
-from validator.app.records import BATCH, OFFENCE, REGISTRY, key
+from validator.app.records import (
+    BATCH,
+    GOVERNANCE,
+    OFFENCE,
+    READING,
+    REGISTRY,
+    RULING,
+    AcceptedReading,
+    key,
+)
 from validator.app.registries import Registries, stored_change
 from validator.app.registry import Registry
+from validator.app.ruling import Ruling
 from validator.app.state import State
 from wire.block import MAX_READINGS
 from wire.errors import Unavailable
@@ -56,15 +66,27 @@ class Application:
 
     def __init__(self, genesis: Genesis) -> None:
         """Raises BadRegistry or Malformed when the genesis file cannot be used."""
-        self.registries = Registries(Registry.of(genesis))
-        """Who and what is registered, interval by interval, as of the newest committed block."""
+        registry = Registry.of(genesis)
+        ruling = Ruling.begin(genesis, registry.authorities.values())
+        self.affairs = Affairs(Registries(registry), ruling)
+        """Who and what is registered, and who rules, as of the newest committed block."""
 
         self.state = State(genesis.network)
         """The state after the newest committed block."""
 
         self._network = genesis.network
-        self._params_hash = parameters_hash(genesis.parameters)
+        self._genesis = self.affairs
         self._opened = OpenedReadings()
+
+    @property
+    def registries(self) -> Registries:
+        """Who and what is registered, interval by interval."""
+        return self.affairs.registries
+
+    @property
+    def ruling(self) -> Ruling:
+        """Validators, authorities and parameters, height by height."""
+        return self.affairs.ruling
 
     def included(self, gateway: str, sequence: int) -> bytes | None:
         """Id of the batch that stands on the ledger under this sequence, None when none does."""
@@ -81,6 +103,15 @@ class Application:
             for row, value in self.state.rows(OFFENCE)
         ]
 
+    def energy(self, meter: str, start_s: int) -> tuple[int, int] | None:
+        """Import and export of a meter's first accepted reading of an interval, Wh."""
+        for row in self.state.index.claims(key(meter, start_s)):
+            value = self.state.get(READING, row)
+            if value is not None:
+                found = AcceptedReading.of(value)
+                return found.import_advance_wh, found.export_advance_wh
+        return None
+
     def check_batch(self, batch: Batch, book: SignatureBook) -> None:
         """Decide whether the mempool may take a batch.
 
@@ -96,13 +127,13 @@ class Application:
 
     def check_transaction(
         self, transaction: Transaction, time_ms: int, book: SignatureBook
-    ) -> Accepted:
-        """Decide whether the next block may carry a registry transaction at that time.
+    ) -> None:
+        """Decide whether the next block may carry a transaction at that time.
 
         Raises:
             RefusedTransaction: with a reason code.
         """
-        return check_transaction(self.registries, transaction, self._next(time_ms), book)
+        self.affairs.after(transaction, self._next(time_ms), book)
 
     def _next(self, time_ms: int) -> Moment:
         return Moment(self._network, self.state.height + 1, time_ms)
@@ -110,7 +141,7 @@ class Application:
     def pick_transactions(
         self, time_ms: int, candidates: Sequence[Transaction], book: SignatureBook
     ) -> list[Transaction]:
-        """Choose registry transactions for a block, those that take effect first before others.
+        """Choose transactions for a block: authorities' first, then those that hold earliest.
 
         Args:
             time_ms: the block's time.
@@ -119,15 +150,14 @@ class Application:
             book: which signatures stand.
         """
         picked: list[Transaction] = []
-        registries, moment = self.registries, self._next(time_ms)
+        affairs, moment = self.affairs, self._next(time_ms)
         for transaction in sorted(candidates, key=lambda each: (each.from_s, each.id)):
             if len(picked) == MOST_CHANGES:
                 break
             try:
-                accepted = check_transaction(registries, transaction, moment, book)
+                affairs = affairs.after(transaction, moment, book).affairs
             except RefusedTransaction:
                 continue
-            registries = registries.with_change(accepted.change)
             picked.append(transaction)
         return picked
 
@@ -190,7 +220,7 @@ class Application:
             Unavailable: a batch is not at hand.
         """
         moment = Moment(self._network, height, time_ms)
-        run = BlockRun(self.registries, self.state, self._opened, moment, book)
+        run = BlockRun(self.affairs.at(height), self.state, self._opened, moment, book)
         for offence in misbehaviour:
             run.hold_against(offence)
         for transaction in transactions:
@@ -202,16 +232,18 @@ class Application:
             if batch is None:
                 raise Unavailable(f"batch {witness.batch_id.hex()} is not here yet")
             run.take(witness, batch)
-        return run.finish(self._params_hash)
+        return run.finish()
 
     def commit(self, execution: Execution) -> None:
         """Make an execution real; it must be of the state as it is."""
         assert execution.parent_root == self.state.root, "executed on another state"
         self.state.apply(execution.writes)
-        self.registries = execution.registries
+        self.affairs = execution.affairs.at(execution.height + 1)
 
     def restore(self, rows: Iterable[tuple[str, bytes, bytes]]) -> None:
         """Take the state from the rows that earlier executions wrote, in any order."""
         self.state = State.restore(self._network, rows)
         changes = [stored_change(value) for _, value in self.state.rows(REGISTRY)]
-        self.registries = Registries(self.registries.base, changes)
+        ruling = self._genesis.ruling.restored(self.state.rows(RULING), self.state.rows(GOVERNANCE))
+        registries = Registries(self._genesis.registries.base, changes)
+        self.affairs = Affairs(registries, ruling).at(self.state.height + 1)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from validator.app.admission import MALFORMED, Admission, Carriage, admit
+from validator.app.affairs import Affairs
 from validator.app.carrier import WITNESS_AHEAD, RefusedBatch, SignatureBook, check_carrier
-from validator.app.enrolment import Moment, check_transaction
+from validator.app.enrolment import Moment
 from validator.app.opening import OpenedReadings
-from validator.app.records import BATCH, OFFENCE, REGISTRY, key
+from validator.app.records import BATCH, OFFENCE, key
 from validator.app.registries import Registries
 from validator.app.registry import Registry
 from validator.app.sealing import seal_windows
@@ -90,8 +91,8 @@ class Execution:
     writes: tuple[Write, ...]
     """Rows that change; (table, key, None) removes one."""
 
-    registries: Registries
-    """The registries after the block."""
+    affairs: Affairs
+    """What is registered, and who rules, after the block."""
 
 
 def offence_row(offence: Misbehaviour) -> bytes:
@@ -124,8 +125,8 @@ def open_witness(transaction: bytes) -> SignedWitness:
 class BlockRun:
     """A block while it is being executed."""
 
-    registries: Registries
-    """Who and what is registered, interval by interval; grows with the block's transactions."""
+    affairs: Affairs
+    """What is registered, and who rules; changes with the block's transactions."""
 
     state: State
     """The state that it is executed on; stays as it is."""
@@ -164,6 +165,11 @@ class BlockRun:
         self.overlay = Overlay(self.state)
 
     @property
+    def registries(self) -> Registries:
+        """Who and what is registered, interval by interval."""
+        return self.affairs.registries
+
+    @property
     def time_s(self) -> int:
         """Block time, Unix seconds."""
         return self.moment.time_ms // 1000
@@ -179,14 +185,15 @@ class BlockRun:
             raise InvalidBlock(f"more than {MOST_CHANGES} registry transactions")
         try:
             transaction = Transaction.open(encoded)
-            accepted = check_transaction(self.registries, transaction, self.moment, self.book)
+            outcome = self.affairs.after(transaction, self.moment, self.book)
         except Refused as reason:
             raise InvalidBlock(f"a registry transaction: {reason}") from None
-        self.overlay.put(REGISTRY, transaction.id, accepted.change.packed())
-        self.registries = self.registries.with_change(accepted.change)
-        thumbprint = accepted.operator_key.thumbprint
+        for table, row, value in outcome.writes:
+            self.overlay.put(table, row, value)
+        self.affairs = outcome.affairs
+        result = TxResult(transaction.id, ACCEPTED, _NO_READINGS, outcome.thumbprint)
         self.tx_leaves.append(merkle.leaf_hash(encoded))
-        self.tx_results.append(TxResult(transaction.id, ACCEPTED, _NO_READINGS, thumbprint).encoded)
+        self.tx_results.append(result.encoded)
         self.reading_results.append(())
 
     def hold_against(self, offence: Misbehaviour) -> None:
@@ -247,7 +254,7 @@ class BlockRun:
                 self.touched.update((name, start_s) for name in zones)
         return tuple(results)
 
-    def finish(self, params_hash: bytes) -> Execution:
+    def finish(self) -> Execution:
         """Seal what the block makes due and compute its roots."""
         height = self.moment.height
         sealed = seal_windows(self.registries, self.overlay, self.time_s, self.touched)
@@ -259,12 +266,12 @@ class BlockRun:
             tx_root=merkle.root(self.tx_leaves),
             results_root=merkle.root([merkle.leaf_hash(result) for result in self.tx_results]),
             zone_root=merkle.root([merkle.leaf_hash(seal) for seal in seals]),
-            params_hash=params_hash,
+            params_hash=self.affairs.ruling.table(height).hash,
             state_root=state_root,
             tx_results=tuple(self.tx_results),
             reading_results=tuple(self.reading_results),
             seals=seals,
             seal_inputs=tuple(each.inputs for each in sealed),
             writes=writes,
-            registries=self.registries,
+            affairs=self.affairs,
         )

@@ -39,6 +39,7 @@ from wire.governance import (
     new_keys,
 )
 from wire.keys import PublicKey
+from wire.transaction import Transaction
 
 STALE_BASE = 90
 TOO_FEW_AUTHORITIES = 91
@@ -70,26 +71,6 @@ FIXED = frozenset({"interval_s"})
 
 
 @dataclass(frozen=True, slots=True)
-class Proposed:
-    """A transaction of the authorities, taken apart."""
-
-    network: bytes
-    """Network id, 32 bytes."""
-
-    expiry_height: int
-    """The last block that may carry it."""
-
-    id: bytes
-    """Transaction id, 32 bytes."""
-
-    body: Governing
-    """What it changes."""
-
-    sign: Sign
-    """Who signed."""
-
-
-@dataclass(frozen=True, slots=True)
 class Registered:
     """What the rest of the registry says."""
 
@@ -113,7 +94,7 @@ class Decision:
 
 def check_change(
     ruling: Ruling,
-    proposed: Proposed,
+    transaction: Transaction,
     moment: Moment,
     registered: Registered,
     book: SignatureBook,
@@ -123,22 +104,26 @@ def check_change(
     Raises:
         RefusedTransaction: with its reason.
     """
-    if proposed.network != moment.network:
-        raise RefusedTransaction(OTHER_NETWORK, proposed.network.hex()[:8])
-    if proposed.expiry_height < moment.height:
-        raise RefusedTransaction(EXPIRED, f"after block {proposed.expiry_height}")
-    if proposed.id in ruling.decided:
-        raise RefusedTransaction(REPLAYED, proposed.id.hex()[:16])
+    if transaction.network != moment.network:
+        raise RefusedTransaction(OTHER_NETWORK, transaction.network.hex()[:8])
+    if transaction.expiry_height < moment.height:
+        raise RefusedTransaction(EXPIRED, f"after block {transaction.expiry_height}")
+    if transaction.id in ruling.decided:
+        raise RefusedTransaction(REPLAYED, transaction.id.hex()[:16])
     first = moment.height + DELAY
     following: Next
-    match proposed.body:
-        case ChangeValidators() as body:
+    body = transaction.body
+    match body:
+        case ChangeValidators():
             following = _next_roster(ruling, body, registered, first)
-        case ChangeAuthorities() as body:
+        case ChangeAuthorities():
             following = _next_roll(ruling, body, registered, first)
-        case ChangeParameters() as body:
+        case ChangeParameters():
             following = _next_table(ruling, body, first)
-    return Decision(following, _check_signatures(ruling, proposed, moment.height, book))
+        case _:
+            raise AssertionError(f"{transaction.kind} is decided elsewhere")
+    signers = _check_signatures(ruling.roll(moment.height), transaction.sign, new_keys(body), book)
+    return Decision(following, signers)
 
 
 def _check_base(known: bytes, base: bytes, newest: int, first: int) -> None:
@@ -280,22 +265,18 @@ def _check_new_keys(body: Governing, taken: Collection[bytes]) -> None:
 
 
 def _check_signatures(
-    ruling: Ruling, proposed: Proposed, height: int, book: SignatureBook
+    roll: Roll, sign: Sign, keys: Collection[PublicKey], book: SignatureBook
 ) -> tuple[PublicKey, ...]:
     """Of the authorities in force q distinct keys have signed, and all new keys; nobody else."""
-    roll = ruling.roll(height)
-    keys = new_keys(proposed.body)
     for key in keys:
-        if not _has_signed(proposed.sign, key, book):
+        if not _has_signed(sign, key, book):
             raise RefusedTransaction(NOT_BY_NEW_KEY, key.kid.hex())
-    signers = _distinct(
-        each.key for each in roll.authorities if _has_signed(proposed.sign, each.key, book)
-    )
+    signers = _distinct(each.key for each in roll.authorities if _has_signed(sign, each.key, book))
     if len(signers) < roll.quorum:
         words = f"{len(signers)} of {len(roll.authorities)}; {roll.quorum} are needed"
         raise RefusedTransaction(TOO_FEW_AUTHORITIES, words)
     known = {(key.alg, key.kid) for key in (*signers, *keys)}
-    for alg, kid in proposed.sign.signers:
+    for alg, kid in sign.signers:
         if (alg, kid) not in known:
             raise RefusedTransaction(BY_STRANGER, kid.hex())
     return signers

@@ -31,6 +31,12 @@ CASE = "case"
 REGISTRY = "registry"
 """Accepted registry transactions: transaction id -> `validator.app.registries.Change`."""
 
+RULING = "ruling"
+"""What authorities have decided: kind, first height -> `validator.app.ruling`."""
+
+GOVERNANCE = "governance"
+"""Their transactions: transaction id -> height of its block, 8 bytes."""
+
 OFFENCE = "offence"
 """Proved contradictions: validator and kind, height -> height of the block that tells, 8 bytes."""
 

@@ -15,7 +15,8 @@ from functools import cached_property
 from typing import Any
 
 from validator.app import entries
-from validator.app.entries import Meter
+from validator.app.entries import Authority, Meter
+from validator.app.parameters import Parameters
 from validator.app.registry import Registry
 from wire import cbor, fields
 from wire.errors import Malformed
@@ -117,6 +118,13 @@ class Registries:
         added = [(each.enrolled, each.written) for each in past if each.enrolled is not None]
         removed = {each.meter for each in past if each.enrolled is None}
         return self.base.changed(added, removed)
+
+    def governed(
+        self, parameters: Parameters, authorities: Mapping[str, Authority]
+    ) -> "Registries":
+        """These under other parameters and authorities; raises BadRegistry."""
+        base = self.base.governed(parameters, authorities)
+        return self if base is self.base else Registries(base, self.changes)
 
     def with_change(self, change: Change) -> "Registries":
         """These and one change more."""

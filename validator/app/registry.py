@@ -110,6 +110,20 @@ class Registry:
         )
         return replace(registry, feeders=_feeders(registry, zones))
 
+    def governed(self, parameters: Parameters, authorities: Mapping[str, Authority]) -> Self:
+        """The registry under other parameters and authorities.
+
+        Raises BadRegistry when it does not fit them.
+        """
+        if (parameters, authorities) == (self.parameters, self.authorities):
+            return self
+        registry = replace(self, parameters=parameters, authorities=authorities)
+        if parameters == self.parameters:
+            return registry
+        capacities = {each.id: capacity(each, parameters) for each in self.meters.values()}
+        registry = replace(registry, capacities=capacities)
+        return replace(registry, feeders=_feeders(registry, registry.zones))
+
     def misfits(self, meter: Meter) -> list[str]:
         """What keeps one meter more from being registered: no reader, no line to its node."""
         faults = _meter_faults(meter, self.gateways, self.zones)

@@ -210,6 +210,11 @@ class Ruling:
         """The parameters of a height."""
         return _at(self.tables, height)
 
+    def is_changing(self, height: int) -> bool:
+        """Whether something is decided that does not hold at this height yet."""
+        newest = (self.rosters[-1], self.rolls[-1], self.tables[-1])
+        return any(era.first > height for era in newest)
+
     def validators(self, height: int) -> ValidatorSet:
         """The set that seals a height; of heights that are not decided yet, the newest."""
         return self.roster(height).validators

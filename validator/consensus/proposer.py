@@ -24,6 +24,9 @@ class Decided:
     sealers: frozenset[str]
     """Whose seals are in the commit that the next block carries."""
 
+    members: frozenset[str]
+    """Who could have sealed it: the set of its height."""
+
 
 def window(validators: ValidatorSet) -> int:
     """How many committed blocks count: 4n."""
@@ -31,7 +34,11 @@ def window(validators: ValidatorSet) -> int:
 
 
 def ineligible(validators: ValidatorSet, history: Sequence[Decided]) -> frozenset[str]:
-    """At most f that have no seal, or two failed slots, in the window; fewest seals first."""
+    """At most f that have no seal, or two failed slots, in the window; fewest seals first.
+
+    A seal is missed only by who was a validator in the whole window: one that has joined since is
+    given its time.
+    """
     recent = history[-window(validators) :]
     if len(recent) < window(validators):
         return frozenset()
@@ -41,7 +48,9 @@ def ineligible(validators: ValidatorSet, history: Sequence[Decided]) -> frozense
         for name in each.failed:
             if name in failures and name != each.proposer:
                 failures[name] += 1
-    suspects = [name for name in validators.ids if not seals[name] or failures[name] >= 2]
+    old = frozenset.intersection(*(each.members for each in recent))
+    silent = {name for name in validators.ids if not seals[name] and name in old}
+    suspects = [name for name in validators.ids if name in silent or failures[name] >= 2]
     suspects.sort(key=lambda name: (seals[name], name))
     return frozenset(suspects[: validators.faulty])
 

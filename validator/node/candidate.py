@@ -37,6 +37,12 @@ from wire.witness import Batch, SignedWitness
 EVIDENCE_AGE_BLOCKS = 50_000
 """Evidence of an older height proves nothing any more: some two days of full blocks."""
 
+PRECISION_MS = 500
+"""How far clocks differ, unless a parameter says otherwise."""
+
+DELAY_MS = 15_000
+"""How long a proposal may be on its way, unless a parameter says otherwise."""
+
 MOST_ITEMS = 6_000
 """CBOR items of a block: its transactions, at most one for each reading, and its evidence."""
 
@@ -89,36 +95,22 @@ class Candidate:
     """Its batches, in order of transactions; registry transactions stand in the block whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How far a proposer's clock may be from one's own, network milliseconds."""
-
-    precision_ms: int
-    """How far clocks differ."""
-
-    delay_ms: int
-    """How long a proposal may be on its way."""
-
-
 class Blocks:
     """Makes and checks blocks of one network."""
 
     def __init__(self, genesis: Genesis, application: Application, book: SignatureBook) -> None:
         """Take the parts that decide."""
         self._network = genesis.network
-        self._validators = genesis.validators
         self._application = application
         self._book = book
-        parameters = genesis.parameters
-        self._bounds = Bounds(
-            parameters.get("block_precision_ms", 500), parameters.get("block_delay_ms", 15_000)
-        )
-        self._evidence_age = parameters.get("evidence_age_blocks", EVIDENCE_AGE_BLOCKS)
 
-    @property
-    def validators(self) -> ValidatorSet:
-        """The set that seals."""
-        return self._validators
+    def validators(self, height: int) -> ValidatorSet:
+        """The set that seals a height: known two heights after the newest block, and before."""
+        return self._application.ruling.validators(height)
+
+    def parameter(self, name: str, height: int, otherwise: int) -> int:
+        """A parameter in force at a height, or its default."""
+        return int(self._application.ruling.table(height).values.get(name, otherwise))
 
     def make(self, me: str, tip: Tip, now_ms: int, waiting: Waiting) -> Candidate:
         """Make the next block from what waits: evidence, registry transactions, then batches."""
@@ -138,12 +130,14 @@ class Blocks:
 
     def open_evidence(self, data: bytes) -> Evidence:
         """Read evidence and check what it proves; raises Refused."""
-        return Evidence.open(data, self._network, self._validators)
+        height = Evidence.decode(data).first.height
+        return Evidence.open(data, self._network, self.validators(height))
 
     def is_fit(self, evidence: Evidence, height: int) -> bool:
         """Whether a block of that height may carry this evidence."""
         offence = evidence.offence
-        if not height - self._evidence_age <= offence.height <= height:
+        age = self.parameter("evidence_age_blocks", height, EVIDENCE_AGE_BLOCKS)
+        if not height - age <= offence.height <= height:
             return False
         return not self._application.is_held_against(Misbehaviour(*offence))
 
@@ -157,7 +151,7 @@ class Blocks:
         execution = self._execute(header.height, header.time_ms, block, batches)
         if header.time_ms <= tip.time_ms:
             raise InvalidBlock("time does not go on")
-        if self._validators.index(header.proposer) is None:
+        if self.validators(header.height).index(header.proposer) is None:
             raise InvalidBlock(f"{header.proposer} is no validator")
         expected = self._header(tip, header.time_ms, header.proposer, execution, block)
         if header != expected:
@@ -176,9 +170,12 @@ class Blocks:
         Raises:
             InvalidBlock: the proposer's clock is too far away.
         """
-        early_ms = block.content.time_ms - now_ms - self._bounds.precision_ms
+        height = block.content.height
+        precision_ms = self.parameter("block_precision_ms", height, PRECISION_MS)
+        delay_ms = self.parameter("block_delay_ms", height, DELAY_MS)
+        early_ms = block.content.time_ms - now_ms - precision_ms
         late_ms = now_ms - block.content.time_ms
-        if early_ms > 0 or late_ms > self._bounds.delay_ms + self._bounds.precision_ms:
+        if early_ms > 0 or late_ms > delay_ms + precision_ms:
             raise InvalidBlock(f"block time is {-late_ms} ms from this validator's clock")
 
     def _execute(
@@ -206,8 +203,8 @@ class Blocks:
             time_ms=time_ms,
             parent=tip.digest,
             proposer=me,
-            validators_hash=self._validators.hash,
-            next_validators_hash=self._validators.hash,
+            validators_hash=self.validators(tip.height + 1).hash,
+            next_validators_hash=self.validators(tip.height + 2).hash,
             params_hash=execution.params_hash,
             parent_commit_hash=hashlib.sha256(carried.parent_commit).digest(),
             tx_root=execution.tx_root,
@@ -225,7 +222,7 @@ class Blocks:
         commit = Commit.decode(block.parent_commit)
         if commit.digest != tip.digest:
             raise InvalidBlock("the parent commit is for another block")
-        verify_commit(commit, self._validators, self._network, tip.height)
+        verify_commit(commit, self.validators(tip.height), self._network, tip.height)
 
 
 def batch_ids(block: Block) -> list[bytes]:

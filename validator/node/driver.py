@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -19,17 +19,17 @@ from validator.consensus import effects as do
 from validator.consensus.evidence import Evidence
 from validator.consensus.machine import Machine
 from validator.consensus.messages import Commit as CommitVote
-from validator.consensus.messages import Message, encode_message, open_message
+from validator.consensus.messages import Message, decode_message, encode_message, open_message
 from validator.consensus.proposer import order
-from validator.consensus.timeouts import Timeouts
 from validator.node.attendance import Attendance
 from validator.node.candidate import Candidate, Tip, batch_ids, decode_block
 from validator.node.fetching import Fetching, Speaker
 from validator.node.ledger import Ledger, decided
-from validator.node.memory import said_before, with_late_seals
+from validator.node.memory import with_late_seals
 from validator.node.mempool import Mempool, Waiting
 from validator.node.store import DiskUnavailable
 from validator.node.timers import Timers
+from validator.node.timing import NetworkClock, Timing
 from validator.node.voice import Voice
 from wire.block import Block, Commit, verify_commit
 from wire.errors import Malformed, Refused, Unavailable
@@ -44,14 +44,6 @@ RESUME_S = 1.0
 _log = structlog.get_logger()
 
 
-class NetworkClock(Protocol):
-    """Tells network time."""
-
-    def now_ms(self) -> int:
-        """Network time, Unix milliseconds."""
-        ...
-
-
 class Driver:
     """One validator's agreement, from block to block."""
 
@@ -60,10 +52,10 @@ class Driver:
         me: str,
         ledger: Ledger,
         mempool: Mempool,
-        signer: VoteSigner,
+        signers: Sequence[VoteSigner],
         clock: NetworkClock,
     ) -> None:
-        """Take the parts; `begin` starts."""
+        """Take the parts; `begin` starts. Of several keys the set of a height names one."""
         genesis = ledger.genesis
         self.me = me
         self.mempool = mempool
@@ -77,15 +69,8 @@ class Driver:
         self._genesis = genesis
         self._application = ledger.application
         self._blocks = ledger.blocks
-        self.voice = Voice(signer, genesis.network)
+        self.voice = Voice(me, signers, ledger.validators, genesis.network)
         self._clock = clock
-        parameters = genesis.parameters
-        self._timeouts = Timeouts(
-            parameters.get("round_timeout_ms", 2_000),
-            parameters.get("round_timeout_cap_ms", 30_000),
-        )
-        self._interval_s = parameters.get("block_interval_ms", 4_000) / 1000
-        self._empty_s = parameters.get("empty_block_interval_ms", 60_000) / 1000
         self._speaker: Speaker | None = None
         self._fetching: Fetching | None = None
         self._candidates: dict[bytes, Candidate] = {}
@@ -95,6 +80,7 @@ class Driver:
         self._last_block_s = time.monotonic()
         self.tip = ledger.tip()
         self._late: dict[str, CommitVote] = {}
+        self._timing = Timing.of(self._blocks, self.tip.height + 1)
         self.machine = self._machine()
 
     def begin(self, speaker: Speaker, fetching: Fetching) -> None:
@@ -117,11 +103,15 @@ class Driver:
 
     def _machine(self) -> Machine:
         height = self.tip.height + 1
-        members = self._blocks.validators
-        leaders = order(members, self.tip.proposer, decided(self.store, members, self.tip.height))
-        return Machine(self.me, height, members, leaders, self._timeouts)
+        members = self._blocks.validators(height)
+        history = decided(self.store, self._blocks.validators, self.tip.height)
+        leaders = order(members, self.tip.proposer, history)
+        # Who has no key of this height's set follows, and says nothing.
+        me = self.me if self.voice.signer(height) else ""
+        return Machine(me, height, members, leaders, self._timing.timeouts)
 
     def _begin_height(self) -> None:
+        self._timing = Timing.of(self._blocks, self.tip.height + 1)
         self.machine = self._machine()
         self.round = 0
         self.attendance.begin(self.machine.height, time.monotonic())
@@ -129,7 +119,7 @@ class Driver:
         self._timers.cancel()
         height = self.tip.height
         self._late = {name: vote for name, vote in self._late.items() if vote.height == height}
-        self._do(self.machine.restore(said_before(self.voice.signer, self.machine.height)))
+        self._do(self.machine.restore(self.voice.said_before(self.machine.height)))
         self.nudge()
         early, self._early = self._early, {}
         for message in (each for kept in early.values() for each in kept):
@@ -138,7 +128,8 @@ class Driver:
     def nudge(self) -> None:
         """Something may be waiting: see when the next block is due."""
         now_s = time.monotonic()
-        waits = self._interval_s if len(self.mempool) else self._empty_s
+        busy = len(self.mempool) or self._application.ruling.is_changing(self.machine.height)
+        waits = self._timing.interval_s if busy else self._timing.empty_s
         delay_s = max(0.0, self._last_block_s + waits - now_s)
         self._set_timer("block", delay_s, do.BlockTimer(self.machine.height))
 
@@ -146,8 +137,8 @@ class Driver:
 
     def receive_bytes(self, data: bytes) -> None:
         """Take a peer's message; raises Refused when it is none of a validator's."""
-        message = open_message(data, self._genesis.network, self._blocks.validators)
-        self.receive(message)
+        members = self._blocks.validators(decode_message(data).height)
+        self.receive(open_message(data, self._genesis.network, members))
 
     def receive(self, message: Message) -> None:
         """Take a verified message, now or when its height begins."""
@@ -268,7 +259,8 @@ class Driver:
     # Blocks.
 
     def _build(self, round_number: int) -> None:
-        commit = with_late_seals(self.tip.commit, self._blocks.validators, self._late.values())
+        members = self._blocks.validators(self.tip.height)
+        commit = with_late_seals(self.tip.commit, members, self._late.values())
         tip = replace(self.tip, commit=commit)
         now_ms = self._clock.now_ms()
         try:
@@ -351,7 +343,8 @@ class Driver:
         """Make a block real that follows this tip, unless catching up is quicker."""
         assert self._fetching is not None
         candidate = self._candidates.get(digest)
-        holders = [self._blocks.validators.ids[index] for index, _ in commit.seals]
+        members = self._blocks.validators(tip.height + 1)
+        holders = [members.ids[index] for index, _ in commit.seals]
         untried = [each for each in holders if each != self.me]
         while candidate is None and tip is self.tip:
             try:
@@ -375,7 +368,7 @@ class Driver:
             return
         if commit.digest != block.digest or block.content.parent != tip.digest:
             raise Malformed("not the block that follows")
-        members = self._blocks.validators
+        members = self._blocks.validators(block.content.height)
         verify_commit(commit, members, self._genesis.network, block.content.height)
         held = {batch.batch_id: batch for batch in batches}
         candidate = await self._candidate(tip, block, (source,), held)

@@ -26,12 +26,12 @@ AHEAD = 2
 class Hearing:
     """Opens messages, remembers which stood."""
 
-    def __init__(self, network: bytes, validators: Callable[[], ValidatorSet]) -> None:
+    def __init__(self, network: bytes, validators: Callable[[int], ValidatorSet]) -> None:
         """Take who may speak.
 
         Args:
             network: network id, 32 bytes.
-            validators: tells the present set.
+            validators: tells the set of a height.
         """
         self._network = network
         self._validators = validators
@@ -56,9 +56,10 @@ class Hearing:
         if known is not None:
             return known[0] if tip <= known[0].height <= tip + AHEAD else None
         check_size(data, MOST_ITEMS)
-        if not tip <= decode_message(data).height <= tip + AHEAD:
+        height = decode_message(data).height
+        if not tip <= height <= tip + AHEAD:
             return None
-        message = open_message(data, self._network, self._validators())
+        message = open_message(data, self._network, self._validators(height))
         self.opened += 1
         self._keep(name, message, len(data))
         return message

@@ -3,6 +3,7 @@
 Decides nothing new: gathers from committed blocks what rule R1 needs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from validator.app.application import Application
@@ -34,8 +35,12 @@ class Ledger:
         stored = self.store.block(self.store.height)
         return Tip.genesis(self.genesis) if stored is None else Tip.of(stored.block, stored.commit)
 
+    def validators(self, height: int) -> ValidatorSet:
+        """The set that seals a height, as far as it is decided: two heights after the tip."""
+        return self.application.ruling.validators(height)
 
-def decided(store: Store, members: ValidatorSet, last: int) -> list[Decided]:
+
+def decided(store: Store, validators: Callable[[int], ValidatorSet], last: int) -> list[Decided]:
     """What committed blocks with canonical commits say of validators, oldest first (rule R1).
 
     A block's canonical commit is the one that the next block carries. Failed are the leaders that
@@ -43,14 +48,16 @@ def decided(store: Store, members: ValidatorSet, last: int) -> list[Decided]:
 
     Args:
         store: the blocks.
-        members: the validator set.
+        validators: tells the set of a height.
         last: height of the newest block.
     """
-    found = store.headers(max(1, last - window(members) - 1), last)
+    most = window(validators(last + 1))
+    found = store.headers(max(1, last - most - 1), last)
     history = []
     for (before, _), (header, _), (_, commit) in zip(found, found[1:], found[2:], strict=False):
+        members = validators(header.height)
         leaders = order(members, before.proposer, ())
         failed = tuple(leaders[: min(commit.round, len(leaders))])
         sealers = frozenset(members.ids[index] for index, _ in commit.seals)
-        history.append(Decided(header.proposer, failed, sealers))
+        history.append(Decided(header.proposer, failed, sealers, frozenset(members.ids)))
     return history

@@ -14,9 +14,9 @@ from typing import Any
 import structlog
 
 from validator.app.application import Application, RefusedTransaction, SignatureBook
-from validator.node.driver import NetworkClock
 from validator.node.mempool import Mempool
 from validator.node.store import Store
+from validator.node.timing import NetworkClock
 from wire.errors import Refused, Unavailable
 from wire.results import REASONS
 from wire.transaction import Transaction
