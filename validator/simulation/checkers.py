@@ -1,17 +1,28 @@
-"""What must hold in every run, checked apart from the machines.
+"""What must hold in every run, checked apart from the machines, at every step.
 
 Agreement: no two honest validators commit different blocks at one height. Validity: what is
-committed is the block of its digest, made by a validator for that height. Soundness: it has a
-quorum's seals. Accountability: nobody honest is ever reported. Liveness, that heights grow within a
-bound after healing, is judged in `runs`.
+committed is the block of its digest, made by a validator for that height, that follows the one
+before; it holds what clients sent, each transaction once. Soundness: a quorum's seals, and behind
+an honest COMMIT or claim a quorum's PREPAREs. One voice: nobody honest signs twice for a slot, or
+forgets a COMMIT. Accountability: nobody honest is ever reported. Liveness, that heights grow within
+a bound after healing, is judged in `runs`.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 from validator.consensus import effects as do
-from validator.consensus.messages import Commit, Message
+from validator.consensus.messages import (
+    Commit,
+    Message,
+    Prepare,
+    PreparedCertificate,
+    RoundChange,
+)
+from validator.simulation.marks import is_final, is_signed
+from validator.simulation.values import GENESIS, Value
+from wire.block import Commit as BlockCommit
 from wire.block import ValidatorSet
 
 
@@ -67,3 +78,95 @@ class Checkers:
                 return False
             sealers.add(name)
         return len(sealers) >= self.validators.quorum and final.commit.digest == final.digest
+
+
+@dataclass
+class Judge(Checkers):
+    """Watches a whole network: its chain and every signature too."""
+
+    sent: Container[str] = ()
+    """Transactions that clients really sent."""
+
+    tell: Callable[[int, str, str], None] = lambda now_ms, name, words: None
+    """Told what happens, for people: virtual milliseconds, validator, words."""
+
+    included: dict[str, int] = field(default_factory=dict)
+    """Height of each transaction in the agreed chain."""
+
+    values: dict[int, Value] = field(default_factory=dict)
+    """The agreed chain."""
+
+    slots: dict[tuple[str, int, int, str], bytes] = field(default_factory=dict)
+    """What each honest validator signed for each slot."""
+
+    locked: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Round of the newest COMMIT of each honest validator at each height."""
+
+    def committed(self, name: str, height: int, final: do.Commit) -> None:
+        """A validator has committed: the chain goes on from what was agreed before."""
+        Checkers.committed(self, name, height, final)
+        if name not in self.honest or height in self.values:
+            return
+        value = Value.decode(final.block)
+        if value is None:
+            return
+        before = self.values.get(height - 1)
+        self.values[height] = value
+        if value.parent != (GENESIS if before is None else before.digest):
+            self.violations.append(f"{name} committed at {height} what does not follow")
+        if before is not None:
+            self._check_parent(name, value, before)
+        for each in value.transactions:
+            if each not in self.sent:
+                self.violations.append(f"{name} committed {each}, which nobody sent")
+            if self.included.setdefault(each, height) != height:
+                known = self.included[each]
+                self.violations.append(f"{each} is in block {height} and in {known}")
+
+    def _check_parent(self, name: str, value: Value, before: Value) -> None:
+        if value.time_ms <= before.time_ms:
+            self.violations.append(f"{name} committed at {value.height} a time that goes back")
+        sealed = BlockCommit.decode(value.parent_commit)
+        whole = is_final(sealed, self.validators, before.height)
+        if sealed.digest != before.digest or not whole:
+            self.violations.append(f"{name} committed at {value.height} over an unsealed parent")
+
+    def spoke(self, name: str, message: Message, certificate: PreparedCertificate | None) -> None:
+        """A validator signs."""
+        if name not in self.honest:
+            return
+        slot = (name, message.height, message.round, message.kind)
+        if self.slots.setdefault(slot, message.signature) != message.signature:
+            self.violations.append(f"{name} signed two of {slot[1:]}")
+        if isinstance(message, Commit):
+            prepares = () if certificate is None else certificate.prepares
+            self._check_prepared(name, message, message.round, message.digest, prepares)
+            self.locked[(name, message.height)] = message.round
+        elif isinstance(message, RoundChange):
+            self._check_claim(name, message)
+
+    def _check_claim(self, name: str, change: RoundChange) -> None:
+        claimed = -1 if change.prepared_round is None else change.prepared_round
+        if claimed < self.locked.get((name, change.height), -1):
+            self.violations.append(f"{name} forgot its COMMIT at height {change.height}")
+        if change.prepared_round is not None and change.prepared_digest is not None:
+            digest, prepares = change.prepared_digest, change.prepares
+            self._check_prepared(name, change, change.prepared_round, digest, prepares)
+
+    def _check_prepared(
+        self,
+        name: str,
+        message: Message,
+        round_number: int,
+        digest: bytes,
+        prepares: tuple[Prepare, ...],
+    ) -> None:
+        wanted = (message.height, round_number, digest)
+        signers = {
+            each.sender
+            for each in prepares
+            if (each.height, each.round, each.digest) == wanted and is_signed(each)
+        }
+        if len(signers) < self.validators.quorum:
+            words = f"{message.kind} in round {message.round}"
+            self.violations.append(f"{name} had no quorum's PREPAREs behind its {words}")

@@ -18,13 +18,15 @@ def add_consensus_command(
     parser = subparsers.add_parser(
         "consensus",
         help="run the agreement machines in virtual time under faults, many seeds",
-        description="Exit status 1 when a run broke agreement or did not recover; the failing"
-        " seeds are printed and reproduce it: --first-seed SEED --seeds 1.",
+        description="Exit status 1 when a run was unsafe, or did not recover within the printed"
+        " bound; a failing seed does so again, step by step: --seed SEED --trace.",
     )
     parser.add_argument("--validators", type=int, default=4, metavar="N", help="how many (4)")
     parser.add_argument("--byzantine", type=int, default=0, metavar="F", help="how many lie (0)")
     parser.add_argument("--seeds", type=int, default=100, metavar="K", help="how many runs (100)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="the first (0)")
+    parser.add_argument("--seed", type=int, metavar="X", help="this run alone")
+    parser.add_argument("--trace", action="store_true", help="tell what happens, on stderr")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     parser.set_defaults(run=run_command)
 
@@ -82,6 +84,10 @@ def _print(summary: dict[str, object], as_json: bool) -> None:
         print("\n".join(f"{name:20} {value}" for name, value in summary.items()))
 
 
+def _tell(now_ms: int, name: str, words: str) -> None:
+    print(f"{now_ms / 1000:9.3f} s  {name}  {words}", file=sys.stderr)
+
+
 def run_command(args: argparse.Namespace) -> int:
     """Run the seeds and print the summary."""
     if args.validators < 1 or not 0 <= args.byzantine < args.validators or args.seeds < 1:
@@ -89,15 +95,19 @@ def run_command(args: argparse.Namespace) -> int:
             "gridwitness sim: 1 or more validators, fewer liars, 1 or more seeds", file=sys.stderr
         )
         return 2
-    from validator.simulation.network import Faults
+    from validator.simulation.faults import Faults
 
     members = validators(args.validators)
     started = time.monotonic()
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    if args.seed is not None:
+        seeds = range(args.seed, args.seed + 1)
     outcomes: list[Outcome] = []
-    for seed in range(args.first_seed, args.first_seed + args.seeds):
-        outcomes.append(run(members, vary(Faults(byzantine=args.byzantine), seed), seed))
-        if (seed - args.first_seed) % 50 == 49:
-            print(f"{len(outcomes)} of {args.seeds} seeds", file=sys.stderr)
+    for seed in seeds:
+        faults = vary(Faults(byzantine=args.byzantine), seed)
+        outcomes.append(run(members, faults, seed, _tell if args.trace else None))
+        if len(outcomes) % 50 == 0:
+            print(f"{len(outcomes)} of {len(seeds)} seeds", file=sys.stderr)
     summary = {
         "validators": args.validators,
         "byzantine": args.byzantine,
@@ -106,6 +116,7 @@ def run_command(args: argparse.Namespace) -> int:
         "safety_violations": sum(len(outcome.safety) for outcome in outcomes),
         "liveness_violations": sum(not outcome.alive for outcome in outcomes),
         "slowest_recovery_ms": max(outcome.recovery_ms for outcome in outcomes),
+        "recovery_bound_ms": min(outcome.bound_ms for outcome in outcomes),
         "max_round": max(outcome.max_round for outcome in outcomes),
         "failing_seeds": [each.seed for each in outcomes if each.safety or not each.alive],
         "seconds": round(time.monotonic() - started, 1),
@@ -113,5 +124,7 @@ def run_command(args: argparse.Namespace) -> int:
     for outcome in outcomes:
         for words in outcome.safety:
             print(f"seed {outcome.seed}: {words}")
+        if not outcome.alive:
+            print(f"seed {outcome.seed}: not recovered within {outcome.bound_ms / 1000:.0f} s")
     _print(summary, args.json)
     return 1 if summary["failing_seeds"] else 0

@@ -1,96 +1,76 @@
 """A whole network of consensus machines in one process, in virtual time, from one seed.
 
-Plays clock, wires, disks and applications: messages are lost, delayed, doubled and reordered, links
-are cut, validators crash between two effects and come back with what their sign-state holds, and
-Byzantine ones tell two stories. What is agreed is watched by `checkers`. The machines are the real
-ones; keys are replaced by marks, because nobody here breaks a signature.
+Executes what the machines ask for, as the driver of a real node does: disks first, then the links.
+What goes wrong is drawn in `links`, `disks` and `liars`; what is agreed is watched by `checkers`.
+The machines are the real ones; keys are replaced by marks.
 """
 
-import hashlib
-import heapq
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from validator.consensus import effects as do
 from validator.consensus.machine import Machine
-from validator.consensus.messages import (
-    Message,
-    PreparedCertificate,
-    Proposal,
-    RoundChange,
+from validator.consensus.messages import Message, PreparedCertificate
+from validator.consensus.timeouts import Pace, Timeouts
+from validator.simulation.clients import Clients
+from validator.simulation.faults import HEALED_SKEW_MS, MOST_DOWN_MS, Faults
+from validator.simulation.greetings import Greetings
+from validator.simulation.liars import Liar, Plot
+from validator.simulation.links import CHANGE_MS, Links, Weather
+from validator.simulation.marks import is_signed, sign
+from validator.simulation.nodes import Node, body_record, final_record, said_record
+from validator.simulation.values import (
+    MOST_TRANSACTIONS,
+    History,
+    Value,
+    follows,
+    is_timely,
+    next_value,
 )
-from validator.consensus.proposer import order
-from validator.consensus.timeouts import Timeouts
+from validator.simulation.virtual_time import VirtualTime
 from wire.block import ValidatorSet
+
+__all__ = ["Conditions", "Faults", "Network", "Watch", "sign"]
 
 BLOCK_INTERVAL_MS = 1_000
 BUILD_MS = 20
 
+MOST_EARLY = 8
 
-def sign(message: Message) -> Message:
-    """Put the mark on a message that stands for its sender's signature."""
-    mark = hashlib.sha512(message.signed_bytes(bytes(32)) + message.sender.encode()).digest()
-    return replace(message, signature=mark)
+
+class Watch(Protocol):
+    """Who is told what happens, and judges it."""
+
+    def committed(self, name: str, height: int, final: do.Commit) -> None:
+        """A validator has committed."""
+
+    def report(self, by: str, accused: str) -> None:
+        """A validator has evidence against another."""
+
+    def spoke(self, name: str, message: Message, certificate: PreparedCertificate | None) -> None:
+        """A validator signs."""
+
+    def tell(self, now_ms: int, name: str, words: str) -> None:
+        """Something happened, for people."""
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
-    """What may go wrong, each a probability or a bound, until the network heals."""
+class Conditions:
+    """What a run has beside faults."""
 
-    loss: float = 0.05
-    """Share of messages that are lost."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    """As configured."""
 
-    double: float = 0.05
-    """Share of messages that arrive twice."""
+    adaptive: bool = True
+    """Whether the base follows measured round trips."""
 
-    most_delay_ms: int = 400
-    """Longest delay of a message."""
+    message_us: int = 0
+    """What a message costs its receiver's processor, mostly a signature check."""
 
-    crash: float = 0.002
-    """Chance of a crash at each effect."""
-
-    partition: float = 0.02
-    """Chance that a link is cut, at each tick of the weather."""
-
-    byzantine: int = 0
-    """How many validators lie."""
-
-    heal_at_ms: int = 60_000
-    """Virtual time after which nothing goes wrong any more."""
-
-
-@dataclass
-class Disk:
-    """What survives a crash of one validator."""
-
-    said: dict[tuple[int, int, str], tuple[Message, PreparedCertificate | None]] = field(
-        default_factory=dict
-    )
-    """Sign-state: the one message of each (height, round, kind)."""
-
-    chain: list[do.Commit] = field(default_factory=list)
-    """Committed blocks."""
-
-
-@dataclass
-class Node:
-    """One validator in the simulation."""
-
-    name: str
-    """Validator id."""
-
-    disk: Disk
-    """What it does not forget."""
-
-    machine: Machine | None = None
-    """None while it is down."""
-
-    life: int = 0
-    """Counts restarts; timers of an earlier life are void."""
-
-    liar: bool = False
-    """Whether it tells two stories."""
+    block_ms: int = BUILD_MS
+    """What making or checking a block costs."""
 
 
 class Network:
@@ -101,93 +81,151 @@ class Network:
         validators: ValidatorSet,
         faults: Faults,
         seed: int,
-        on_commit: Callable[[str, int, do.Commit], None],
-        on_report: Callable[[str, str], None],
+        watch: Watch,
+        conditions: Conditions | None = None,
+        links: Links | None = None,
     ) -> None:
-        """Make the nodes and let them begin; `on_commit` is told (name, height, block)."""
+        """Make the nodes and let them begin.
+
+        Args:
+            validators: who agrees.
+            faults: what goes wrong.
+            seed: of all chance.
+            watch: who is told.
+            conditions: what there is beside faults.
+            links: how messages travel; the weather of the faults when None.
+        """
         self.validators = validators
         self.faults = faults
         self.random = random.Random(seed)
-        self.now_ms = 0
+        self.time = VirtualTime()
         self.largest_round = 0
-        self._on_commit = on_commit
-        self._on_report = on_report
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
-        self._count = 0
-        self._cut: set[frozenset[str]] = set()
-        self._bodies: dict[bytes, bytes] = {}
-        liars = set(self.random.sample(validators.ids, faults.byzantine))
-        self.nodes = {name: Node(name, Disk(), liar=name in liars) for name in validators.ids}
+        self.clients = Clients(self)
+        """Who sends transactions."""
+        self._greetings = Greetings(self)
+        self._conditions = conditions or Conditions()
+        self._watch = watch
+        self._grown = True
+        self._withheld: set[bytes] = set()
+        self.nodes = {name: self._make(place) for place, name in enumerate(validators.ids)}
+        plot: Plot = {}
+        for name in self.random.sample(validators.ids, faults.byzantine):
+            self.nodes[name].liar = Liar(name, self.random, self._another, plot)
+        weather = Weather(validators.ids, faults, self.random)
+        self._links: Links = links or weather
         for node in self.nodes.values():
             self._begin_height(node)
-        self._after(500, self._weather)
+            self._greetings.begin(node)
+        self._change(weather)
+        self.clients.begin()
+
+    def _make(self, place: int) -> Node:
+        faults, members = self.faults, self.validators
+        return Node(
+            members.ids[place],
+            place,
+            History(members),
+            Pace(self._conditions.timeouts, members.quorum),
+            skew_ms=self.random.randint(-faults.skew_ms, faults.skew_ms),
+            drift_permille=self.random.randint(-faults.drift_permille, faults.drift_permille),
+        )
+
+    @property
+    def now_ms(self) -> int:
+        """Virtual milliseconds since the start."""
+        return self.time.now_ms
 
     @property
     def honest(self) -> list[Node]:
         """Nodes that do not lie."""
-        return [node for node in self.nodes.values() if not node.liar]
+        return [node for node in self.nodes.values() if node.liar is None]
 
     def run(self, until_ms: int, enough: Callable[[], bool] = lambda: False) -> None:
-        """Let virtual time pass."""
-        while self._queue and self._queue[0][0] <= until_ms and not enough():
-            self.now_ms, _, deed = heapq.heappop(self._queue)
-            deed()
+        """Let virtual time pass; `enough` is asked whenever a chain has grown."""
+        self._grown = True
+
+        def asked() -> bool:
+            grown, self._grown = self._grown, False
+            return grown and enough()
+
+        self.time.run(until_ms, asked)
 
     @property
-    def _healed(self) -> bool:
+    def healed(self) -> bool:
+        """Whether nothing goes wrong any more, but that liars lie."""
         return self.now_ms >= self.faults.heal_at_ms
 
-    def _after(self, delay_ms: int, deed: Callable[[], None]) -> None:
-        self._count += 1
-        heapq.heappush(self._queue, (self.now_ms + delay_ms, self._count, deed))
-
-    def _weather(self) -> None:
-        """Cut and mend links, now and then."""
-        if self._healed:
-            self._cut.clear()
+    def _change(self, weather: Weather) -> None:
+        """Let the weather change until it heals; then set the clocks."""
+        if self.healed:
+            for node in self.nodes.values():
+                node.skew_ms = self.random.randint(-HEALED_SKEW_MS, HEALED_SKEW_MS)
             return
-        for one in self.validators.ids:
-            for other in self.validators.ids:
-                link = frozenset((one, other))
-                if one < other and self.random.random() < self.faults.partition:
-                    self._cut ^= {link}
-        self._after(500, self._weather)
+        weather.change()
+        self.time.after(CHANGE_MS, lambda: self._change(weather))
 
     # One node's life.
 
     def _begin_height(self, node: Node) -> None:
-        height = len(node.disk.chain) + 1
-        parent = _maker(node.disk.chain[-1].block) if node.disk.chain else None
-        leaders = order(self.validators, parent, ())
-        node.machine = Machine(node.name, height, self.validators, leaders, Timeouts())
-        said = [kept for (at, _, _), kept in node.disk.said.items() if at == height]
-        self._do(node, node.machine.restore(said))
+        conditions, height = self._conditions, node.height
+        timeouts = node.pace.begin_height() if conditions.adaptive else conditions.timeouts
+        leaders = node.history.leaders()
+        node.machine = Machine(node.name, height, self.validators, leaders, timeouts)
+        early, node.early = node.early, {}
+        self._do(node, node.machine.restore(list(node.said.values())))
         self._later(node, BLOCK_INTERVAL_MS, do.BlockTimer(height))
+        for message in (each for kept in early.values() for each in kept):
+            self._take_message(node, message)
 
     def _later(self, node: Node, delay_ms: int, event: do.Event) -> None:
+        """Give a machine an event after a while by its own clock, unless it is gone by then."""
         life, machine = node.life, node.machine
+        if not self.healed:
+            delay_ms = delay_ms * (1_000 + node.drift_permille) // 1_000
 
         def happen() -> None:
             if node.life == life and node.machine is machine and machine is not None:
                 self._do(node, machine.step(event))
 
-        self._after(delay_ms, happen)
+        self.time.after(delay_ms, happen)
+
+    def _crashes(self, node: Node) -> bool:
+        """Whether it crashes at this boundary; if so, it is down when this returns."""
+        node.boundaries += 1
+        planned = self.faults.crash_at == (node.place, node.boundaries)
+        share = 0.0 if self.healed else self.faults.crash
+        if not planned and not (share and self.random.random() < share):
+            return False
+        self._crash(node)
+        return True
 
     def _crash(self, node: Node) -> None:
-        node.life += 1
-        node.machine = None
-        down_ms = self.random.randrange(50, 8_000)
-        self._after(down_ms, lambda: self._begin_height(node))
+        node.crash()
+        self._tell(node, "crashes")
 
-    def _do(self, node: Node, wanted: list[do.Effect]) -> None:
-        life = node.life
+        def restart() -> None:
+            self._tell(node, "is back")
+            node.recover(self.validators)
+            if node.chain:  # It may have been durable and not told.
+                self._watch.committed(node.name, len(node.chain), node.chain[-1])
+            self._begin_height(node)
+
+        self.time.after(self.random.randrange(50, MOST_DOWN_MS), restart)
+
+    def _write(self, node: Node, record: bytes) -> bool:
+        """Make a record durable; False when the power went meanwhile, with the record torn."""
+        if self._crashes(node):
+            node.disk.tear(record, self.random.choice((0, 300, 990, 1_000)))
+            return False
+        node.disk.write(record)
+        return not self._crashes(node)
+
+    def _do(self, node: Node, wanted: Sequence[do.Effect]) -> None:
+        machine, life = node.machine, node.life
         for effect in wanted:
-            if node.life != life:
+            if node.life != life or node.machine is not machine or self._crashes(node):
                 return
-            if not self._healed and self.random.random() < self.faults.crash:
-                return self._crash(node)
             self._execute(node, effect)
-        return None
 
     def _execute(self, node: Node, effect: do.Effect) -> None:
         match effect:
@@ -197,127 +235,168 @@ class Network:
                 self._broadcast(node, message)
             case do.SetTimer(kind, height, round_number, delay_ms):
                 self._later(node, delay_ms, do.Timeout(kind, height, round_number))
-                self.largest_round = max(self.largest_round, round_number)
+                if node.liar is None:
+                    self.largest_round = max(self.largest_round, round_number)
             case do.Commit():
-                self._commit(node, effect)
+                self.commit(node, effect)
             case do.Report(evidence):
-                self._on_report(node.name, evidence.sender)
+                self._watch.report(node.name, evidence.sender)
+                self._tell(node, f"has evidence of a {evidence.kind} by {evidence.sender}")
+            case do.Trace(rule, words):
+                self._tell(node, f"{rule} {words}")
             case _:
                 self._answer(node, effect)
 
     def _answer(self, node: Node, effect: do.Effect) -> None:
         match effect:
-            case do.BuildBlock(height, round_number):
-                digest, block = self._build(node, height, round_number)
-                self._later(node, BUILD_MS, do.BlockBuilt(round_number, digest, block))
-            case do.CheckBlock(digest, block, _):
-                valid = hashlib.sha256(block).digest() == digest
-                self._later(node, BUILD_MS, do.BlockChecked(digest, valid))
+            case do.BuildBlock(_, round_number):
+                waiting = tuple(node.waiting)[:MOST_TRANSACTIONS]
+                block = next_value(node.name, node.chain, self._clock_ms(node), waiting)
+                if node.liar is not None and node.liar.withholds and self.random.random() < 0.3:
+                    self._withheld.add(block.digest)
+                event = do.BlockBuilt(round_number, block.digest, block.encoded)
+                self._keep(node, block.digest, block.encoded, event)
+            case do.CheckBlock(digest, data, proposer):
+                if digest in self._withheld and node.liar is None:
+                    return  # What it names is nowhere to be had.
+                if self._is_valid(node, digest, data, proposer):
+                    self._keep(node, digest, data, do.BlockChecked(digest, True))
+                else:
+                    self._later(node, self._conditions.block_ms, do.BlockChecked(digest, False))
             case do.FetchBlock(digest, holders):
                 self._fetch(node, digest, holders)
 
-    def _build(self, node: Node, height: int, round_number: int) -> tuple[bytes, bytes]:
-        block = f"{node.name}/{height}/{round_number}/{self.random.random()}".encode()
-        digest = hashlib.sha256(block).digest()
-        self._bodies[digest] = block
-        return digest, block
+    def _keep(self, node: Node, digest: bytes, block: bytes, event: do.Event) -> None:
+        """Make a block durable before anything is said for it."""
+        if self._write(node, body_record(block)):
+            node.bodies[digest] = block
+            self._later(node, self._conditions.block_ms, event)
+
+    def _clock_ms(self, node: Node) -> int:
+        return 10_000 + self.now_ms + node.skew_ms
+
+    def _another(self, message: Message) -> tuple[bytes, bytes]:
+        """A liar's second block: other transactions, now and then some that are not allowed."""
+        node = self.nodes[message.sender]
+        allowed = [name for name in self.clients.sent if name not in node.taken]
+        wrong = ["forged", *sorted(node.taken)[:1]] if self.random.random() < 0.3 else []
+        some = self.random.sample(allowed, min(len(allowed), self.random.randrange(4)))
+        clock_ms = self._clock_ms(node) + self.random.choice((0, 1, 5_000, -5_000))
+        value = next_value(node.name, node.chain, clock_ms, (*some, *wrong))
+        return value.digest, value.encoded
+
+    def _is_valid(self, node: Node, digest: bytes, data: bytes, proposer: str) -> bool:
+        value = Value.decode(data)
+        if value is None or value.digest != digest or value.maker != proposer:
+            return False
+        timely = is_timely(value, self._clock_ms(node))
+        sent = self.clients.sent
+        return timely and follows(value, node.chain, self.validators, node.taken, sent)
 
     def _speak(self, node: Node, message: Message, certificate: PreparedCertificate | None) -> None:
         """Persist, then sign and send; a crash may fall between."""
         slot = (message.height, message.round, message.kind)
-        known = node.disk.said.get(slot)
         signed = sign(message)
-        if known is not None and not node.liar and known[0] != signed:
-            raise AssertionError(f"{node.name} was about to sign twice for {slot}")
-        node.disk.said[slot] = (signed, certificate)
+        known = node.said.get(slot)
+        if known is not None and known[0] != signed and node.liar is None:
+            # Its guard refuses; that it asked at all is a fault of the machine.
+            return self._watch.spoke(node.name, signed, certificate)
+        if not self._write(node, said_record(signed, certificate)):
+            return None
+        node.said[slot] = signed, certificate
+        self._watch.spoke(node.name, signed, certificate)
+        self._tell(node, f"says {message.kind} in round {message.round}")
         life = node.life
-        if not self._healed and self.random.random() < self.faults.crash:
-            return self._crash(node)
         self._broadcast(node, signed)
         if node.machine is not None and node.life == life:
             self._do(node, node.machine.step(do.Spoken(signed)))
         return None
 
-    def _commit(self, node: Node, final: do.Commit) -> None:
-        node.disk.chain.append(final)
-        self._on_commit(node.name, len(node.disk.chain), final)
+    def commit(self, node: Node, final: do.Commit) -> None:
+        """Append a final block, on disk first, and begin the next height."""
+        if not self._write(node, final_record(final)):
+            return
+        node.append(final)
+        self._grown = True
+        self._tell(node, f"has block {len(node.chain)} {final.digest.hex()[:8]}")
+        self._watch.committed(node.name, len(node.chain), final)
         self._begin_height(node)
 
     # Links.
 
+    def travel(self, sender: Node, receiver: Node, deed: Callable[[], None]) -> None:
+        """Do something when a message from one to another arrives, for each of its copies."""
+        for delay_us in self._links.delays_us(sender.name, receiver.name, self.now_ms):
+            self.time.after_us(delay_us, deed)
+
     def _broadcast(self, node: Node, message: Message) -> None:
+        life = node.life
         for other in self.nodes.values():
-            if other is not node:
-                told = self._lie(node, other, message) if node.liar else message
-                if told is not None:
-                    self._send(node, other, told)
-
-    def _lie(self, node: Node, other: Node, message: Message) -> Message | None:
-        """A Byzantine node tells every second validator another story, or nothing."""
-        if self.random.random() < 0.2:
-            return None
-        odd = self.validators.ids.index(other.name) % 2
-        if not odd or self.random.random() < 0.5:
-            return message
-        match message:
-            case Proposal():
-                return self._propose_wrongly(node, message)
-            case RoundChange():
-                # It forgets what it saw prepared, or claims what nobody prepared.
-                digest = self.random.choice([None, *self._bodies])
-                before = None if digest is None else message.round - 1
-                wrong = replace(message, prepared_round=before, prepared_digest=digest, prepares=())
-                return sign(wrong)
-            case _:
-                known = self.random.choice([message.digest, *self._bodies])
-                return sign(replace(message, digest=known))
-
-    def _propose_wrongly(self, node: Node, message: Proposal) -> Proposal:
-        """Propose a second block, or the right digest with a body that is not its own."""
-        if self.random.random() < 0.5:
-            return replace(message, block=b"nobody/0/0")
-        digest, block = self._build(node, message.height, message.round)
-        second = sign(replace(message, digest=digest, block=block))
-        assert isinstance(second, Proposal)
-        return second
+            if other is node:
+                continue
+            if node.life != life or self._crashes(node):
+                return  # Some have it, others do not.
+            stories: Sequence[Message] = (message,)
+            if node.liar is not None:
+                stories = node.liar.told(other.place % 2 == 1, message)
+            for story in stories:
+                self._send(node, other, story)
 
     def _send(self, node: Node, other: Node, message: Message) -> None:
-        copies = 1
-        if not self._healed:
-            cut = frozenset((node.name, other.name)) in self._cut
-            copies = 0 if cut or self.random.random() < self.faults.loss else 1
-            copies += copies and self.random.random() < self.faults.double
-        for _ in range(copies):
-            self._after(self._delay_ms(), lambda: self._receive(node, other, message))
+        def arrive() -> None:
+            cost_us = self._conditions.message_us
+            if not cost_us:
+                return self._receive(node, other, message)
+            other.busy_until_us = max(other.busy_until_us, self.time.now_us) + cost_us
+            wait_us = other.busy_until_us - self.time.now_us
+            return self.time.after_us(wait_us, lambda: self._receive(node, other, message))
 
-    def _delay_ms(self) -> int:
-        most = 100 if self._healed else self.faults.most_delay_ms
-        return self.random.randrange(1, most)
+        self.travel(node, other, arrive)
 
     def _receive(self, sender: Node, node: Node, message: Message) -> None:
-        if node.machine is None:
+        if node.machine is None or (sender.liar is not None and not is_signed(message)):
             return
-        height = len(node.disk.chain) + 1
-        if message.height > height:
-            self._after(self._delay_ms(), lambda: self._sync(node, sender))
-        elif message.height < height:
-            # A laggard speaks: it is offered what is final.
-            self._after(self._delay_ms(), lambda: self._sync(sender, node))
-        elif message.height == height:
+        if node.liar is not None:
+            node.liar.hear(message)
+        if message.height == node.height + 1:
+            kept = node.early.setdefault(message.sender, [])
+            kept[:] = [*kept[-MOST_EARLY + 1 :], message]
+        if message.height == node.height:
+            self._take_message(node, message)
+        elif sender.name == message.sender:
+            self._greetings.heard(node, sender, message.height)
+            self._greetings.heard(sender, node, node.height)
+
+    def _take_message(self, node: Node, message: Message) -> None:
+        if node.machine is not None and node.machine.height == message.height:
             self._do(node, node.machine.step(do.Received(message)))
 
-    def _fetch(self, node: Node, digest: bytes, holders: tuple[str, ...]) -> None:
-        if holders and digest in self._bodies:
-            event = do.BlockFetched(digest, self._bodies[digest])
-            self._later(node, self._delay_ms(), event)
+    def _fetch(self, node: Node, digest: bytes, holders: Sequence[str]) -> None:
+        """Ask for a block by its digest; liars may not answer, or answer with another."""
+        own = node.body(digest)
+        if own is not None:
+            return self._later(node, 1, do.BlockFetched(digest, own))
+        for name in holders:
+            self._ask(node, self.nodes[name], digest)
+        return None
 
-    def _sync(self, node: Node, source: Node) -> None:
-        """Rule R11: take the next committed block from a peer that has it."""
-        height = len(node.disk.chain)
-        if node.machine is None or source.liar or len(source.disk.chain) <= height:
-            return
-        self._commit(node, source.disk.chain[height])
+    def _ask(self, node: Node, holder: Node, digest: bytes) -> None:
+        machine = node.machine
 
+        def serve() -> None:
+            block = None if holder.machine is None else holder.body(digest)
+            if holder.liar is not None and holder.liar.withholds and self.random.random() < 0.5:
+                block = b"nobody/0/0" if self.random.random() < 0.5 else None
+            self.travel(holder, node, lambda: take(block))
 
-def _maker(block: bytes) -> str:
-    return block.split(b"/")[0].decode()
+        def take(block: bytes | None) -> None:
+            value = None if block is None else Value.decode(block)
+            if block is None or value is None or value.digest != digest:
+                return
+            if machine is not None and node.machine is machine:
+                self._do(node, machine.step(do.BlockFetched(digest, block)))
+
+        self.travel(node, holder, serve)
+
+    def _tell(self, node: Node, words: str) -> None:
+        self._watch.tell(self.now_ms, node.name, words)

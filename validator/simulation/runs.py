@@ -1,20 +1,22 @@
 """One run of the simulator from one seed, judged: safe at every step, alive after healing."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from validator.simulation.checkers import Checkers
-from validator.simulation.network import Faults, Network, sign
+from validator.consensus.timeouts import Timeouts
+from validator.simulation.checkers import Judge
+from validator.simulation.clients import AGAIN_MS
+from validator.simulation.faults import HEALED_DELAY_MS, MOST_DOWN_MS, Faults, vary
+from validator.simulation.greetings import GREETING_MS
+from validator.simulation.marks import sign
+from validator.simulation.network import BLOCK_INTERVAL_MS, Network
 from wire.block import ValidatorSet
 from wire.keys import EDDSA, SoftSigner
 
-RECOVERY_MS = 75_000
-"""After healing every honest validator commits two more heights within this virtual time.
-
-The longest round lasts 30 s, a round change is sent again every half round, and at most f leaders
-in a row are silent or lie.
-"""
+__all__ = ["Outcome", "recovery_ms", "run", "validators", "vary"]
 
 EXTRA_HEIGHTS = 2
+"""After healing every honest validator commits so many more heights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +33,39 @@ class Outcome:
     """Largest round that anyone entered."""
 
     safety: tuple[str, ...]
-    """Violations of agreement or accountability, in words."""
+    """Violations of what the checkers watch, in words."""
 
     alive: bool
-    """Whether all honest validators went on after healing."""
+    """Whether all honest validators went on within the bound, with all that clients had sent."""
 
     recovery_ms: int
     """Virtual milliseconds from healing until then."""
 
+    bound_ms: int
+    """The bound."""
+
     reported: frozenset[str]
     """Validators against whom there is evidence."""
+
+
+def recovery_ms(members: ValidatorSet, faults: Faults, timeouts: Timeouts) -> int:
+    """Within this virtual time after healing everybody has all that was sent, and two more heights.
+
+    Who is down comes back, hears a greeting of each of the others, and catches up. Whoever is in a
+    late round hears the others within half a round, and the round under way ends: then all honest
+    validators are in rounds that differ by one at most, for a round is timed only when a quorum is
+    in it. At most f leaders in a row are bad, each for one capped round. A height after that costs
+    its interval and the rounds of f bad leaders; f makers may leave out what clients sent. Clocks
+    that were fast have to be caught up with.
+    """
+    bad = members.faulty
+    capped_ms = timeouts.cap_ms + HEALED_DELAY_MS
+    back_ms = MOST_DOWN_MS + len(members) * GREETING_MS + 4 * HEALED_DELAY_MS
+    late_ms = capped_ms // 2 + (bad + 2) * capped_ms
+    rounds_ms = sum(timeouts.round_ms(number) + HEALED_DELAY_MS for number in range(bad + 1))
+    fresh_ms = (EXTRA_HEIGHTS + bad) * (BLOCK_INTERVAL_MS + rounds_ms)
+    skewed_ms = 2 * faults.skew_ms + timeouts.cap_ms * faults.drift_permille // 1_000
+    return back_ms + late_ms + fresh_ms + AGAIN_MS + skewed_ms
 
 
 def validators(count: int) -> ValidatorSet:
@@ -52,35 +77,42 @@ def validators(count: int) -> ValidatorSet:
     return ValidatorSet(tuple((f"v{index:03}", key) for index, key in enumerate(keys)))
 
 
-def run(members: ValidatorSet, faults: Faults, seed: int) -> Outcome:
-    """Run one seed until it has recovered, or the bound has passed."""
-    checkers = Checkers(members, sign)
-    network = Network(members, faults, seed, checkers.committed, checkers.report)
-    checkers.honest = frozenset(node.name for node in network.honest)
+def run(
+    members: ValidatorSet,
+    faults: Faults,
+    seed: int,
+    tell: Callable[[int, str, str], None] | None = None,
+) -> Outcome:
+    """Run one seed until it has recovered, or the bound has passed.
+
+    Args:
+        members: who agrees.
+        faults: what goes wrong.
+        seed: of all chance.
+        tell: told what happens: virtual milliseconds, validator, words.
+    """
+    judge = Judge(members, sign)
+    if tell is not None:
+        judge.tell = tell
+    network = Network(members, faults, seed, judge)
+    judge.honest = frozenset(node.name for node in network.honest)
+    judge.sent = network.clients.sent
     network.run(faults.heal_at_ms)
-    target = max(len(node.disk.chain) for node in network.honest) + EXTRA_HEIGHTS
+    target = max(len(node.chain) for node in network.honest) + EXTRA_HEIGHTS
+    owed = set(network.clients.sent)
 
     def recovered() -> bool:
-        return all(len(node.disk.chain) >= target for node in network.honest)
+        return all(len(node.chain) >= target and owed <= node.taken for node in network.honest)
 
-    network.run(faults.heal_at_ms + RECOVERY_MS * max(1, members.faulty), recovered)
+    bound_ms = recovery_ms(members, faults, Timeouts())
+    network.run(faults.heal_at_ms + bound_ms, recovered)
     return Outcome(
         seed,
-        min(len(node.disk.chain) for node in network.honest),
+        min(len(node.chain) for node in network.honest),
         network.largest_round,
-        tuple(checkers.violations),
+        tuple(judge.violations),
         recovered(),
         network.now_ms - faults.heal_at_ms,
-        frozenset(checkers.reported),
-    )
-
-
-def vary(faults: Faults, seed: int) -> Faults:
-    """Change the weather with the seed: calm, lossy, crashing and cut networks all occur."""
-    scale = (0.0, 0.5, 1.0, 3.0)[seed % 4]
-    return replace(
-        faults,
-        loss=faults.loss * scale,
-        crash=faults.crash * (0.0, 1.0, 4.0)[seed % 3],
-        partition=faults.partition * (0.0, 1.0, 3.0)[seed // 4 % 3],
+        bound_ms,
+        frozenset(judge.reported),
     )
