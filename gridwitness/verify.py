@@ -24,7 +24,7 @@ from wire.history import HEADS, MAX_FILE, SUFFIX, History
 from wire.links import BrokenLink
 from wire.reading import ORIGIN_OWN_ELEMENT
 from wire.receipt import Receipt, VerifiedReceipt
-from wire.results import Verdict
+from wire.results import Verdict, ZoneSeal
 
 LINKS = {
     "reading": "the meter's reading",
@@ -211,6 +211,8 @@ def _success(found: VerifiedReceipt) -> dict[str, Any]:
         "seals": list(found.seals),
         "zone": found.result.zone,
         "verdict": None if seal is None else seal.verdict.name,
+        "overloaded": [] if seal is None else list(seal.overloaded),
+        "marked": 0 if seal is None else seal.marked,
     }
 
 
@@ -239,10 +241,25 @@ def _explain(found: VerifiedReceipt, genesis: Genesis, told: list[str]) -> str:
             f"            {seal.residual_wh} Wh lost on the way, explained are"
             f" {seal.loss_low_wh} to {seal.loss_high_wh} Wh, give or take {seal.band_wh} Wh"
         )
+        lines += [f"            {words}" for words in _remarks(seal, reading.interval_s)]
     lines += [f"  {each}" for each in told]
     keys = ", ".join(genesis.validators.ids)
     lines.append(f"This rests on the keys of {keys}, as the genesis file names them.")
     return "\n".join(lines)
+
+
+def _remarks(seal: ZoneSeal, interval_s: int) -> list[str]:
+    """What a zone seal says beside its verdict."""
+    remarks = []
+    intervals = (seal.end_s - seal.start_s) // interval_s
+    if intervals > 1:
+        remarks.append(f"judged over {intervals} intervals at once, because readings are missing")
+    if seal.overloaded:
+        remarks.append(f"more than they are built for went through {', '.join(seal.overloaded)}")
+    if seal.marked:
+        meters = "1 meter reports" if seal.marked == 1 else f"{seal.marked} meters report"
+        remarks.append(f"{meters} a fault, or that something was done to them")
+    return remarks
 
 
 def _place(found: VerifiedReceipt) -> str:

@@ -98,6 +98,9 @@ REASONS: dict[int, Reason] = {
     40: Reason("over-rating", "more energy than the service's fuse lets through", False),
     41: Reason("over-installed", "more export than the installed power makes", False),
     42: Reason("no-source", "export where no generation is registered", False),
+    43: Reason(
+        "over-rating-reactive", "more reactive energy than the service's fuse lets through", False
+    ),
     # The carrier: these refuse a whole batch, and leave no mark on its readings.
     50: Reason("unknown-gateway", "no such gateway is registered", True),
     51: Reason("unknown-witness-key", "not the gateway's registered witness key", True),
@@ -302,7 +305,7 @@ class ZoneSeal:
     """Lhi: the most that they can lose."""
 
     band_wh: int
-    """The energy that could hide in the meters' tolerances."""
+    """The energy that could hide: in the losses' interval and the meters' tolerances."""
 
     coverage_ppm: int
     """Registered meters whose reading is in, parts per million."""
@@ -312,6 +315,13 @@ class ZoneSeal:
 
     inputs_root: bytes
     """RFC 9162 root over the SHA-256 of each reading used, in order of meter id, 32 bytes."""
+
+    overloaded: tuple[str, ...] = ()
+    """Branches that carried more than they are built for, by id."""
+
+    marked: int = 0
+    """Meters one of whose readings used says that something was done to it (opened, a magnet, set
+    up anew) or that it is faulty."""
 
     @property
     def encoded(self) -> bytes:
@@ -330,13 +340,15 @@ class ZoneSeal:
                 self.coverage_ppm,
                 self.parameters_hash,
                 self.inputs_root,
+                list(self.overloaded),
+                self.marked,
             ]
         )
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read a leaf; raises Malformed."""
-        item = fields.items(cbor.decode(data), "zone seal", 12)
+        item = fields.items(cbor.decode(data), "zone seal", 14)
         fields.uint(item[4], "verdict", most=max(Verdict))
         residual_wh, loss_low_wh, loss_high_wh = (fields.integer(wh, "energy") for wh in item[5:8])
         return cls(
@@ -352,4 +364,8 @@ class ZoneSeal:
             coverage_ppm=fields.uint(item[9], "coverage", most=1_000_000),
             parameters_hash=fields.octets(item[10], "parameters hash", 32),
             inputs_root=fields.octets(item[11], "inputs root", 32),
+            overloaded=tuple(
+                fields.identifier(each, "branch") for each in fields.items(item[12], "overloaded")
+            ),
+            marked=fields.uint(item[13], "marked"),
         )

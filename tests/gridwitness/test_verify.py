@@ -30,6 +30,8 @@ def test_a_good_receipt_is_explained(capsys: pytest.CaptureFixture[str]) -> None
     words = capsys.readouterr().out
     for part in ("VERIFIED: meter GW-2", "witnessed by gw-1", "by a, b, c (3 of 4)", "BALANCED"):
         assert part in words
+    assert "more than they are built for went through bus-n1" in words
+    assert "1 meter reports a fault" in words
 
 
 def test_a_changed_receipt_fails_with_its_link(

@@ -150,6 +150,8 @@ def make_seal(inputs: list[bytes]) -> bytes:
         coverage_ppm=1_000_000,
         parameters_hash=bytes(32),
         inputs_root=merkle.root(inputs),
+        overloaded=("bus-n1",),
+        marked=1,
     ).encoded
 
 
