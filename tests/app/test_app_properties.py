@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import validator.app
 from tests.app.village import ORDINARY, START_S, Village, genesis, names
-from validator.app.feeder import Feeder, Member
+from validator.app.feeder import ClassLimit, Feeder, Member
 from validator.app.records import CREDIT, READING, Credit
 from validator.app.registry import Registry
 from validator.app.zone_seal import Measured, judge
@@ -51,8 +51,8 @@ def test_no_float_reaches_a_rule(path: Path) -> None:
         assert not {"time", "random", "datetime", "os", "secrets"} & set(modules)
 
 
-def class_limit(member: Member, energy_wh: int) -> int:
-    return next(limit for from_wh, limit in member.limits if energy_wh >= from_wh)
+def class_limit(member: Member, energy_wh: int) -> ClassLimit:
+    return next(limit for limit in member.limits if energy_wh >= limit.from_wh)
 
 
 def by_the_book(feeder: Feeder, measured: Mapping[str, Measured], d_wh: int) -> Verdict:
@@ -63,11 +63,11 @@ def by_the_book(feeder: Feeder, measured: Mapping[str, Measured], d_wh: int) -> 
         energy_wh = found.import_wh + found.export_wh
         c, skew_s = class_limit(member, energy_wh), Fraction(found.skew_ms, 1000)
         total_wh += energy_wh
-        v += (c * energy_wh) ** 2
+        v += c.square * energy_wh**2
         v += 10**12 * (
             Fraction(member.registers * found.step_wh**2, 2) + 2 * (skew_s * energy_wh / 900) ** 2
         )
-        w += 2 * c * energy_wh
+        w += 2 * c.ppm * energy_wh
         w += 10**6 * (member.registers * found.step_wh + 2 * skew_s * member.rating_w / 3600)
     v += (PARAMETERS.common_ppm * total_wh) ** 2
     if d_wh * 10**6 > w:

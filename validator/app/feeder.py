@@ -21,6 +21,19 @@ _S_PER_H = 3600
 _UNSTATED_WH = 2**128
 
 
+class ClassLimit(NamedTuple):
+    """How wrong a meter in its class may be from a load on."""
+
+    from_wh: int
+    """Energy of an interval from which it holds, Wh."""
+
+    ppm: int
+    """The meter's limit and that of its transformers, added: the worst case."""
+
+    square: int
+    """The sum of their squares, ppm^2: the two errors know nothing of each other."""
+
+
 class Member(NamedTuple):
     """A meter as its zone's seal needs it."""
 
@@ -30,11 +43,11 @@ class Member(NamedTuple):
     place: int
     """Index of its node in the tree."""
 
-    limits: tuple[tuple[int, int], ...]
-    """Class limits by energy: (from Wh in an interval, limit in ppm), descending."""
+    limits: tuple[ClassLimit, ...]
+    """Class limits by energy, descending."""
 
-    worst_ppm: int
-    """The largest of these limits, ppm."""
+    worst: ClassLimit
+    """The largest of these limits, from 0 Wh."""
 
     registers: int
     """How many registers its energy is a difference of."""
@@ -170,7 +183,7 @@ class Feeder:
 
 def _over(member: Member, intervals: int) -> Member:
     most = Capacity(*(each_wh * intervals for each_wh in member.most))
-    return member._replace(limits=((0, member.worst_ppm),), most=most)
+    return member._replace(limits=(member.worst,), most=most)
 
 
 def _by_id(meters: Sequence[Meter]) -> list[Meter]:
@@ -190,7 +203,11 @@ def _member(meter: Meter, place: int, parameters: Parameters) -> Member:
     full_load = meter.rating_w * parameters.interval_s
     limits = [
         # A load's threshold in Wh is rounded up: below it the wider limit of the lower load holds.
-        (-(-load * full_load // _WH_PERMILLE), limit + meter.ct_ppm)
+        ClassLimit(
+            -(-load * full_load // _WH_PERMILLE),
+            limit + meter.ct_ppm,
+            limit * limit + meter.ct_ppm * meter.ct_ppm,
+        )
         for load, limit in meter.class_ppm
     ]
     both_ways = meter.role is Role.BOUNDARY or meter.installed_w > 0
@@ -198,7 +215,7 @@ def _member(meter: Meter, place: int, parameters: Parameters) -> Member:
         meter.id,
         place,
         tuple(reversed(limits)),
-        max(limit for _, limit in limits),
+        max(limits, key=lambda limit: limit.ppm)._replace(from_wh=0),
         2 if both_ways else 1,
         meter.register_wh,
         meter.rating_w,

@@ -6,11 +6,13 @@ window is never BALANCED. Which windows are judged, and when, is decided by `val
 a window of several intervals is judged with `Feeder.over`.
 
 With T the window's seconds, E_i import plus export of meter i (or the energy of a scheduled load),
-P_i its largest energy in one interval of t seconds, c_i its class limit at that load:
+P_i its largest energy in one interval of t seconds, c_i its class limit at that load plus that of
+its current and voltage transformers, q_i the root of the sum of their squares, for those two errors
+know nothing of each other:
 
     R = H - N                          H from the boundary meters, N from all others
     d = max(0, R - Lhi, Llo - R)
-    V = sum (c_i E_i)^2 + (c_common sum E_i)^2 + 10^12 sum [n_i step_i^2 / 2 + 2 (s_i P_i / t)^2]
+    V = sum (q_i E_i)^2 + (c_common sum E_i)^2 + 10^12 sum [n_i step_i^2 / 2 + 2 (s_i P_i / t)^2]
     W = sum 2 c_i E_i + 10^6 sum [n_i step_i + 2 s_i rating_i / 3600]
     IMPOSSIBLE when d 10^6 > W, SUSPECT when 3 (d 10^6)^2 k_den^2 > k_num^2 V
 """
@@ -64,7 +66,8 @@ class Judgement:
     """Least and most loss; over the whole band when a meter is missing."""
 
     band_wh: int
-    """Energy that could hide: the losses' interval, the tolerance and what is missing."""
+    """Energy that could hide: the losses' interval, the tolerance on both of its sides (the honest
+    residual may lie at one end and a forger's sum at the other), and what is missing."""
 
     coverage_ppm: int
     """Registered meters that are in, parts per million, rounded down."""
@@ -133,17 +136,16 @@ class _Sums:
                 continue
             import_wh, export_wh, skew_ms, step_wh, reactive, peak_wh = found
             energy_wh = import_wh + export_wh
-            for from_wh, limit in limits:
+            for from_wh, limit, square in limits:
                 if energy_wh >= from_wh:  # Always true of the last, which begins at 0.
-                    weighted = limit * energy_wh
+                    limits_sum += limit * energy_wh
+                    class_squares += square * energy_wh * energy_wh
                     break
             steps_wh = registers * step_wh
             skewed = skew_ms * (peak_wh or energy_wh)
             inward_wh = import_wh - export_wh
             residual += inward_wh
             energy_sum += energy_wh
-            limits_sum += weighted
-            class_squares += weighted * weighted
             steps_sum += steps_wh
             step_squares += steps_wh * step_wh
             rating_skew += skew_ms * rating_w
@@ -176,12 +178,12 @@ class _Sums:
         self.low_wh -= most.export_wh if sign > 0 else most.import_wh
         self.high_wh += most.import_wh if sign > 0 else most.export_wh
         energy_wh = most.import_wh + most.export_wh
-        weighted = member.worst_ppm * energy_wh
+        _, limit, square = member.worst
         steps_wh = member.registers * member.step_wh
         skew_ms = parameters.skew_missing_s * 1000
         self.energy_wh += energy_wh
-        self.limits += weighted
-        self.class_squares += weighted * weighted
+        self.limits += limit * energy_wh
+        self.class_squares += square * energy_wh * energy_wh
         self.steps_wh += steps_wh
         self.step_squares += steps_wh * member.step_wh
         self.rating_skew += skew_ms * member.rating_w
@@ -277,7 +279,7 @@ def _judgement(feeder: Feeder, parameters: Parameters, sums: _Sums, lost: Losses
     verdict, tolerance_wh = _verdict(parameters, sums, loss)
     if sums.missing and verdict is Verdict.BALANCED:
         verdict = Verdict.INCONCLUSIVE
-    band_wh = loss.high_wh - loss.low_wh + tolerance_wh + sums.high_wh - sums.low_wh
+    band_wh = loss.high_wh - loss.low_wh + 2 * tolerance_wh + sums.high_wh - sums.low_wh
     return Judgement(verdict, sums.residual_wh, loss, band_wh, coverage, lost.overloaded)
 
 
