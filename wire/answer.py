@@ -148,15 +148,21 @@ class Refusal:
     words: str
     """The reason in words, at most 300 characters."""
 
-    def sign(self, signer: Signer) -> bytes:
-        """The message that is published on the receipt topic."""
+    def sign(self, signer: Signer, changes: Sequence[SetChange] = ()) -> bytes:
+        """The message that is published on the receipt topic.
+
+        Args:
+            signer: the validator's key.
+            changes: validator-set changes since genesis, that a stranger learns who refuses.
+        """
         headers = {
             HEADER_ALG: signer.public.alg,
             HEADER_CONTENT_TYPE: REFUSAL_CONTENT_TYPE,
             HEADER_KID: signer.public.kid,
         }
         payload = cbor.encode([self.network, self.batch_id, self.validator, self.code, self.words])
-        return cbor.encode([_MESSAGE_REFUSAL, sign1(headers, payload, signer)])
+        told = [change.items() for change in changes]
+        return cbor.encode([_MESSAGE_REFUSAL, sign1(headers, payload, signer), told])
 
     @classmethod
     def open(cls, encoded: bytes, network: bytes, validators: ValidatorSet) -> Self:
@@ -179,14 +185,16 @@ class Refusal:
         return refusal
 
 
-def open_answer(message: bytes, network: bytes, validators: ValidatorSet) -> BatchReceipt | Refusal:
+def open_answer(message: bytes, client: LightClient) -> BatchReceipt | Refusal:
     """Decode what arrived on a receipt topic.
 
-    A receipt (not verified yet) or a verified refusal; raises Refused.
+    A receipt (not verified yet), or a refusal verified by the newest set that it leads to; raises
+    Refused.
     """
-    kind, content = fields.items(cbor.decode(message), "answer", 2)
-    if kind == _MESSAGE_RECEIPT:
-        return BatchReceipt.from_map(content)
-    if kind == _MESSAGE_REFUSAL:
-        return Refusal.open(fields.blob(content, "refusal"), network, validators)
-    raise Malformed(f"an answer of kind {kind!r}")
+    match cbor.decode(message):
+        case [int(kind), content] if kind == _MESSAGE_RECEIPT:
+            return BatchReceipt.from_map(content)
+        case [int(kind), bytes(content), [*changes]] if kind == _MESSAGE_REFUSAL:
+            client.follow([SetChange.from_items(change) for change in changes])
+            return Refusal.open(content, client.network, client.newest)
+    raise Malformed("neither a receipt nor a refusal")

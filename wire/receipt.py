@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from wire import cbor, fields
-from wire.block import Commit, Header, transaction_leaf
+from wire.block import Commit, Header, ValidatorSet, transaction_leaf
 from wire.errors import Malformed, Refused
 from wire.genesis import Genesis
 from wire.keys import PublicKey
-from wire.light import LightClient, SetChange
+from wire.light import Checkpoint, LightClient, SetChange
 from wire.links import BrokenLink, Inclusion, link, sealed_header
 from wire.reading import Reading, SignedReading
 from wire.results import ACCEPTED, LATE, REASONS, ReadingResult, TxResult, ZoneSeal
@@ -77,6 +77,9 @@ class VerifiedReceipt:
 
     seals: tuple[str, ...]
     """Validators that sealed that block."""
+
+    validators: ValidatorSet
+    """The set that they are of."""
 
     result: ReadingResult
     """What they decided: accepted, in which zone."""
@@ -179,13 +182,13 @@ class Receipt:
             link("witness", lambda: PublicKey.from_cose(content[11])),
         )
 
-    def verify(self, genesis: Genesis) -> VerifiedReceipt:
-        """Check every link from the genesis file down to the reading.
+    def verify(self, genesis: Genesis, checkpoint: Checkpoint | None = None) -> VerifiedReceipt:
+        """Check every link from the genesis file, or a checkpoint, down to the reading.
 
         Raises:
             BrokenLink: with the first link that does not hold.
         """
-        client = LightClient(genesis.network, genesis.validators)
+        client = link("genesis", lambda: LightClient.of(genesis, checkpoint))
         header = sealed_header(client, self.header, self.commit, self.changes)
         witness = self._check_witness(genesis, header)
         reading = self._check_reading(witness)
@@ -197,7 +200,9 @@ class Receipt:
         )
         validators = client.validators(header.height)
         sealed_by = tuple(validators.ids[index] for index, _ in self.commit.seals)
-        return VerifiedReceipt(reading.reading, witness.statement, header, sealed_by, result, seal)
+        return VerifiedReceipt(
+            reading.reading, witness.statement, header, sealed_by, validators, result, seal
+        )
 
     def _check_witness(self, genesis: Genesis, header: Header) -> SignedWitness:
         witness = link("witness", lambda: SignedWitness.open(self.witness))

@@ -19,7 +19,6 @@ from wire.results import ALREADY_ACCEPTED, ON_LEDGER, REASONS
 _log = structlog.get_logger()
 
 _MOST_REFUSED_BATCHES = 1_000
-_NEWEST = 2**63 - 1
 
 
 def fate_of(code: int) -> str:
@@ -42,8 +41,7 @@ class Receipts:
 
     def __init__(self, outbox: Outbox, genesis: Genesis, clock: NetworkClock) -> None:
         self._outbox = outbox
-        self._network = genesis.network
-        self._client = LightClient(genesis.network, genesis.validators)
+        self._client = LightClient.of(genesis)
         self._clock = clock
         self._refusals: dict[bytes, dict[str, Refusal]] = {}
         self.counts: Counter[str] = Counter()
@@ -52,7 +50,7 @@ class Receipts:
     async def take(self, message: bytes) -> int | None:
         """Judge one answer; return the sequence of the batch that it settles, else None."""
         try:
-            answer = open_answer(message, self._network, self._client.validators(_NEWEST))
+            answer = open_answer(message, self._client)
             sequence = await self._outbox.find(answer.batch_id)
             if sequence is None:
                 self.counts["repeated"] += 1
@@ -81,7 +79,8 @@ class Receipts:
             self._refusals.clear()
         said = self._refusals.setdefault(refusal.batch_id, {})
         said[refusal.validator] = refusal
-        if len(said) <= self._client.validators(_NEWEST).faulty:
+        members = self._client.newest
+        if sum(members.index(name) is not None for name in said) <= members.faulty:
             return None
         batch = await self._outbox.batch(sequence)
         if batch is None:

@@ -291,7 +291,7 @@ class GatewayClient:
         genesis = self.town.genesis
         while True:
             message = self._answers.get(timeout=WAIT_S)
-            found = open_answer(message, genesis.network, genesis.validators)
+            found = open_answer(message, LightClient.of(genesis))
             if found.batch_id == batch_id:
                 return found
 

@@ -326,7 +326,7 @@ def test_every_flipped_bit_of_the_file_is_refused() -> None:
 def test_a_batch_receipt_gives_each_readings_result() -> None:
     _, answer, batch = build()
     client = LightClient(GENESIS.network, GENESIS.validators)
-    opened = open_answer(answer.encoded, GENESIS.network, GENESIS.validators)
+    opened = open_answer(answer.encoded, LightClient.of(GENESIS))
     assert isinstance(opened, BatchReceipt)
     results = opened.verify(client, batch.witness, batch.readings)
     assert [result.code for result in results] == [0, 0, 0]
@@ -337,7 +337,7 @@ def test_every_flipped_bit_of_a_batch_receipt_is_refused() -> None:
     client = LightClient(GENESIS.network, GENESIS.validators)
 
     def verify(message: bytes) -> None:
-        opened = open_answer(message, GENESIS.network, GENESIS.validators)
+        opened = open_answer(message, LightClient.of(GENESIS))
         assert isinstance(opened, BatchReceipt)
         opened.verify(client, batch.witness, batch.readings)
 
@@ -350,10 +350,10 @@ def test_every_flipped_bit_of_a_batch_receipt_is_refused() -> None:
 def test_a_refusal_counts_only_when_a_validator_signed_it() -> None:
     refusal = Refusal(GENESIS.network, bytes(32), "a", 1, "no")
     message = refusal.sign(VALIDATORS["a"])
-    assert open_answer(message, GENESIS.network, GENESIS.validators) == refusal
+    assert open_answer(message, LightClient.of(GENESIS)) == refusal
     for forged in (refusal.sign(STRANGER), replace(refusal, validator="z").sign(STRANGER)):
         with pytest.raises(Refused):
-            open_answer(forged, GENESIS.network, GENESIS.validators)
+            open_answer(forged, LightClient.of(GENESIS))
 
 
 def test_a_signed_reading_is_one_encoding_only() -> None:

@@ -25,6 +25,7 @@ from validator.app.admission import MALFORMED
 from validator.app.application import Application, RefusedBatch, SignatureBook
 from validator.node.driver import Driver
 from validator.node.receipts import batch_receipt
+from validator.node.set_changes import SetChanges
 from wire.answer import Refusal
 from wire.errors import Refused
 from wire.genesis import Genesis
@@ -150,10 +151,11 @@ class Ingest:
         self._book = book
         self._signer = signer
         self._check = check
+        self._changes = SetChanges(driver.store, lambda: application.ruling)
 
     def answer_final(self, batch_id: bytes, gateway: str, genesis: Genesis) -> bool:
         """Publish the receipt of a batch that is on the ledger; False when it is not there."""
-        receipt = batch_receipt(self._driver.store, batch_id)
+        receipt = batch_receipt(self._driver.store, batch_id, self._changes.upto())
         if receipt is None:
             return False
         self._broker.publish(receipt_topic(genesis, gateway), receipt.encoded)
@@ -196,7 +198,7 @@ class Ingest:
     ) -> None:
         words = str(why)[:LONGEST_WORDS]
         refusal = Refusal(genesis.network, batch_id, self._driver.me, code, words)
-        self._broker.publish(receipt_topic(genesis, gateway), refusal.sign(self._signer))
+        self._broker.publish(receipt_topic(genesis, gateway), refusal.sign(self._signer, self._changes.upto()))
 
 
 def batch_topic(genesis: Genesis) -> str:

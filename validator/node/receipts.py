@@ -4,15 +4,18 @@ Decides nothing: gathers paths, header and seals from the store.
 """
 
 import hashlib
+from collections.abc import Sequence
 
 from validator.app.application import Application
+from validator.node.set_changes import SetChanges
 from validator.node.store import Store
 from validator.node.stored import StoredReading, StoredResult
 from wire import merkle
 from wire.answer import BatchReceipt
-from wire.block import transaction_leaves
+from wire.block import Header, transaction_leaves
 from wire.genesis import Genesis
 from wire.keys import PublicKey
+from wire.light import SetChange
 from wire.links import Inclusion
 from wire.reading import ORIGIN_OWN_ELEMENT, SignedReading
 from wire.receipt import Receipt, ZoneProof
@@ -20,8 +23,16 @@ from wire.results import ReadingResult, TxResult
 from wire.witness import Batch
 
 
-def batch_receipt(store: Store, batch_id: bytes) -> BatchReceipt | None:
-    """The receipt of a batch that is on the ledger; None when it is not."""
+def batch_receipt(
+    store: Store, batch_id: bytes, changes: Sequence[SetChange] = ()
+) -> BatchReceipt | None:
+    """The receipt of a batch that is on the ledger; None when it is not.
+
+    Args:
+        store: the ledger.
+        batch_id: which batch.
+        changes: of the validator set since genesis.
+    """
     result = store.result(batch_id)
     stored = None if result is None else store.block(result.height)
     if result is None or stored is None:
@@ -35,6 +46,7 @@ def batch_receipt(store: Store, batch_id: bytes) -> BatchReceipt | None:
         tx_result=result.tx_result,
         result_inclusion=Inclusion.of(results, result.position),
         reading_results=result.reading_results,
+        changes=tuple(changes),
     )
 
 
@@ -46,6 +58,7 @@ class Receipts:
         self._application = application
         self._store = store
         self._genesis = genesis
+        self._changes = SetChanges(store, lambda: application.ruling)
 
     def receipt(self, meter: str, sequence: int) -> Receipt | None:
         """The receipt of an accepted reading; None when there is none."""
@@ -59,6 +72,7 @@ class Receipts:
         reading = batch.readings[found.position]
         leaves = [merkle.leaf_hash(each) for each in batch.readings]
         results = [merkle.leaf_hash(each) for each in result.reading_results]
+        zone = self._zone_proof(found, reading)
         return Receipt(
             reading=reading,
             witness=self._statement(result),
@@ -66,8 +80,8 @@ class Receipts:
             witness_inclusion=answer.inclusion,
             header=answer.header,
             commit=answer.commit,
-            changes=(),
-            zone=self._zone_proof(found, reading),
+            changes=self._changes.upto(self._newest(result.height, zone)),
+            zone=zone,
             reading_result=result.reading_results[found.position],
             reading_result_inclusion=Inclusion.of(results, found.position),
             tx_result=result.tx_result,
@@ -75,6 +89,10 @@ class Receipts:
             meter_key=self._meter_key(batch, found, result),
             gateway_key=self._gateway_key(batch, result),
         )
+
+    @staticmethod
+    def _newest(height: int, zone: ZoneProof | None) -> int:
+        return height if zone is None else max(height, Header.decode(zone.header).height)
 
     def _statement(self, result: StoredResult) -> bytes:
         stored = self._store.block(result.height)
