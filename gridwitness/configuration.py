@@ -15,7 +15,7 @@ _WORDS = {
     "bootnodes": "host:port of who tells where the others are; with one, peers may be left out",
     "advertise": "where others reach this validator when it is not the address it listens on",
     "data": "ledger, log and sign-state; never run two validators on copies of it",
-    "key": "votes and seals; whoever reads it can speak for the authority",
+    "key": "votes and seals; whoever reads it can speak for the authority. A file, or pkcs11:…",
     "passphrase_file": "opens the key; mode 0600",
     "tls_certificate": "shown to other validators; its fingerprint is signed in the peers' file",
     "listen": "host:port for other validators",

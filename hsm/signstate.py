@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS votes (
 CREATE TABLE IF NOT EXISTS statements (
     sequence INTEGER PRIMARY KEY, message BLOB NOT NULL, signature BLOB);
 CREATE TABLE IF NOT EXISTS forgotten (one INTEGER PRIMARY KEY, sequence INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS guard (
+    one INTEGER PRIMARY KEY, why TEXT NOT NULL, fenced INTEGER NOT NULL, above INTEGER);
 """
 
 
@@ -40,6 +42,12 @@ class DoubleSign(Refused):
     """The key has signed something else for this slot, or a later height."""
 
     code = "double-sign"
+
+
+class Guarded(DoubleSign):
+    """The key may have signed what this file does not know."""
+
+    code = "guarded"
 
 
 class DamagedState(Refused):
@@ -69,6 +77,20 @@ class Slot:
 
     signature: bytes
     """Raw signature; empty when the program ended before it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What keeps a key from voting that may have voted where this file does not know it."""
+
+    why: str
+    """How that is known, in words."""
+
+    fenced: bool
+    """Whether the operator has given the word that no other instance of the key runs, or will."""
+
+    above: int | None
+    """The key votes above this height; None while nobody knows which, and it does not vote."""
 
 
 class SignState:
@@ -126,10 +148,12 @@ class SignState:
 
         Raises:
             DoubleSign: other bytes were claimed for it, or a higher height was voted in.
+            Guarded: the key may have signed something else there.
             Unavailable: the disk does not take it now.
         """
         key = (slot.height, slot.round, slot.kind)
         with self._writing() as database:
+            _check_guard(_guard(database), slot.height)
             highest = database.execute("SELECT max(height) FROM votes").fetchone()[0]
             if highest is not None and slot.height < highest:
                 raise DoubleSign(f"height {slot.height}: this key has voted at {highest} already")
@@ -173,6 +197,23 @@ class SignState:
             ).fetchone()
         return None if row is None else _slot(row)
 
+    def highest_vote(self) -> int:
+        """The highest height of a vote; 0 when there is none."""
+        with self._lock:
+            (highest,) = self._database.execute("SELECT max(height) FROM votes").fetchone()
+        return int(highest or 0)
+
+    def guard(self) -> Guard | None:
+        """What keeps the key from voting; None when nothing ever did."""
+        with self._lock:
+            return _guard(self._database)
+
+    def set_guard(self, guard: Guard) -> None:
+        """Make a guard durable, in place of the one before."""
+        with self._writing() as database:
+            row = (guard.why, guard.fenced, guard.above)
+            database.execute("REPLACE INTO guard VALUES (1, ?, ?, ?)", row)
+
     def claim_statement(self, sequence: int, message: bytes) -> bytes:
         """As `claim_vote`, for a witness key's batch sequence."""
         with self._writing() as database:
@@ -213,6 +254,21 @@ def inspect(path: Path) -> str:
         if number is not None
     ]
     return "; ".join(said) or "nothing signed yet"
+
+
+def _guard(database: sqlite3.Connection) -> Guard | None:
+    row = database.execute("SELECT why, fenced, above FROM guard").fetchone()
+    return None if row is None else Guard(row[0], bool(row[1]), row[2])
+
+
+def _check_guard(guard: Guard | None, height: int) -> None:
+    if guard is None or (guard.above is not None and height > guard.above):
+        return
+    if guard.above is not None:
+        raise Guarded(f"{guard.why}: this key votes above height {guard.above}")
+    if guard.fenced:
+        raise Guarded(f"{guard.why}: this key votes when a quorum of others has told its heights")
+    raise Guarded(f"{guard.why}: this key does not vote without the operator's word")
 
 
 def _forget_statements(database: sqlite3.Connection) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hsm.uri import BadUri, KeyUri
 from wire.errors import Refused
 
 T = TypeVar("T")
@@ -80,11 +81,14 @@ class ValidatorConfig:
     data: Path
     """Folder of ledger and sign-state."""
 
-    key: Path
-    """The signing key, encrypted PEM."""
+    key: Path | KeyUri
+    """The signing key: an encrypted PEM file, or a key in a PKCS#11 token."""
 
-    passphrase_file: Path
-    """What opens the key."""
+    passphrase_file: Path | None
+    """What opens the file; None for a token, whose URI names its PIN."""
+
+    softhsm2_conf: Path | None
+    """SoftHSM's configuration, for trials; None for other tokens."""
 
     tls_certificate: Path
     """Shown to other validators, PEM."""
@@ -96,7 +100,13 @@ class ValidatorConfig:
     """Where other validators connect."""
 
     api: Address
-    """Where the HTTP API is served; loopback."""
+    """Where the HTTP API is served; without a certificate on loopback only."""
+
+    api_certificate: Path | None
+    """Shown by the API, PEM, with what vouches for it; None where it speaks plain HTTP."""
+
+    api_key: Path | None
+    """The certificate's private key, PEM."""
 
     paced_time_file: Path | None
     """Set in demos and tests whose genesis allows it."""
@@ -136,6 +146,16 @@ class _Table:
         if not text:
             raise BadConfiguration(f"{self._name}: {key} is empty; it names a file")
         return self._folder / text
+
+    def key(self, key: str) -> Path | KeyUri:
+        """A file, or a `pkcs11:` URI."""
+        text = self._left.get(key)
+        if not isinstance(text, str) or not text.startswith("pkcs11:"):
+            return self.path(key)
+        try:
+            return KeyUri.parse(self.take(key, str), self._folder)
+        except BadUri as reason:
+            raise BadConfiguration(f"{self._name}: {key}: {reason}") from None
 
     def optional_path(self, key: str) -> Path | None:
         """A path, or None when the key is absent or empty."""
@@ -197,18 +217,25 @@ def load(path: Path) -> ValidatorConfig:
         bootnodes=top.addresses("bootnodes"),
         advertise=top.optional_address("advertise", listen),
         data=top.path("data"),
-        key=top.path("key"),
-        passphrase_file=top.path("passphrase_file"),
+        key=top.key("key"),
+        passphrase_file=top.optional_path("passphrase_file"),
+        softhsm2_conf=top.optional_path("softhsm2_conf"),
         tls_certificate=top.path("tls_certificate"),
         tls_key=top.path("tls_key"),
         listen=listen,
         api=top.address("api"),
+        api_certificate=top.optional_path("api_certificate"),
+        api_key=top.optional_path("api_key"),
         paced_time_file=top.optional_path("paced_time_file"),
         mqtt=top.mqtt("mqtt"),
     )
     top.end()
+    if config.passphrase_file is None and isinstance(config.key, Path):
+        raise BadConfiguration(f"{path.name}: passphrase_file is needed, it opens the key file")
     if config.peers is None and not config.bootnodes:
         raise BadConfiguration(f"{path.name}: needs peers, bootnodes, or both")
+    if (config.api_certificate is None) != (config.api_key is None):
+        raise BadConfiguration(f"{path.name}: api_certificate and api_key go together")
     if config.bootnodes and config.advertise.host in ANYWHERE:
         raise BadConfiguration(
             f"{path.name}: others cannot connect to {config.advertise.host}: say in advertise"

@@ -5,38 +5,44 @@ Decides nothing but the order: key and sign-state, ledger and application, mesh,
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
-from hsm import filekey
-from hsm.signstate import SignState, VoteSigner
+from hsm.signstate import SignState
 from validator.api.server import serve
 from validator.app.application import Application
 from validator.config import ValidatorConfig
 from validator.ending import end_of_process
+from validator.key import open_key
 from validator.node.candidate import Blocks, Candidate
 from validator.node.catching_up import CatchingUp
 from validator.node.driver import Driver
 from validator.node.evidence_pool import EvidencePool
 from validator.node.exchange import Ears, Exchange
+from validator.node.fence import Fence, FencedSigner
 from validator.node.fetching import Fetching
 from validator.node.finding import Bootnode, Finder
 from validator.node.folder import claim_folder
 from validator.node.hearing import Hearing
 from validator.node.ingest import Broker, BrokerAccess, Ingest, batch_topic
 from validator.node.ledger import Ledger
+from validator.node.ledger_view import LedgerView
 from validator.node.mempool import Mempool
 from validator.node.mesh import Mesh
 from validator.node.peers import AddressBook
 from validator.node.registrar import Registrar
 from validator.node.store import Store
+from validator.node.stored import StoredBlock
 from validator.node.timing import NetworkClock
 from validator.node.verification import Book, Keyring, check_beforehand
-from wire.errors import Malformed, Unavailable
+from wire.block import Commit, ValidatorSet
 from wire.genesis import Genesis
 from wire.witness import Batch
+
+LOOK_BACK = 16
+"""Of the newest blocks so many are searched for one's own seals at the start."""
 
 _log = structlog.get_logger()
 
@@ -53,19 +59,21 @@ class Validator:
         """
         self.config = config
         self.genesis = genesis
-        self.key = filekey.load(config.key, _passphrase(config))
-        if genesis.validators.key(config.id) != self.key.public:
-            raise Malformed(f"the key of {config.id} is not the one in the genesis file")
+        self.key = open_key(config, genesis.validators.key(config.id))
         self._claim = claim_folder(config.data)
         self.state = SignState(config.data / "signstate.sqlite")
         self.store = Store(config.data / "ledger.sqlite")
+        self.view = LedgerView(config.data / "ledger.sqlite")
+        self.on_block: Callable[[], object] = lambda: None
+        """Told after each final block."""
         self.application = Application(genesis)
         self.application.restore(self.store.state_rows())
         self.book = Book()
         self.mempool = Mempool()
         blocks = Blocks(genesis, self.application, self.book)
         ledger = Ledger(genesis, self.store, self.application, blocks)
-        signer = VoteSigner(self.key, self.state)
+        self.fence = self._fence(blocks.validators)
+        signer = FencedSigner(self.key, self.state, self.fence)
         self.driver = Driver(config.id, ledger, self.mempool, [signer], clock)
         self._addresses = _known_addresses(config, genesis)
         peers = self._addresses.peers
@@ -75,6 +83,7 @@ class Validator:
         self.evidence = EvidencePool(blocks, self.mempool, self.store)
         self.hearing = Hearing(genesis.network, blocks.validators)
         self.catching_up = CatchingUp(self.mesh, self.driver, genesis.validators.faulty)
+        self.catching_up.on_claim = self.fence.told
         self.exchange = Exchange(
             self.mesh,
             self.driver,
@@ -88,6 +97,20 @@ class Validator:
         )
         self._keyring = Keyring(self.application)
         self.broker: Broker | None = None
+
+    def _fence(self, members: Callable[[int], ValidatorSet]) -> Fence:
+        """What lets the key vote; the newest blocks say whether it knows all that it signed."""
+        newest = self.store.height
+        fence = Fence(
+            self.config.id,
+            self.state,
+            members,
+            lambda: self.driver.tip.height,
+            lambda: self.mesh.connected,
+        )
+        found = (self.store.block(each) for each in range(max(1, newest - LOOK_BACK), newest + 1))
+        fence.final(each for each in found if each is not None)
+        return fence
 
     def _own_address(self, now_s: int) -> Mapping[str, Any]:
         config = self.config
@@ -110,12 +133,14 @@ class Validator:
         ingest = Ingest(broker, self.driver, self.application, self.book, self.key, self._check)
 
         def answer(candidate: Candidate) -> None:
+            self.fence.final([StoredBlock(candidate.block, Commit.decode(self.driver.tip.commit))])
             self.exchange.announce()
             self.registrar.look_again(candidate.block.content.time_ms)
             self.evidence.look_again()
             for batch in candidate.batches:
                 gateway = batch.witness.statement.gateway
                 ingest.answer_final(batch.batch_id, gateway, self.genesis)
+            self.on_block()
 
         self.driver.on_final = answer
         self.driver.on_evidence = self.evidence.take
@@ -154,6 +179,7 @@ class Validator:
             await asyncio.to_thread(self.broker.stop)
         await self.mesh.stop()
         self.store.close()
+        self.view.close()
         self.state.close()
         self._claim.close()
 
@@ -166,13 +192,6 @@ def _known_addresses(config: ValidatorConfig, genesis: Genesis) -> AddressBook:
         book.read(config.peers, now_s)
     book.recall(now_s)
     return book
-
-
-def _passphrase(config: ValidatorConfig) -> bytes:
-    try:
-        return config.passphrase_file.read_bytes().strip()
-    except OSError as reason:
-        raise Unavailable(f"the passphrase file {reason.filename}: {reason.strerror}") from None
 
 
 async def run(config: ValidatorConfig, clock: NetworkClock) -> None:

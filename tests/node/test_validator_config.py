@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from gridwitness.configuration import toml
+from hsm.uri import KeyUri
 from validator import config
 from wire.errors import Refused
 
@@ -47,6 +48,15 @@ def test_others_are_known_from_a_file_from_bootnodes_or_from_both(tmp_path: Path
     assert str(found.advertise) == "here:3"
 
 
+def test_a_key_in_a_token_needs_no_passphrase(tmp_path: Path) -> None:
+    uri = "pkcs11:token=t;object=k?module-path=/lib/p.so&pin-source=file:pin"
+    edited = content() | {"key": uri}
+    del edited["passphrase_file"]
+    found = load(tmp_path, edited)
+    assert isinstance(found.key, KeyUri)
+    assert (found.key.token, found.key.pin_file) == ("t", tmp_path / "pin")
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
@@ -56,6 +66,8 @@ def test_others_are_known_from_a_file_from_bootnodes_or_from_both(tmp_path: Path
         (lambda each: each.update(bootnodes=["boot:1"], listen="0.0.0.0:1"), "say in advertise"),
         (lambda each: each.pop("key"), "key needs a value"),
         (lambda each: each.update(key=""), "key is empty"),
+        (lambda each: each.update(key="pkcs11:object=k"), "names no token"),
+        (lambda each: each.pop("passphrase_file"), "passphrase_file is needed"),
         (lambda each: each.update(colour="red"), "unknown keys: colour"),
         (lambda each: each.update(listen="8810"), "host:port"),
         (lambda each: each.update(api="127.0.0.1:0"), "host:port"),

@@ -7,7 +7,7 @@ decided in `pursuit`; what a final block is, by the driver.
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -95,6 +95,8 @@ class CatchingUp:
         self._answers: asyncio.Queue[tuple[str, list[Any]]] = asyncio.Queue(MOST_WAITING)
         self._told = asyncio.Event()
         self._said_s = 0.0
+        self.on_claim: Callable[[str, int], None] = lambda *_: None
+        """Told which peer tells which height."""
 
     @property
     def target(self) -> int:
@@ -106,6 +108,7 @@ class CatchingUp:
     def claimed(self, peer: str, height: int) -> None:
         """A peer tells its height."""
         self._pursuit.claim(peer, height)
+        self.on_claim(peer, height)
         if height > self._follower.tip.height:
             self._told.set()
 

@@ -27,7 +27,7 @@ from validator.node.driver import Driver
 from validator.node.receipts import batch_receipt
 from validator.node.set_changes import SetChanges
 from wire.answer import Refusal
-from wire.errors import Refused
+from wire.errors import Refused, Unavailable
 from wire.genesis import Genesis
 from wire.keys import Signer
 from wire.witness import Batch
@@ -169,6 +169,8 @@ class Ingest:
                 await self._take(genesis, topic.rpartition("/")[2], payload)
             except Refused as reason:
                 _log.warning("message refused", topic=topic[:100], reason=str(reason)[:200])
+            except Unavailable as reason:  # The key: without it no refusal is signed.
+                _log.warning("message not answered", topic=topic[:100], reason=str(reason)[:200])
 
     async def _take(self, genesis: Genesis, gateway: str, payload: bytes) -> None:
         try:
@@ -198,7 +200,9 @@ class Ingest:
     ) -> None:
         words = str(why)[:LONGEST_WORDS]
         refusal = Refusal(genesis.network, batch_id, self._driver.me, code, words)
-        self._broker.publish(receipt_topic(genesis, gateway), refusal.sign(self._signer, self._changes.upto()))
+        self._broker.publish(
+            receipt_topic(genesis, gateway), refusal.sign(self._signer, self._changes.upto())
+        )
 
 
 def batch_topic(genesis: Genesis) -> str:
