@@ -39,6 +39,7 @@ from validator.node.timing import NetworkClock
 from validator.node.verification import Book, Keyring, check_beforehand
 from wire.block import Commit, ValidatorSet
 from wire.genesis import Genesis
+from wire.keys import PublicKey
 from wire.witness import Batch
 
 LOOK_BACK = 16
@@ -121,9 +122,12 @@ class Validator:
         self.exchange.handle(peer, frame)
 
     async def _check(self, batches: Sequence[Batch]) -> None:
-        """Check signatures in a thread, so that votes and timers go on meanwhile."""
+        """Decode readings and check signatures in a thread: votes and timers go on meanwhile."""
         for batch in batches:
-            await asyncio.to_thread(check_beforehand, self.book, self._keyring.keys(), batch)
+            await asyncio.to_thread(self._check_one, self._keyring.keys(), batch)
+
+    def _check_one(self, keys: dict[bytes, PublicKey], batch: Batch) -> None:
+        check_beforehand(self.book, keys, self.application.opened.of(batch))
 
     async def run(self, until: asyncio.Event) -> None:
         """Agree, serve and answer until the event is set."""

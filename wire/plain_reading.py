@@ -2,8 +2,9 @@
 
 A validator opens every reading of its network, and half of that time went into encoding it again
 to see whether its bytes are the only ones possible. A reading is a fixed row of keys, so that its
-deterministic encoding (RFC 8949 §4.2.1) is a regular language. Decides nothing of its own: whatever is not recognised here
-goes the general way through `wire.cbor` and `wire.reading`, which also says what is wrong with it.
+deterministic encoding (RFC 8949 §4.2.1) is a regular language. Decides nothing of its own: what is
+not recognised here goes the general way through `wire.cbor` and `wire.reading`, which also says
+what is wrong with it.
 """
 
 import re

@@ -223,7 +223,7 @@ class ReadingResult:
     @property
     def encoded(self) -> bytes:
         """The leaf under `readings_root`."""
-        return cbor.encode([self.reading_hash, self.code, self.key_thumbprint, self.zone])
+        return cbor.encode_flat([self.reading_hash, self.code, self.key_thumbprint, self.zone])
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

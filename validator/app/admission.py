@@ -10,7 +10,6 @@ what it collided with is never taken back.
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from validator.app.carrier import SignatureBook
@@ -81,9 +80,6 @@ class Admission:
     """The registered meter, None when there is none."""
 
 
-_Rule = Callable[[Carriage, Meter, Reading], int]
-
-
 def open_reading(encoded: bytes) -> SignedReading | None:
     """Decode a reading; None when it is malformed."""
     try:
@@ -109,13 +105,15 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admiss
     if code:
         return Admission(code, b"", meter)
     place = lane(meter.id, b"" if meter.key is not None else public.thumbprint)
-    code = _repetition(overlay, place, signed)
-    if not code:
-        code = next(filter(None, (rule(carriage, meter, reading) for rule in _RULES)), 0)
-    if not code:
-        code = neighbour_fault(registries.base.parameters, overlay, place, signed)
-    if not code:
-        code = _accept(carriage, overlay, place, signed)
+    code = (
+        _repetition(overlay, place, signed)
+        or _registered(meter, reading)
+        or _location(carriage, meter, reading)
+        or _interval(carriage, meter, reading)
+        or _capacity(carriage, meter, reading)
+        or neighbour_fault(registries.base.parameters, overlay, place, signed)
+        or _accept(carriage, overlay, place, signed)
+    )
     return Admission(code, public.thumbprint, meter)
 
 
@@ -142,7 +140,7 @@ def _repetition(overlay: Overlay, place: bytes, signed: SignedReading) -> int:
     return EQUIVOCATION
 
 
-def _registered(carriage: Carriage, meter: Meter, reading: Reading) -> int:
+def _registered(meter: Meter, reading: Reading) -> int:
     """S and L: node, commissioning record and software are the registered ones."""
     if reading.node != meter.node:
         return WRONG_NODE
@@ -192,9 +190,6 @@ def _capacity(carriage: Carriage, meter: Meter, reading: Reading) -> int:
     if reading.export_advance_wh > most.export_wh:
         return OVER_INSTALLED if most.export_wh else NO_SOURCE
     return 0
-
-
-_RULES: tuple[_Rule, ...] = (_registered, _location, _interval, _capacity)
 
 
 def _accept(carriage: Carriage, overlay: Overlay, place: bytes, signed: SignedReading) -> int:

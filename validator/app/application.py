@@ -20,6 +20,7 @@ from validator.app.carrier import (
 from validator.app.enrolment import Moment, RefusedTransaction
 from validator.app.execution import (
     MOST_CHANGES,
+    AcceptedRow,
     BlockRun,
     Execution,
     InvalidBlock,
@@ -51,6 +52,7 @@ from wire.transaction import Transaction, is_registry_transaction
 from wire.witness import Batch
 
 __all__ = [
+    "AcceptedRow",
     "Application",
     "Execution",
     "InvalidBlock",
@@ -76,7 +78,8 @@ class Application:
 
         self._network = genesis.network
         self._genesis = self.affairs
-        self._opened = OpenedReadings()
+        self.opened = OpenedReadings()
+        """Decoded readings of the batches used last; may be asked from several threads."""
 
     @property
     def registries(self) -> Registries:
@@ -193,7 +196,7 @@ class Application:
 
     def _age(self, batch: Batch) -> tuple[int, str, int, bytes]:
         statement = batch.witness.statement
-        oldest_s = self._opened.oldest_start_s(batch)
+        oldest_s = self.opened.oldest_start_s(batch)
         return oldest_s, statement.gateway, statement.sequence, batch.batch_id
 
     def execute(
@@ -220,7 +223,7 @@ class Application:
             Unavailable: a batch is not at hand.
         """
         moment = Moment(self._network, height, time_ms)
-        run = BlockRun(self.affairs.at(height), self.state, self._opened, moment, book)
+        run = BlockRun(self.affairs.at(height), self.state, self.opened, moment, book)
         for offence in misbehaviour:
             run.hold_against(offence)
         for transaction in transactions:

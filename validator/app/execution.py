@@ -22,6 +22,7 @@ from validator.app.state import Overlay, State, Write
 from wire import merkle
 from wire.block import MAX_READINGS
 from wire.errors import Refused
+from wire.reading import Reading
 from wire.results import ACCEPTED, ReadingResult, TxResult
 from wire.transaction import Transaction
 from wire.witness import Batch, SignedWitness, WitnessStatement
@@ -49,6 +50,22 @@ class Misbehaviour(NamedTuple):
 
     kind: str
     """Its name."""
+
+
+class AcceptedRow(NamedTuple):
+    """An accepted reading, and where it stands."""
+
+    batch_id: bytes
+    """Its batch, 32 bytes."""
+
+    position: int
+    """Place in the batch, from 0."""
+
+    zone: str
+    """The meter's zone."""
+
+    reading: Reading
+    """Its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,9 @@ class Execution:
 
     reading_results: tuple[tuple[bytes, ...], ...]
     """Encoded ReadingResults of each transaction, in order of its batch."""
+
+    accepted: tuple["AcceptedRow", ...]
+    """Every reading that was accepted, in order of transactions."""
 
     seals: tuple[bytes, ...]
     """Encoded ZoneSeals, in order of (zone, start)."""
@@ -161,6 +181,9 @@ class BlockRun:
     reading_results: list[tuple[bytes, ...]] = field(default_factory=list)
     """Encoded ReadingResults."""
 
+    accepted: list[AcceptedRow] = field(default_factory=list)
+    """Readings that were accepted."""
+
     def __post_init__(self) -> None:
         self.overlay = Overlay(self.state)
 
@@ -238,7 +261,8 @@ class BlockRun:
     def _read(self, carriage: Carriage, batch: Batch) -> tuple[bytes, ...]:
         """Decide about each reading; note the windows that have a new one."""
         results = []
-        for encoded, signed in zip(batch.readings, self.opened.of(batch), strict=True):
+        opened = self.opened.of(batch)
+        for position, (encoded, signed) in enumerate(zip(batch.readings, opened, strict=True)):
             if signed is None:
                 admission = Admission(MALFORMED, b"", None)
             else:
@@ -252,6 +276,8 @@ class BlockRun:
                 start_s = signed.reading.interval_start_s
                 zones = self.registries.at(start_s).zones_of_meter[meter.id]
                 self.touched.update((name, start_s) for name in zones)
+                row = AcceptedRow(batch.batch_id, position, zone, signed.reading)
+                self.accepted.append(row)
         return tuple(results)
 
     def finish(self) -> Execution:
@@ -270,6 +296,7 @@ class BlockRun:
             state_root=state_root,
             tx_results=tuple(self.tx_results),
             reading_results=tuple(self.reading_results),
+            accepted=tuple(self.accepted),
             seals=seals,
             seal_inputs=tuple(each.inputs for each in sealed),
             writes=writes,

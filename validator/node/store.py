@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from hsm.durable import sync_folder
-from validator.app.application import Execution
+from validator.app.application import AcceptedRow, Execution
 from validator.consensus.evidence import Offence
 from validator.node.stored import StoredBlock, StoredReading, StoredResult, StoredSeal
 from wire import cbor
 from wire.block import Block, Commit, Header
 from wire.errors import Refused, Unavailable
-from wire.reading import SignedReading
-from wire.results import ACCEPTED, ReadingResult, TxResult, ZoneSeal
+from wire.results import TxResult, ZoneSeal
 from wire.witness import Batch
 
 _TABLES = """
@@ -171,25 +170,23 @@ class Store:
                 batch = by_id.get(name)
                 if batch is not None:
                     insert("INSERT OR IGNORE INTO batches VALUES (?, ?)", (name, batch.encoded))
-                    self._append_readings(batch, results)
+            self._append_readings(execution.accepted)
             self._append_seals(height, execution)
             self._write_state(execution)
             insert("DELETE FROM proposed WHERE height <= ?", (height,))
 
-    def _append_readings(self, batch: Batch, results: Sequence[bytes]) -> None:
-        for position, encoded in enumerate(results):
-            result = ReadingResult.decode(encoded)
-            if result.code == ACCEPTED:
-                reading = SignedReading.open(batch.readings[position]).reading
-                self._database.execute(
-                    f"INSERT OR IGNORE INTO readings VALUES ({', '.join('?' * 11)})",
-                    (
-                        *(reading.meter, reading.sequence, reading.interval_start_s),
-                        *(result.zone, batch.batch_id, position),
-                        *(reading.status, reading.import_wh, reading.export_wh),
-                        *(reading.import_advance_wh, reading.export_advance_wh),
-                    ),
-                )
+    def _append_readings(self, accepted: Sequence[AcceptedRow]) -> None:
+        rows = (
+            (
+                *(reading.meter, reading.sequence, reading.interval_start_s),
+                *(zone, batch_id, position, reading.status, reading.import_wh, reading.export_wh),
+                *(reading.import_advance_wh, reading.export_advance_wh),
+            )
+            for batch_id, position, zone, reading in accepted
+        )
+        self._database.executemany(
+            f"INSERT OR IGNORE INTO readings VALUES ({', '.join('?' * 11)})", rows
+        )
 
     def _append_seals(self, height: int, execution: Execution) -> None:
         for position, encoded in enumerate(execution.seals):
@@ -204,15 +201,10 @@ class Store:
             )
 
     def _write_state(self, execution: Execution) -> None:
-        for name, row_key, value in execution.writes:
-            if value is None:
-                self._database.execute(
-                    "DELETE FROM state WHERE name = ? AND key = ?", (name, row_key)
-                )
-            else:
-                self._database.execute(
-                    "INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (name, row_key, value)
-                )
+        gone = [(name, row) for name, row, value in execution.writes if value is None]
+        kept = [write for write in execution.writes if write[2] is not None]
+        self._database.executemany("DELETE FROM state WHERE name = ? AND key = ?", gone)
+        self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", kept)
 
     @property
     def height(self) -> int:

@@ -10,10 +10,8 @@ from threading import Lock
 
 from validator.app.application import Application
 from validator.app.registries import Registries
-from wire.errors import Refused
 from wire.keys import PublicKey
 from wire.reading import SignedReading
-from wire.witness import Batch
 
 KEPT = 50_000
 """Outcomes remembered; a block has at most 5,000 readings."""
@@ -70,17 +68,11 @@ class Keyring:
         return self._keys
 
 
-def check_beforehand(book: Book, keys: dict[bytes, PublicKey], batch: Batch) -> None:
+def check_beforehand(
+    book: Book, keys: dict[bytes, PublicKey], readings: Iterable[SignedReading | None]
+) -> None:
     """Check a batch's signatures, so that `Book.stands` knows them; for a worker thread."""
-    for signed in _signed(batch):
-        public = keys.get(signed.kid)
-        if public is not None:
+    for signed in readings:
+        public = None if signed is None else keys.get(signed.kid)
+        if signed is not None and public is not None:
             book.stands(public, signed.cose.sig_structure, signed.cose.signature)
-
-
-def _signed(batch: Batch) -> Iterable[SignedReading]:
-    for encoded in batch.readings:
-        try:
-            yield SignedReading.open(encoded)
-        except Refused:
-            continue  # The rules give it its reason code.
