@@ -30,6 +30,8 @@ MESSAGES: dict[str, Message] = {
 FRAMES = {
     **{name: ["consensus", encode_message(message)] for name, message in MESSAGES.items()},
     "status": ["status", LATE[0]],
+    "ping": ["ping", bytes(8)],
+    "pong": ["pong", bytes(8)],
     "evidence": ["evidence", bytes(1_000)],
     "transaction": ["transaction", bytes(8 * 1024)],
     "get-block": ["get-block", HASH],

@@ -26,6 +26,8 @@ def router(validator: "Validator") -> APIRouter:
             "evidence": len(validator.application.offences()),
             "checked": validator.book.checked,
             "heard": validator.hearing.opened,
+            "round_trip_ms": validator.driver.pace.round_trip_ms,
+            "base_ms": validator.driver.pace.base_ms,
         }
         mesh = validator.mesh
         links = peer_metrics.text(mesh.conducts, mesh.pending, time.monotonic())
@@ -39,6 +41,8 @@ def text(report: Mapping[str, Any]) -> str:
     rows = (
         ("consensus_height", "gauge", report["height"]),
         ("consensus_rounds", "gauge", report["round"]),
+        ("consensus_round_trip_seconds", "gauge", report["round_trip_ms"] / 1000),
+        ("consensus_round_timeout_seconds", "gauge", report["base_ms"] / 1000),
         ("consensus_latest_block_time_ms", "gauge", report["time_ms"]),
         ("consensus_evidence", "gauge", report["evidence"]),
         ("consensus_halted", "gauge", int(bool(report["halted"]))),

@@ -60,28 +60,14 @@ def next_base_ms(base_ms: int, round_trip_ms: int, configured: Timeouts) -> int:
 class Pace:
     """Measured round trips of all peers, and the timeouts that follow from them."""
 
-    def __init__(self, configured: Timeouts, quorum: int) -> None:
-        """Start as configured; until something is measured it stays so.
-
-        Args:
-            configured: the shortest base, and the cap.
-            quorum: validators that must agree, oneself among them.
-        """
-        self.timeouts = configured
-        """Of the present height."""
-        self._configured = configured
-        self._quorum = quorum
+    def __init__(self) -> None:
+        """Start without a measurement: the first height's timeouts are as configured."""
+        self.base_ms = 0
+        """Of the present height; 0 before the first."""
+        self.round_trip_ms = 0
+        """Of the slowest peer among the nearest quorum, as of the present height; 0 while nothing
+        is measured."""
         self._smoothed: dict[str, int] = {}
-
-    @property
-    def round_trip_ms(self) -> int:
-        """Of the slowest peer among the nearest quorum; 0 while nothing is measured.
-
-        At most f peers lie, and q - 1 others are nearest: the slowest of these is no slower than
-        the slowest honest one, so that liars who answer late cannot stretch the rounds.
-        """
-        nearest = sorted(self._smoothed.values())[: max(1, self._quorum - 1)]
-        return nearest[-1] if nearest else 0
 
     def measured(self, peer: str, round_trip_ms: int) -> None:
         """A peer has answered after that long."""
@@ -97,8 +83,19 @@ class Pace:
         for peer in self._smoothed.keys() - set(connected):
             del self._smoothed[peer]
 
-    def begin_height(self) -> Timeouts:
-        """Settle the timeouts of a new height."""
-        base_ms = next_base_ms(self.timeouts.base_ms, self.round_trip_ms, self._configured)
-        self.timeouts = Timeouts(base_ms, self._configured.cap_ms)
-        return self.timeouts
+    def begin_height(self, configured: Timeouts, quorum: int) -> Timeouts:
+        """Settle the timeouts of a new height.
+
+        At most f peers lie, and q - 1 peers make a quorum with oneself: the slowest of the nearest
+        q - 1 is no slower than the slowest honest one, so that liars who answer late cannot stretch
+        the rounds.
+
+        Args:
+            configured: the shortest base, and the cap.
+            quorum: validators that must agree, oneself among them.
+        """
+        nearest = sorted(self._smoothed.values())[: max(1, quorum - 1)]
+        self.round_trip_ms = nearest[-1] if nearest else 0
+        before_ms = self.base_ms or configured.base_ms
+        self.base_ms = next_base_ms(before_ms, self.round_trip_ms, configured)
+        return Timeouts(self.base_ms, configured.cap_ms)

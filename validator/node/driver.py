@@ -21,6 +21,7 @@ from validator.consensus.machine import Machine
 from validator.consensus.messages import Commit as CommitVote
 from validator.consensus.messages import Message, decode_message, encode_message, open_message
 from validator.consensus.proposer import order
+from validator.consensus.timeouts import Pace
 from validator.node.attendance import Attendance
 from validator.node.candidate import Candidate, Tip, batch_ids, decode_block
 from validator.node.fetching import Fetching, Speaker
@@ -64,6 +65,7 @@ class Driver:
         """Why this validator has stopped speaking; empty while it goes on."""
         self.round = 0
         self.attendance = Attendance()
+        self.pace = Pace()
         self.on_evidence: Callable[[Evidence], None] = lambda _: None
         self.on_final: Callable[[Candidate], None] = lambda _: None
         self._genesis = genesis
@@ -108,7 +110,8 @@ class Driver:
         leaders = order(members, self.tip.proposer, history)
         # Who has no key of this height's set follows, and says nothing.
         me = self.me if self.voice.signer(height) else ""
-        return Machine(me, height, members, leaders, self._timing.timeouts)
+        timeouts = self.pace.begin_height(self._timing.timeouts, members.quorum)
+        return Machine(me, height, members, leaders, timeouts)
 
     def _begin_height(self) -> None:
         self._timing = Timing.of(self._blocks, self.tip.height + 1)

@@ -21,6 +21,7 @@ from validator.node.frames import MOST_FINAL
 from validator.node.hearing import Hearing
 from validator.node.mesh import Mesh
 from validator.node.registrar import Registrar
+from validator.node.round_trips import TOKEN, RoundTrips
 from wire import fields
 from wire.errors import BadSignature, Malformed, Refused
 
@@ -62,9 +63,12 @@ class Exchange:
         self._driver = driver
         self._ears = ears
         self._announced_s = 0.0
+        self._round_trips = RoundTrips(mesh, driver.pace)
         self._handlers: dict[str, Callable[[str, list[Any]], None]] = {
             "consensus": self._on_consensus,
             "status": self._on_status,
+            "ping": self._on_ping,
+            "pong": self._on_pong,
             "get-batch": self._on_get_batch,
             "batch": self._on_answer,
             "get-block": self._on_get_block,
@@ -98,6 +102,7 @@ class Exchange:
     async def _tell(self) -> None:
         while True:
             self.announce()
+            self._round_trips.ask(asyncio.get_running_loop().time())
             await asyncio.sleep(STATUS_S)
 
     def _greet(self, peer: str) -> None:
@@ -120,6 +125,15 @@ class Exchange:
     def _on_status(self, peer: str, frame: list[Any]) -> None:
         _, height = fields.items(frame, "status", 2)
         self._ears.catching_up.claimed(peer, fields.uint(height, "height"))
+
+    def _on_ping(self, peer: str, frame: list[Any]) -> None:
+        _, token = fields.items(frame, "ping", 2)
+        self._mesh.send(peer, ["pong", fields.octets(token, "token", TOKEN)])
+
+    def _on_pong(self, peer: str, frame: list[Any]) -> None:
+        _, token = fields.items(frame, "pong", 2)
+        now_s = asyncio.get_running_loop().time()
+        self._round_trips.answered(peer, fields.octets(token, "token", TOKEN), now_s)
 
     def _on_transaction(self, peer: str, frame: list[Any]) -> None:
         _, data = fields.items(frame, "transaction", 2)

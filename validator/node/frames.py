@@ -82,6 +82,8 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("status", Priority.VOTES, 64, 3, "heights"),
+        Kind("ping", Priority.VOTES, 64, 3, "heights", answer="pong"),
+        Kind("pong", Priority.VOTES, 64, 3),
         Kind("prepare", Priority.VOTES, 512, 3, _VOTE),
         Kind("commit", Priority.VOTES, 512, 3, _VOTE),
         Kind("round-change", Priority.VOTES, 32 * KIB, 3, _VOTE, 20),

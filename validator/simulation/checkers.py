@@ -11,6 +11,7 @@ a bound after healing, is judged in `runs`.
 import hashlib
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from validator.consensus import effects as do
 from validator.consensus.messages import (
@@ -24,6 +25,22 @@ from validator.simulation.marks import is_final, is_signed
 from validator.simulation.values import GENESIS, Value
 from wire.block import Commit as BlockCommit
 from wire.block import ValidatorSet
+
+
+class Watch(Protocol):
+    """Who is told what happens, and judges it."""
+
+    def committed(self, name: str, height: int, final: do.Commit) -> None:
+        """A validator has committed."""
+
+    def report(self, by: str, accused: str) -> None:
+        """A validator has evidence against another."""
+
+    def spoke(self, name: str, message: Message, certificate: PreparedCertificate | None) -> None:
+        """A validator signs."""
+
+    def tell(self, now_ms: int, name: str, words: str) -> None:
+        """Something happened, for people."""
 
 
 @dataclass

@@ -1,6 +1,10 @@
-"""What may go wrong in a simulated network, and how the seed changes it."""
+"""What may go wrong in a simulated network, how the seed changes it, and what else there is."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+from validator.consensus.timeouts import Timeouts
+
+BUILD_MS = 20
 
 MOST_DOWN_MS = 8_000
 """A validator that crashed is back within this virtual time."""
@@ -46,6 +50,23 @@ class Faults:
 
     crash_at: tuple[int, int] | None = None
     """(place of a validator, number of an effect boundary): it crashes there, whatever else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a run has beside faults."""
+
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    """As configured."""
+
+    adaptive: bool = True
+    """Whether the base follows measured round trips."""
+
+    message_us: int = 0
+    """What a message costs its receiver's processor, mostly a signature check."""
+
+    block_ms: int = BUILD_MS
+    """What making or checking a block costs."""
 
 
 CALM = Faults(loss=0, double=0, most_delay_ms=100, crash=0, partition=0, heal_at_ms=0)

@@ -7,15 +7,14 @@ The machines are the real ones; keys are replaced by marks.
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from validator.consensus import effects as do
 from validator.consensus.machine import Machine
 from validator.consensus.messages import Message, PreparedCertificate
-from validator.consensus.timeouts import Pace, Timeouts
+from validator.consensus.timeouts import Pace
+from validator.simulation.checkers import Watch
 from validator.simulation.clients import Clients
-from validator.simulation.faults import HEALED_SKEW_MS, MOST_DOWN_MS, Faults
+from validator.simulation.faults import HEALED_SKEW_MS, MOST_DOWN_MS, Conditions, Faults
 from validator.simulation.greetings import Greetings
 from validator.simulation.liars import Liar, Plot
 from validator.simulation.links import CHANGE_MS, Links, Weather
@@ -32,45 +31,10 @@ from validator.simulation.values import (
 from validator.simulation.virtual_time import VirtualTime
 from wire.block import ValidatorSet
 
-__all__ = ["Conditions", "Faults", "Network", "Watch", "sign"]
+__all__ = ["Conditions", "Faults", "Network", "sign"]
 
 BLOCK_INTERVAL_MS = 1_000
-BUILD_MS = 20
-
 MOST_EARLY = 8
-
-
-class Watch(Protocol):
-    """Who is told what happens, and judges it."""
-
-    def committed(self, name: str, height: int, final: do.Commit) -> None:
-        """A validator has committed."""
-
-    def report(self, by: str, accused: str) -> None:
-        """A validator has evidence against another."""
-
-    def spoke(self, name: str, message: Message, certificate: PreparedCertificate | None) -> None:
-        """A validator signs."""
-
-    def tell(self, now_ms: int, name: str, words: str) -> None:
-        """Something happened, for people."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What a run has beside faults."""
-
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    """As configured."""
-
-    adaptive: bool = True
-    """Whether the base follows measured round trips."""
-
-    message_us: int = 0
-    """What a message costs its receiver's processor, mostly a signature check."""
-
-    block_ms: int = BUILD_MS
-    """What making or checking a block costs."""
 
 
 class Network:
@@ -125,7 +89,7 @@ class Network:
             members.ids[place],
             place,
             History(members),
-            Pace(self._conditions.timeouts, members.quorum),
+            Pace(),
             skew_ms=self.random.randint(-faults.skew_ms, faults.skew_ms),
             drift_permille=self.random.randint(-faults.drift_permille, faults.drift_permille),
         )
@@ -168,7 +132,9 @@ class Network:
 
     def _begin_height(self, node: Node) -> None:
         conditions, height = self._conditions, node.height
-        timeouts = node.pace.begin_height() if conditions.adaptive else conditions.timeouts
+        timeouts = conditions.timeouts
+        if conditions.adaptive:
+            timeouts = node.pace.begin_height(timeouts, self.validators.quorum)
         leaders = node.history.leaders()
         node.machine = Machine(node.name, height, self.validators, leaders, timeouts)
         early, node.early = node.early, {}
