@@ -88,7 +88,7 @@ def test_nobody_signs_twice() -> None:
         open_sign(message([entry(METER), entry(METER)]))
 
 
-def test_at_most_eight_sign_and_at_least_one() -> None:
+def test_at_most_sixty_four_sign_and_at_least_one() -> None:
     signers = [
         SoftSigner.from_private(EDDSA, bytes(31) + bytes([number + 1]))
         for number in range(MOST_SIGNATURES + 1)
@@ -96,7 +96,7 @@ def test_at_most_eight_sign_and_at_least_one() -> None:
     entries = [entry(signer) for signer in signers]
     assert len(open_sign(message(entries[:MOST_SIGNATURES])).signatures) == MOST_SIGNATURES
     for wrong in (entries, []):
-        with pytest.raises(Malformed, match="signatures, not 1 to 8"):
+        with pytest.raises(Malformed, match="signatures, not 1 to 64"):
             open_sign(message(wrong))
     with pytest.raises(Malformed, match="0 signatures"):
         _ = Sign(BODY, PAYLOAD).encoded
