@@ -28,6 +28,8 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         if name == "status":
             verb.add_argument("--json", action="store_true", help="end with one JSON object")
         verb.set_defaults(run=function)
+    _add_backup(verbs)
+    _add_restore(verbs)
     _add_bootnode(verbs)
 
 
@@ -48,6 +50,92 @@ def _add_bootnode(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     verb.add_argument("--records", type=Path, help="a peers.json to begin with")
     verb.set_defaults(run=run_bootnode)
+
+
+def _add_backup(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "backup",
+        help="copy the ledger into one file, also while the validator runs",
+        description="No key, passphrase, PIN and sign-state goes into it. Readings do: keep it as"
+        " private as the ledger.",
+    )
+    verb.add_argument("config", type=Path, help="validator.toml")
+    verb.add_argument("file", type=Path, help="where to; nothing must be there")
+    verb.add_argument("--json", action="store_true", help="end with one JSON object")
+    verb.set_defaults(run=make_backup)
+
+
+def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "restore",
+        help="put a backup's ledger where there is none",
+        description="Where the sign-state is lost as well, the key follows and does not vote until"
+        " you say that no other instance of it runs or ever will; then it votes above the heights"
+        " at which the old one may have voted. Without a file only that word is given.",
+    )
+    verb.add_argument("config", type=Path, help="validator.toml")
+    verb.add_argument("file", type=Path, nargs="?", help="a backup of any validator of the network")
+    verb.add_argument(
+        "--old-instance-is-destroyed",
+        action="store_true",
+        dest="destroyed",
+        help="your word: two instances of one key would contradict each other, provably",
+    )
+    verb.add_argument("--json", action="store_true", help="end with one JSON object")
+    verb.set_defaults(run=restore_backup)
+
+
+def make_backup(args: argparse.Namespace) -> int:
+    """Copy the ledger of a validator."""
+    import time
+
+    from validator import backup, config
+    from wire.genesis import Genesis
+
+    settings = config.load(args.config)
+    genesis = Genesis.load(settings.genesis)
+    whose = (settings.id, int(time.time()))
+    made = backup.make(settings.data, genesis, whose, args.file, _progress)
+    words = f"{args.file}: {settings.id}'s ledger up to block {made.height}, without key and PIN"
+    _tell(args, {"file": str(args.file), "validator": settings.id, "height": made.height}, words)
+    return 0
+
+
+def restore_backup(args: argparse.Namespace) -> int:
+    """Put a ledger back, give the operator's word, or both."""
+    from validator import backup, config
+    from wire.errors import Refused
+    from wire.genesis import Genesis
+
+    settings = config.load(args.config)
+    genesis = Genesis.load(settings.genesis)
+    if args.file is None and not args.destroyed:
+        raise Refused("name a backup, give the word --old-instance-is-destroyed, or both")
+    found = {"validator": settings.id, "height": None, "destroyed": args.destroyed}
+    if args.file is None:
+        backup.give_word(settings.data)
+        said = []
+    else:
+        read = backup.put_back(
+            settings.data, genesis, args.file, destroyed=args.destroyed, progress=_progress
+        )
+        found["height"] = read.height
+        said = [f"{settings.id} has the ledger of {read.validator} up to block {read.height}"]
+    said.append(
+        "it votes again when it is level with the others, above what the key may have signed"
+        if args.destroyed
+        else "where its sign-state was lost it follows and does not vote: see validator status"
+    )
+    _tell(args, found, "\n".join(said))
+    return 0
+
+
+def _tell(args: argparse.Namespace, found: Mapping[str, Any], words: str) -> None:
+    print(json.dumps(found) if args.json else words)
+
+
+def _progress(done: int, of: int) -> None:
+    print(f"{done} of {of} pages", file=sys.stderr)
 
 
 def run_bootnode(args: argparse.Namespace) -> int:
