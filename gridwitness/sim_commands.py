@@ -11,3 +11,4 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     simulators = equipment.add_commands(subparsers)
     agreement.add_consensus_command(simulators)
     agreement.add_twins_command(simulators)
+    agreement.add_latency_command(simulators)

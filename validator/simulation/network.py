@@ -64,6 +64,7 @@ class Network:
         self.random = random.Random(seed)
         self.time = VirtualTime()
         self.largest_round = 0
+        self.delivered = 0
         self.clients = Clients(self)
         """Who sends transactions."""
         self._greetings = Greetings(self)
@@ -310,6 +311,7 @@ class Network:
 
     def _send(self, node: Node, other: Node, message: Message) -> None:
         def arrive() -> None:
+            self.delivered += 1
             cost_us = self._conditions.message_us
             if not cost_us:
                 return self._receive(node, other, message)
