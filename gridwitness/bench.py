@@ -31,11 +31,12 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     parser.set_defaults(run=run)
-    from gridwitness import bench_gateway, bench_validators
+    from gridwitness import bench_gateway, bench_rules, bench_validators
 
     parts = parser.add_subparsers(dest="part", metavar="PART")
     bench_gateway.add_command(parts)
     bench_validators.add_command(parts)
+    bench_rules.add_command(parts)
     _add_bus(parts)
 
 
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     found = {
         "machine": _machine(),
-        "validator": _validator(),
+        "validator": validator_figures(),
         "receipt_verify_ms": _receipt_verify_ms(),
         "hsm": _hsm(),
     }
@@ -93,7 +94,7 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _validator() -> dict[str, Any]:
+def validator_figures() -> dict[str, Any]:
     """Readings checked, decoded and executed in a block, beside the bare rate of verification."""
     from gridwitness.bench_block import BenchBlock
     from validator.app.application import Application

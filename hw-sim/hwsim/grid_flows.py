@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from hwsim.grid_network import IEEE_LV, UnknownGrid, load_network, require_sim, zone_of
-from hwsim.grid_zone import HOURS, HV, LV, GridBranch, GridZone, MeterPoint
+from hwsim.grid_zone import HOURS, HV, LV, GridBranch, GridZone, MeterPoint, with_kappas
 from hwsim.simbench_day import cache_folder
 from wire.errors import Malformed, Refused, Unavailable
 
@@ -103,7 +103,8 @@ class GridFlows:
 def _zone(content: dict[str, Any]) -> GridZone:
     branches = tuple(GridBranch(**each) for each in content.pop("branches"))
     points = tuple(MeterPoint(**each) for each in content.pop("points"))
-    return GridZone(**content, branches=branches, points=points)
+    # Kappa is decided anew: it is a rule of thumb, and no reason to solve the grid again.
+    return GridZone(**content, branches=with_kappas(branches, points), points=points)
 
 
 def grid_flows(grid: str, cache: Path | None = None) -> GridFlows:

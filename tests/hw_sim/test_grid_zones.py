@@ -51,11 +51,17 @@ def test_a_transformers_coefficient_gives_its_load_loss_at_its_rating() -> None:
         transformer_branch(("mv", "lv"), "transformer-0", 0.0, 1.32)
 
 
-def test_kappa_is_six_wherever_a_single_phase_service_hangs_behind() -> None:
+def test_kappa_is_six_for_one_single_phase_service_and_two_without() -> None:
     branches = [line("1", "r", "a"), line("2", "a", "b"), line("3", "a", "c")]
     found = with_kappas(branches, [customer("b", 1), customer("c", 3)])
     assert [each.kappa for each in found] == [6, 6, 2]
-    assert "single-phase service" in found[0].kappa_words
+    assert "1 single-phase services" in found[0].kappa_words
+
+
+@pytest.mark.parametrize(("services", "kappa"), [(1, 6), (4, 6), (5, 5), (7, 4), (10, 3), (99, 3)])
+def test_many_single_phase_services_fill_up_each_others_phases(services: int, kappa: int) -> None:
+    found = with_kappas([line("1", "r", "a")], [customer("a", 1)] * services)
+    assert found[0].kappa == kappa
 
 
 def test_lines_in_series_lose_together_what_they_lost_apart() -> None:
