@@ -4,6 +4,7 @@ import argparse
 
 from hwsim import cli as equipment
 from validator.simulation import cli as agreement
+from validator.simulation import exhaustive_cli
 
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -11,4 +12,5 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     simulators = equipment.add_commands(subparsers)
     agreement.add_consensus_command(simulators)
     agreement.add_twins_command(simulators)
+    exhaustive_cli.add_exhaustive_command(simulators)
     agreement.add_latency_command(simulators)

@@ -1,0 +1,90 @@
+"""`gridwitness sim exhaustive`: every state of four validators within a bound."""
+
+import argparse
+import json
+import sys
+import time
+from functools import partial
+
+from validator.simulation.exhaustive import explore
+from validator.simulation.moves import Bound
+from validator.simulation.runs import validators
+
+FOUR = 4
+
+
+def add_exhaustive_command(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    """Add `exhaustive` to `gridwitness sim`."""
+    parser = subparsers.add_parser(
+        "exhaustive",
+        help="visit every state that four agreement machines can reach in the first rounds",
+        description="One height; every order of messages, time-outs, crashes and restarts; one"
+        " validator lies in every way, or is silent, or none. Exit status 1 when a state decides"
+        " two values or a correct validator contradicts itself; the way there is printed.",
+    )
+    parser.add_argument("--rounds", type=int, default=2, metavar="R", help="so many rounds (2)")
+    parser.add_argument(
+        "--liar",
+        metavar="V",
+        choices=["none", "all", *map(str, range(FOUR))],
+        default="all",
+        help="place of the one that is not correct: 0 leads round 0; none; all, in turn (all)",
+    )
+    parser.add_argument(
+        "--most-states", type=int, default=10**9, metavar="K", help="stop after so many"
+    )
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
+    parser.set_defaults(run=run_exhaustive)
+
+
+def _bounds(rounds: int, liar: str) -> list[Bound]:
+    every = [Bound(rounds - 1, None)]
+    every += [Bound(rounds - 1, at, silent) for at in range(FOUR) for silent in (True, False)]
+    if liar == "all":
+        return every
+    wanted = None if liar == "none" else int(liar)
+    return [bound for bound in every if bound.liar == wanted]
+
+
+def _tell(who: str, states: int) -> None:
+    print(f"{who}: {states} states", file=sys.stderr)
+
+
+def run_exhaustive(args: argparse.Namespace) -> int:
+    """Visit all states and print how many there are."""
+    if args.rounds < 1 or args.most_states < 1:
+        print("gridwitness sim: 1 or more rounds and states", file=sys.stderr)
+        return 2
+    started = time.monotonic()
+    states = steps = 0
+    complete, failures = True, []
+    for bound in _bounds(args.rounds, args.liar):
+        who = "nobody lies" if bound.liar is None else f"{bound.liar} lies"
+        who = f"{bound.liar} is silent" if bound.silent else who
+        found = explore(
+            validators(FOUR),
+            bound,
+            args.most_states,
+            partial(_tell, who),
+        )
+        print(f"{who}: {found.states} states, {found.steps} steps, {len(found.values)} values")
+        states, steps = states + found.states, steps + found.steps
+        complete &= found.complete or bool(found.failure)
+        if found.failure:
+            failures.append(f"{who}: {found.failure}")
+            print(found.failure)
+    summary = {
+        "rounds": args.rounds,
+        "states": states,
+        "steps": steps,
+        "complete": complete,
+        "failures": failures,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    if args.json:
+        print(json.dumps(summary))
+    else:
+        print("\n".join(f"{name:20} {value}" for name, value in summary.items()))
+    return 1 if failures else 0
