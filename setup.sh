@@ -8,8 +8,10 @@ cd "$(dirname "$0")"
 PYTHON=${PYTHON:-python3}
 DEBIAN_PACKAGES=(mbpoll mosquitto python3-venv softhsm2 valgrind)
 # Tokens that tests hold the HSM code against beside SoftHSM2: NSS, a software TPM, p11-kit's remoting.
-# Where one does not install, its tests are skipped and say so.
+# Where one of these or the next does not install, its tests are skipped and say so.
 TOKEN_PACKAGES=(libnss3 libtpm2-pkcs11-1 libtss2-tcti-swtpm0 p11-kit p11-kit-modules swtpm)
+# The explorer's charts, a browser to look at it, and Node to verify receipts outside of one.
+PAGE_PACKAGES=(chromium fonts-dejavu-core libjs-chart.js nodejs)
 STAMP=.venv/ready
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -65,13 +67,13 @@ install_debian_packages() {
 }
 
 # Tried once for each state of this checkout's requirements; no reason to stop.
-install_tokens() {
+install_for_tests() {
     local name missing as_root=()
     command -v dpkg-query >/dev/null || return 0
-    mapfile -t missing < <(missing_packages "${TOKEN_PACKAGES[@]}")
+    mapfile -t missing < <(missing_packages "${TOKEN_PACKAGES[@]}" "${PAGE_PACKAGES[@]}")
     ((${#missing[@]})) || return 0
     ((EUID == 0)) || as_root=(sudo)
-    say "installing tokens for tests (as root: apt-get install ${missing[*]})"
+    say "installing tokens and a browser for tests (as root: apt-get install ${missing[*]})"
     "${as_root[@]}" apt-get update </dev/null >/dev/null 2>&1 || true
     install_these() {
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y \
@@ -134,7 +136,7 @@ check_python
 check_micropython
 install_debian_packages
 if [[ ! -f $STAMP || $(<"$STAMP") != "$(fingerprint)" ]]; then
-    install_tokens
+    install_for_tests
     install_python_packages
     install_strangers
     fingerprint >"$STAMP"

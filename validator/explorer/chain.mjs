@@ -1,0 +1,63 @@
+// The chain: blocks as they become final, and what is in one.
+
+import { count, facts, h, hash, line, link, quiet, short, table, timeOf, verdict } from "./dom.mjs";
+import { json } from "./api.mjs";
+
+const HEADS = ["#Block", "Network time", "Proposed by", "#Round", "Seals", "#Readings", "Digest"];
+const MOST = 40;
+
+function row(block, fresh = false) {
+  const cells = [
+    link(`block/${block.height}`, count(block.height)),
+    timeOf(block.time_ms / 1000),
+    block.proposer,
+    block.round,
+    h("span", { title: block.sealers.join(", ") }, `${block.seals}: ${block.sealers.join(" ")}`),
+    count(block.readings),
+    short(block.digest),
+  ];
+  const made = line(cells, HEADS);
+  if (fresh) made.classList.add("new");
+  return made;
+}
+
+export async function blocks() {
+  const [found, status] = await Promise.all([json(`blocks?most=${MOST}`), json("status")]);
+  const total = h("b", {}, count(status.readings));
+  const list = table(HEADS, found.items.map((each) => row(each)));
+  const rows = list.querySelector("tbody");
+  const seals = h("ul", { class: "quiet" });
+  const onEvent = (kind, data) => {
+    if (kind === "block") {
+      rows.prepend(row(data, true));
+      if (rows.children.length > MOST) rows.lastChild.remove();
+      json("status").then((now) => total.replaceChildren(count(now.readings)), () => {});
+    } else if (kind === "seal") {
+      seals.prepend(h("li", {}, link(`zone/${data.zone}/${data.start_s}`, `zone ${data.zone}`), " ", verdict(data.verdict)));
+      while (seals.children.length > 6) seals.lastChild.remove();
+    }
+  };
+  const body = [
+    h("h1", {}, "Chain"),
+    h("p", {}, total, " readings are final on this network. Each block is sealed by a quorum of the authorities' validators; what is in it nobody can change without their keys."),
+    list,
+    h("h2", {}, "Verdicts as they come"),
+    seals,
+  ];
+  return { body, onEvent };
+}
+
+export async function block(height) {
+  const found = await json(`blocks/${height}`);
+  const about = facts([
+    ["Network time", timeOf(found.time_ms / 1000)],
+    ["Proposed by", `${found.proposer}, committed in round ${found.round}`],
+    ["Sealed by", found.sealers.join(", ")],
+    ["Holds", `${found.batches} batches with ${count(found.readings)} readings, ${found.transactions - found.batches} other transactions, ${found.evidence} proofs against validators`],
+    ["Digest", hash(found.digest)],
+  ]);
+  const steps = h("p", { class: "row" },
+    found.height > 1 ? link(`block/${found.height - 1}`, "← before") : null, link(`block/${found.height + 1}`, "after →"));
+  const batches = table(["Batch id"], found.batch_ids.map((each) => [hash(each)]));
+  return { body: [h("h1", {}, `Block ${count(found.height)}`), steps, about, h("h2", {}, "Batches"), found.batch_ids.length ? batches : quiet("none: a block shows now and then that the validators agree")] };
+}
