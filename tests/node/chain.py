@@ -1,10 +1,12 @@
 """A validator's ledger without a network: blocks made, sealed by known keys, and stored."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from tests.app.enrolments import enrolling_village
-from tests.app.village import BOOK, block_ms, signer
+from tests.app.enrolments import with_technician
+from tests.app.village import BOOK, Village, block_ms, signer
 from validator.app.application import Application
 from validator.node.candidate import Blocks, Candidate, Tip
 from validator.node.mempool import Waiting
@@ -17,8 +19,15 @@ from wire.witness import Batch
 class Chain:
     """The village's one validator, block after block."""
 
-    def __init__(self, folder: Path) -> None:
-        self.village = enrolling_village()
+    def __init__(
+        self, folder: Path, edit: Callable[[dict[str, Any]], object] = lambda _: None
+    ) -> None:
+        def founded(content: dict[str, Any]) -> None:
+            with_technician(content)
+            edit(content)
+            self.genesis_file = json.dumps(content).encode()
+
+        self.village = Village(founded)
         self.genesis = self.village.genesis
         self.app = self.village.app
         self.store = Store(folder / "ledger.sqlite")
