@@ -23,7 +23,7 @@ from wire.errors import Malformed, Refused
 from wire.genesis import Genesis
 from wire.keys import PublicKey
 from wire.transaction import Transaction, enrolment_of
-from wire.transaction_bodies import EnrolMeter
+from wire.transaction_bodies import CommissionedMeter
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _enrolled(meter: str, path: Path, genesis: Genesis) -> dict[str, Any]:
 
 
 def _check_commissioned(
-    enrolled: EnrolMeter, key: PublicKey, operator: str, genesis: Genesis
+    enrolled: CommissionedMeter, key: PublicKey, operator: str, genesis: Genesis
 ) -> None:
     """Check the record that an enrolment carries, by the validators' rule; raises Refused."""
     entry = enrolled.entry

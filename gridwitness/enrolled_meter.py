@@ -50,8 +50,7 @@ def enrolled(path: Path, genesis: Genesis) -> Registered:
         accepted = check_transaction(registries, transaction, beginning, _StrictBook())
     except Refused as reason:
         raise Refused(f"{path}: this enrolment does not stand: {reason}") from None
-    meter = accepted.change.enrolled
-    assert meter is not None
+    meter = registries.with_change(accepted.change).meters_ever[enrolment.meter]
     record = CommissioningRecord.open(enrolment.commissioning)
     operator = registries.base.zones[meter.zone].operator
     technician = next(

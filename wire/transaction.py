@@ -16,13 +16,26 @@ from wire.cose import HEADER_CONTENT_TYPE, Sign, open_sign
 from wire.errors import Malformed
 from wire.governance import ChangeAuthorities, ChangeParameters, ChangeValidators
 from wire.keys import PublicKey, Signer
-from wire.transaction_bodies import EnrolMeter, RetireMeter
+from wire.transaction_bodies import (
+    RETIRES,
+    TABLE_OF,
+    CommissionedMeter,
+    CompromiseKey,
+    EnrolMeter,
+    Entry,
+    ReplaceMeter,
+    ResiteMeter,
+    Retirement,
+    RotateKey,
+)
 
 CONTENT_TYPE = "application/x-gridwitness-transaction"
 PROTECTED = cbor.encode({HEADER_CONTENT_TYPE: CONTENT_TYPE})
 """The body's protected header, which every signature covers."""
 
-MOST_BYTES = 16 * 1024
+MOST_BYTES = 64 * 1024
+"""A zone's lines are the longest: some five hundred of them."""
+
 NONCE_SIZE = 16
 
 _HEAD = bytes.fromhex("d862")  # Tag 98; no other transaction of a block begins with it.
@@ -46,8 +59,13 @@ class BodyType(Protocol):
         """Read a decoded body; raises Malformed or BadKey."""
 
 
-_KINDS = (EnrolMeter, RetireMeter, ChangeValidators, ChangeAuthorities, ChangeParameters)
-BODIES: dict[str, BodyType] = {each.kind: each for each in _KINDS}
+_METERS_AND_KEYS = (EnrolMeter, ResiteMeter, ReplaceMeter, RotateKey, CompromiseKey)
+_GOVERNANCE = (ChangeValidators, ChangeAuthorities, ChangeParameters)
+BODIES: dict[str, BodyType] = {
+    **{each.kind: each for each in (*_METERS_AND_KEYS, *_GOVERNANCE)},
+    **dict.fromkeys(TABLE_OF, Entry),
+    **dict.fromkeys(RETIRES, Retirement),
+}
 """Every kind that a transaction may be of."""
 
 
@@ -157,9 +175,12 @@ class Transaction:
         return self.sign.signature_of(public) is not None
 
 
-def enrolment_of(transaction: Transaction) -> EnrolMeter:
-    """The meter that a transaction enrols; raises Malformed when it does something else."""
-    if not isinstance(transaction.body, EnrolMeter):
+def enrolment_of(transaction: Transaction) -> CommissionedMeter:
+    """The meter that a transaction enrols, new, elsewhere or for an old one.
+
+    Raises Malformed when it does something else.
+    """
+    if not isinstance(transaction.body, CommissionedMeter):
         raise Malformed(f"it enrols no meter: it is a transaction of kind {transaction.kind}")
     return transaction.body
 

@@ -28,7 +28,7 @@ from wire.transaction import (
     enrolment_of,
     payload_of,
 )
-from wire.transaction_bodies import EnrolMeter
+from wire.transaction_bodies import CommissionedMeter, EnrolMeter
 
 ROLES = ("boundary", "customer", "source")
 SUFFIX = ".gwe"
@@ -74,6 +74,9 @@ class Placement:
 
     ct_ppm: int = 0
     """Limit of its transformers, ppm; 0 when directly connected."""
+
+    holder: str = ""
+    """SHA-256 of the secret in its holder's link, hexadecimal; empty: nobody gets a link."""
 
     def __post_init__(self) -> None:
         """Refuse on site what no registry would take; raises Malformed."""
@@ -121,6 +124,7 @@ def entry_of(
         "dead_wh": placement.dead_wh,
         "ct_ppm": placement.ct_ppm,
         "software": software_id.hex(),
+        **({"holder": placement.holder} if placement.holder else {}),
     }
 
 
@@ -199,7 +203,7 @@ class Examined:
     transaction: Transaction
     """The enrolment as it is signed."""
 
-    body: EnrolMeter
+    body: CommissionedMeter
     """What it says."""
 
     key: PublicKey

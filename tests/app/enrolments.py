@@ -22,7 +22,7 @@ from wire.genesis import Genesis
 from wire.keys import SoftSigner
 from wire.results import REASONS
 from wire.transaction import Transaction, enrolment_of, payload_of
-from wire.transaction_bodies import EnrolMeter, RetireMeter
+from wire.transaction_bodies import RETIRE_METER, EnrolMeter, Retirement
 
 TECHNICIAN = "tech-1"
 NEW = "c9"
@@ -145,7 +145,7 @@ def enrol(village: Village, slot: int, meter: str = NEW) -> Transaction:
 
 
 def retire(genesis: Genesis, meter: str, slot: int, *signers: str) -> Transaction:
-    body = RetireMeter(meter, starts(slot))
+    body = Retirement(RETIRE_METER, meter, starts(slot))
     transaction = Transaction.of(payload_of(genesis.network, NONCE, 1_000, body))
     for name in signers or ("PEA",):
         transaction = transaction.with_signature(signer(name))

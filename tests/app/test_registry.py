@@ -65,7 +65,7 @@ FAULTS = [
     (change("zones", 0, branches=LOOSE), "zone z1: the branches are not a tree"),
     (change("zones", 0, branches=RING), "zone z1: the branches are not a tree"),
     (change("zones", 0, branches=[{}]), "zone z1: from is missing"),
-    (append("unmetered", {}), "unmetered loads cannot be sealed yet"),
+    (append("unmetered", {}), "unmetered load 0: an unmetered load has"),
     (change("authorities", 0, key=""), "authority PEA: not a key in text form"),
 ]
 

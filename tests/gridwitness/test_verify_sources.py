@@ -125,7 +125,7 @@ AGAINST_RECORDS: dict[str, tuple[list[Any], int, str]] = {
     "not signed by the operator": (
         ["--enrolment", enrolment(signers=(METER, TECHNICIAN))],
         2,
-        "m.gwe: this enrolment does not stand: the zone's grid operator has not signed it (PEA)",
+        "m.gwe: this enrolment does not stand: the grid operator has not signed it (PEA)",
     ),
     "not signed by a technician": (
         ["--enrolment", enrolment(signers=(METER, "PEA"))],
@@ -163,7 +163,7 @@ AGAINST_RECORDS: dict[str, tuple[list[Any], int, str]] = {
         "this is no enrolment, or it was damaged: it enrols no meter",
     ),
     "cut off": (["--enrolment", enrolment()[:-9]], 2, "this is no enrolment, or it was damaged"),
-    "too long": (["--enrolment", bytes(10_000)], 2, "no enrolment, or it was damaged: a trans"),
+    "too long": (["--enrolment", bytes(70_000)], 2, "no enrolment, or it was damaged: a trans"),
     "one byte off": (
         ["--enrolment", enrolment().replace(b"Bus", b"Bas").replace(b"customer", b"customes")],
         2,

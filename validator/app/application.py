@@ -17,6 +17,7 @@ from validator.app.carrier import (
     SignatureBook,
     check_carrier,
 )
+from validator.app.changes import stored_change
 from validator.app.enrolment import Moment, RefusedTransaction
 from validator.app.execution import (
     MOST_CHANGES,
@@ -41,7 +42,7 @@ from validator.app.records import (
     AcceptedReading,
     key,
 )
-from validator.app.registries import Registries, stored_change
+from validator.app.registries import Registries
 from validator.app.registry import Registry
 from validator.app.ruling import Ruling
 from validator.app.state import State

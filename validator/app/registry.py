@@ -1,28 +1,33 @@
-"""Who and what is registered: authorities, technicians, gateways, meters, zones.
+"""Who and what is registered: authorities, technicians, gateways, meters, zones, unmetered loads.
 
 Decides what a registry must look like to be one: typed, and checked whole, so that a network never
-starts with a duplicate id, a weak key or a meter in no zone; and what one with other meters looks
-like (`Registry.changed`). What follows from the registry for a reading or a zone is the rules'
-business. `validator.app.entries` reads the single entries, `validator.app.registries` says which
-registry holds when.
+starts with a duplicate id, a weak key or a meter in no zone; and what follows from it for a zone's
+seal (`Registry.feeder`). What follows for a reading or a window is the rules' business.
+`validator.app.entries` reads the single entries, `validator.app.relations` says whether they fit
+together, `validator.app.registries` which registry holds when.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
 from validator.app import entries
 from validator.app.capacity import Capacity, capacity
 from validator.app.entries import Authority, Gateway, Meter, Role, Technician, Zone
 from validator.app.feeder import Feeder
+from validator.app.looked import Looked
 from validator.app.parameters import Parameters
+from validator.app.relations import Tables, all_faults, meter_faults, zones_of
+from validator.app.unmetered import UnmeteredLoad, unmetered_load
 from wire import cbor
 from wire.errors import Refused
 from wire.genesis import Genesis
 
-_Entry = TypeVar("_Entry", Authority, Technician, Gateway, Meter, Zone)
+_Entry = TypeVar("_Entry", Authority, Technician, Gateway, Meter, Zone, UnmeteredLoad)
+
+WRITTEN = ("gateways", "meters", "technicians", "unmetered", "zones")
+"""What transactions change, by the genesis file's lists."""
 
 
 class BadRegistry(Refused):
@@ -34,6 +39,10 @@ class BadRegistry(Refused):
         super().__init__("registry: " + "; ".join(faults))
         self.faults = faults
         """One line for each thing that is wrong."""
+
+
+Inside = Mapping[tuple[str, str], Sequence[str]]
+"""(table, zone) -> ids of what is in that zone, or was, or will be."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +70,17 @@ class Registry:
     zones: Mapping[str, Zone]
     """Zones, in order of id."""
 
-    feeders: Mapping[str, Feeder]
-    """What each zone's seal needs of its members and lines, by zone."""
+    unmetered: Mapping[str, UnmeteredLoad]
+    """Loads without a meter."""
 
-    capacities: Mapping[str, Capacity]
-    """The most that each meter can count in one interval, by meter."""
+    written: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    """Entries as written, by table and id: what a seal's parameters hash is over."""
 
-    zones_of_meter: Mapping[str, tuple[str, ...]]
-    """Zones whose seal uses the meter: its own, and the parent's for a boundary meter."""
+    inside: Inside = field(compare=False, repr=False)
+    """Where to look for what is in a zone."""
 
-    written: Mapping[str, Mapping[str, Any]]
-    """Meters and zones as written, by kind and id: what a seal's parameters hash is over."""
+    prepared: Callable[[str], Feeder] | None = field(default=None, compare=False, repr=False)
+    """Gives a zone's feeder, made before; None: it is made each time."""
 
     @classmethod
     def of(cls, genesis: Genesis) -> Self:
@@ -81,34 +90,58 @@ class Registry:
             BadRegistry: naming everything that is wrong, not the first thing only.
             Malformed: a parameter is no number in its range.
         """
-        parameters = Parameters.of(genesis.parameters)
         raw = genesis.registry
         faults: list[str] = []
-        authorities = _entries(raw["authorities"], "authority", entries.authority, faults)
-        technicians = _entries(raw["technicians"], "technician", entries.technician, faults)
-        gateways = _entries(raw["gateways"], "gateway", entries.gateway, faults)
-        meters = _entries(raw["meters"], "meter", entries.meter, faults)
-        zones = _entries(raw["zones"], "zone", entries.zone, faults)
-        if raw["unmetered"]:
-            faults.append("unmetered loads cannot be sealed yet: the list must be empty")
+        tables = Tables(
+            _entries(raw["authorities"], "authority", entries.authority, faults),
+            _entries(raw["technicians"], "technician", entries.technician, faults),
+            _entries(raw["gateways"], "gateway", entries.gateway, faults),
+            _entries(raw["meters"], "meter", entries.meter, faults),
+            _entries(raw["zones"], "zone", entries.zone, faults),
+            _entries(raw["unmetered"], "unmetered load", unmetered_load, faults),
+        )
         if not faults:
-            faults += _relations(authorities, technicians, gateways, meters, zones)
+            faults += all_faults(tables)
         if faults:
             raise BadRegistry(faults)
         registry = cls(
-            parameters,
+            Parameters.of(genesis.parameters),
             genesis.topic_name,
-            authorities,
-            technicians,
-            gateways,
-            meters,
-            zones,
-            {},
-            {each.id: capacity(each, parameters) for each in meters.values()},
-            {each.id: _zones_of(each, zones) for each in meters.values()},
-            {kind: {each["id"]: each for each in raw[kind]} for kind in ("meters", "zones")},
+            tables.authorities,
+            tables.technicians,
+            tables.gateways,
+            tables.meters,
+            tables.zones,
+            tables.unmetered,
+            {kind: {each["id"]: each for each in raw[kind]} for kind in WRITTEN},
+            _inside(tables),
         )
-        return replace(registry, feeders=_feeders(registry, zones))
+        registry.check_feeders()
+        return registry
+
+    @property
+    def feeders(self) -> Mapping[str, Feeder]:
+        """What each zone's seal needs of its members and lines, by zone."""
+        make = self.prepared or self.feeder
+        return Looked(lambda: self.zones, lambda name: make(name) if name in self.zones else None)
+
+    @property
+    def capacities(self) -> Mapping[str, Capacity]:
+        """The most that each meter can count in one interval, by meter."""
+        return Looked(lambda: self.meters, self._capacity)
+
+    @property
+    def zones_of_meter(self) -> Mapping[str, tuple[str, ...]]:
+        """Zones whose seal uses the meter: its own, and the parent's for a boundary meter."""
+        return Looked(lambda: self.meters, self._zones_of)
+
+    def _capacity(self, name: str) -> Capacity | None:
+        meter = self.meters.get(name)
+        return None if meter is None else capacity(meter, self.parameters)
+
+    def _zones_of(self, name: str) -> tuple[str, ...] | None:
+        meter = self.meters.get(name)
+        return None if meter is None else zones_of(meter, self.zones)
 
     def governed(self, parameters: Parameters, authorities: Mapping[str, Authority]) -> Self:
         """The registry under other parameters and authorities.
@@ -118,16 +151,28 @@ class Registry:
         if (parameters, authorities) == (self.parameters, self.authorities):
             return self
         registry = replace(self, parameters=parameters, authorities=authorities)
-        if parameters == self.parameters:
-            return registry
-        capacities = {each.id: capacity(each, parameters) for each in self.meters.values()}
-        registry = replace(registry, capacities=capacities)
-        return replace(registry, feeders=_feeders(registry, registry.zones))
+        if parameters != self.parameters:
+            registry.check_feeders()
+        return registry
+
+    def check_feeders(self) -> None:
+        """Raises BadRegistry when a zone's lines do not reach what is in it."""
+        faults = [fault for name in self.zones for fault in self.zone_faults(name)]
+        if faults:
+            raise BadRegistry(faults)
+
+    def zone_faults(self, name: str) -> list[str]:
+        """What keeps a zone from being sealed."""
+        try:
+            self.feeder(name)
+        except Refused as reason:
+            return [f"zone {name}: {reason}"]
+        return []
 
     def misfits(self, meter: Meter) -> list[str]:
         """What keeps one meter more from being registered: no reader, no line to its node."""
-        faults = _meter_faults(meter, self.gateways, self.zones)
-        for name in () if faults else _zones_of(meter, self.zones):
+        faults = meter_faults(meter, self.gateways, self.zones)
+        for name in () if faults else zones_of(meter, self.zones):
             bounds = [meter] if meter.zone == name and meter.role is Role.BOUNDARY else []
             inner = [] if bounds else [meter]
             try:
@@ -136,46 +181,40 @@ class Registry:
                 faults.append(f"zone {name}: {reason}")
         return faults
 
-    def changed(self, added: Sequence[tuple[Meter, Any]], removed: Collection[str]) -> Self:
-        """The registry with other meters.
+    def meters_in(self, zone: str) -> list[Meter]:
+        """A zone's own meters, by id."""
+        found = (self.meters.get(name) for name in self.inside.get(("meters", zone), ()))
+        return [each for each in found if each is not None and each.zone == zone]
 
-        Args:
-            added: meters with their entries as written; each fits, and none is registered.
-            removed: ids of meters that are taken out, after the others were added.
+    def children_of(self, zone: str) -> list[Zone]:
+        """Zones that this one is around, by id."""
+        found = (self.zones.get(name) for name in self.inside.get(("zones", zone), ()))
+        return [each for each in found if each is not None and each.parent == zone]
 
-        Raises:
-            BadRegistry: an added meter does not fit after all.
-        """
-        meters = {**self.meters, **{each.id: each for each, _ in added}}
-        zones_of_meter = {
-            **self.zones_of_meter,
-            **{each.id: _zones_of(each, self.zones) for each, _ in added},
-        }
-        touched = {
-            zone
-            for name in (*(each.id for each, _ in added), *removed)
-            for zone in zones_of_meter[name]
-        }
-        capacities = {
-            **self.capacities,
-            **{each.id: capacity(each, self.parameters) for each, _ in added},
-        }
-        written = {**self.written["meters"], **{each.id: raw for each, raw in added}}
-        registry = replace(
-            self,
-            meters=_kept(meters, removed),
-            capacities=_kept(capacities, removed),
-            zones_of_meter=_kept(zones_of_meter, removed),
-            written={**self.written, "meters": _kept(written, removed)},
+    def loads_in(self, zone: str) -> list[UnmeteredLoad]:
+        """A zone's unmetered loads, by id."""
+        found = (self.unmetered.get(name) for name in self.inside.get(("unmetered", zone), ()))
+        return [each for each in found if each is not None and each.zone == zone]
+
+    def feeder(self, name: str) -> Feeder:
+        """What a zone's seal needs; raises Malformed when its lines do not reach what is in it."""
+        zone, own = self.zones[name], self.meters_in(name)
+        boundary = [meter for meter in own if meter.role is Role.BOUNDARY]
+        inner = [meter for meter in own if meter.role is not Role.BOUNDARY]
+        below = [meter for child in self.children_of(name) for meter in self.meters_in(child.id)]
+        inner += sorted(
+            (meter for meter in below if meter.role is Role.BOUNDARY), key=lambda each: each.id
         )
-        return replace(registry, feeders={**self.feeders, **_feeders(registry, sorted(touched))})
-
-
-_Value = TypeVar("_Value")
-
-
-def _kept(values: Mapping[str, _Value], removed: Collection[str]) -> dict[str, _Value]:
-    return {name: values[name] for name in sorted(values) if name not in removed}
+        loads = self.loads_in(name)
+        written = self.written
+        content = [
+            self.parameters.items(),
+            written["zones"][name],
+            [written["meters"][meter.id] for meter in [*boundary, *inner]],
+            [written["unmetered"][load.id] for load in loads],
+        ]
+        digest = hashlib.sha256(cbor.encode(content)).digest()
+        return Feeder.of(zone, boundary, inner, self.parameters, digest, loads)
 
 
 def _entries(
@@ -199,108 +238,13 @@ def _entries(
     return dict(sorted(found.items()))
 
 
-def _relations(
-    authorities: Mapping[str, Authority],
-    technicians: Mapping[str, Technician],
-    gateways: Mapping[str, Gateway],
-    meters: Mapping[str, Meter],
-    zones: Mapping[str, Zone],
-) -> list[str]:
-    """What single entries cannot show: that they fit together."""
-    faults = [*_shared_keys(technicians, gateways, meters)]
-    keys = {each.key.raw: each.id for each in authorities.values()}
-    for technician in technicians.values():
-        if technician.key.raw in keys:
-            faults.append(f"technician {technician.id}: has the key of {keys[technician.key.raw]}")
-    operators = [(f"gateway {each.id}", each.operator) for each in gateways.values()]
-    operators += [(f"technician {each.id}", each.operator) for each in technicians.values()]
-    operators += [(f"zone {each.id}", each.operator) for each in zones.values()]
-    for name, operator in operators:
-        if operator not in authorities:
-            faults.append(f"{name}: operator {operator!r} is no registered authority")
-    for gateway in gateways.values():
-        unknown = sorted(set(gateway.zones) - zones.keys())
-        faults += [f"gateway {gateway.id}: unknown zone {name!r}" for name in unknown]
-    for zone in zones.values():
-        faults += _parent_faults(zone, zones)
-    for meter in meters.values():
-        faults += _meter_faults(meter, gateways, zones)
-    return faults
-
-
-def _shared_keys(
-    technicians: Mapping[str, Technician],
-    gateways: Mapping[str, Gateway],
-    meters: Mapping[str, Meter],
-) -> Iterable[str]:
-    keys = [each.key for each in technicians.values()]
-    keys += [key for each in gateways.values() for key in (each.witness_key, each.reader_key)]
-    keys += [each.key for each in meters.values() if each.key is not None]
-    for raw, times in Counter(key.raw for key in keys).items():
-        if times > 1:
-            yield f"a key stands {times} times: {raw.hex()[:16]}…"
-
-
-def _parent_faults(child: Zone, zones: Mapping[str, Zone]) -> list[str]:
-    seen = {child.id}
-    above = child.parent
-    while above:
-        if above not in zones:
-            return [f"zone {child.id}: unknown parent {above!r}"]
-        if above in seen:
-            return [f"zone {child.id}: it is its own ancestor"]
-        seen.add(above)
-        above = zones[above].parent
-    return []
-
-
-def _meter_faults(
-    each: Meter, gateways: Mapping[str, Gateway], zones: Mapping[str, Zone]
-) -> list[str]:
-    faults = []
-    if each.zone not in zones:
-        faults.append(f"meter {each.id}: unknown zone {each.zone!r}")
-    reader = gateways.get(each.reader)
-    if reader is None:
-        faults.append(f"meter {each.id}: unknown reader {each.reader!r}")
-    elif each.zone not in reader.zones:
-        faults.append(f"meter {each.id}: its reader {reader.id} does not serve its zone")
-    return faults
-
-
-def _zones_of(each: Meter, zones: Mapping[str, Zone]) -> tuple[str, ...]:
-    parent = zones[each.zone].parent
-    return (each.zone, parent) if each.role is Role.BOUNDARY and parent else (each.zone,)
-
-
-def _feeders(registry: Registry, names: Iterable[str]) -> dict[str, Feeder]:
-    """What the seals of these zones need; raises BadRegistry."""
-    feeders, faults = {}, []
-    for name in names:
-        try:
-            feeders[name] = _feeder(registry, registry.zones[name])
-        except Refused as reason:
-            faults.append(f"zone {name}: {reason}")
-    if faults:
-        raise BadRegistry(faults)
-    return feeders
-
-
-def _feeder(registry: Registry, zone: Zone) -> Feeder:
-    meters = registry.meters.values()
-    own = [meter for meter in meters if meter.zone == zone.id]
-    boundary = [meter for meter in own if meter.role is Role.BOUNDARY]
-    inner = [meter for meter in own if meter.role is not Role.BOUNDARY]
-    inner += [
-        meter
-        for meter in meters
-        if meter.role is Role.BOUNDARY and registry.zones[meter.zone].parent == zone.id
-    ]
-    written = registry.written
-    content = [
-        registry.parameters.items(),
-        written["zones"][zone.id],
-        [written["meters"][meter.id] for meter in [*boundary, *inner]],
-    ]
-    digest = hashlib.sha256(cbor.encode(content)).digest()
-    return Feeder.of(zone, boundary, inner, registry.parameters, digest)
+def _inside(tables: Tables) -> Inside:
+    found: dict[tuple[str, str], list[str]] = {}
+    for meter in tables.meters.values():
+        found.setdefault(("meters", meter.zone), []).append(meter.id)
+    for load in tables.unmetered.values():
+        found.setdefault(("unmetered", load.zone), []).append(load.id)
+    for zone in tables.zones.values():
+        if zone.parent:
+            found.setdefault(("zones", zone.parent), []).append(zone.id)
+    return found

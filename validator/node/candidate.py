@@ -46,7 +46,7 @@ DELAY_MS = 15_000
 MOST_ITEMS = 6_000
 """CBOR items of a block: its transactions, at most one for each reading, and its evidence."""
 
-LONGEST_ITEM = 32 * 1024
+LONGEST_ITEM = 64 * 1024
 """Bytes of a transaction, of evidence, of the parent commit."""
 
 

@@ -89,7 +89,7 @@ KINDS = {
         Kind("round-change", Priority.VOTES, 32 * KIB, 3, _VOTE, 20),
         Kind("proposal", Priority.VOTES, 4 * KIB * KIB, 3, _VOTE, 20),
         Kind("evidence", Priority.BLOCKS, 8 * KIB, 3, "news", 2),
-        Kind("transaction", Priority.BLOCKS, 17 * KIB, 3, "news"),
+        Kind("transaction", Priority.BLOCKS, 65 * KIB, 3, "news"),
         Kind("get-block", Priority.VOTES, 64, 3, _LOOK, answer="block"),
         Kind("get-batch", Priority.VOTES, 64, 3, _LOOK, answer="batch"),
         Kind("get-final", Priority.VOTES, 64, 4, _LOOK, 5, answer="final"),
