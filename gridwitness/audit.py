@@ -37,7 +37,7 @@ class Ledger:
     """Newest zone seals by verdict."""
 
     agree: bool
-    """Whether all validators have the same blocks, byte for byte."""
+    """Whether all validators have the same blocks, by digest."""
 
 
 async def ledger(ports: Sequence[int], day: FeederDay, zone: str) -> Ledger:
@@ -57,15 +57,15 @@ async def ledger(ports: Sequence[int], day: FeederDay, zone: str) -> Ledger:
         raise Unavailable("a validator does not answer")
     height = min(heights)
     first = await _blocks(ports[0], height)
-    wanted = [each["block"] for each in first]
+    wanted = [each["digest"] for each in first]
     same = True
     for port in ports[1:]:
-        same &= [each["block"] for each in await _blocks(port, height)] == wanted
+        same &= [each["digest"] for each in await _blocks(port, height)] == wanted
     counted = Counter[tuple[str, int]]()
     for meter in day.meters:
-        for reading in await _pages(ports[0], f"/api/v1/readings/{meter.id}", "sequence", "after"):
+        for reading in await _pages(ports[0], f"/api/v1/readings/{meter.id}", "after"):
             counted[(meter.id, reading["interval_start_s"])] += 1
-    seals = await _pages(ports[0], f"/api/v1/zones/{zone}/seals", "start_s", "after_s")
+    seals = await _pages(ports[0], f"/api/v1/zones/{zone}/seals", "after")
     return Ledger(
         blocks=height,
         max_round=max((int(each["round"]) for each in first), default=0),
@@ -77,18 +77,21 @@ async def ledger(ports: Sequence[int], day: FeederDay, zone: str) -> Ledger:
 
 
 async def _blocks(port: int, height: int) -> list[dict[str, Any]]:
-    return [await _get(port, f"/api/v1/blocks/{each}") for each in range(1, height + 1)]
+    """Blocks up to a height in short; the digest names all that is in one."""
+    found = await _pages(port, "/api/v1/blocks", "before")
+    return [each for each in found if each["height"] <= height]
 
 
-async def _pages(port: int, path: str, cursor: str, parameter: str) -> list[dict[str, Any]]:
-    """All entries of a paged list, ascending by `cursor`."""
+async def _pages(port: int, path: str, parameter: str) -> list[dict[str, Any]]:
+    """All entries of a paged list; `parameter` takes a page's `next`."""
     found: list[dict[str, Any]] = []
+    query = ""
     while True:
-        after = found[-1][cursor] if found else -1
-        page = await _get(port, f"{path}?{parameter}={after}&most={PAGE}")
-        found += page
-        if len(page) < PAGE:
+        page = await _get(port, f"{path}?most={PAGE}{query}")
+        found += page["items"]
+        if page["next"] is None:
             return found
+        query = f"&{parameter}={page['next']}"
 
 
 async def _get(port: int, path: str) -> Any:

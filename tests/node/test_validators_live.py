@@ -46,6 +46,7 @@ def test_a_batch_that_is_final_is_answered_again_from_the_ledger(
 ) -> None:
     batch = gateway.interval()
     assert gateway.settle(batch) == ["accepted"] * 5
+    wait_for("all have the block", lambda: len(set(town.heights())) == 1)
     before = {name: town.status(name)["readings"] for name in town.names}
     assert gateway.settle(batch) == ["accepted"] * 5
     assert {name: town.status(name)["readings"] for name in town.names} == before
@@ -53,7 +54,7 @@ def test_a_batch_that_is_final_is_answered_again_from_the_ledger(
 
 def test_the_api_serves_a_receipt_that_proves_the_reading(town: Town) -> None:
     for meter in METERS:
-        page = json.loads(town.get("val-1", f"/api/v1/readings/{meter}")[1])
+        page = json.loads(town.get("val-1", f"/api/v1/readings/{meter}")[1])["items"]
         sequence = page[0]["sequence"]
         status, body = town.get("val-1", f"/api/v1/receipts/{meter}/{sequence}")
         assert status == 200
@@ -72,7 +73,7 @@ def test_the_api_serves_blocks_whose_seals_make_them_final(town: Town) -> None:
 
 
 def test_zone_seals_are_public(town: Town) -> None:
-    page = json.loads(town.get("val-3", "/api/v1/zones/z1/seals")[1])
+    page = json.loads(town.get("val-3", "/api/v1/zones/z1/seals")[1])["items"]
     assert [seal["verdict"] for seal in page] == ["BALANCED", "BALANCED"]
 
 

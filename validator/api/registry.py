@@ -1,119 +1,163 @@
-"""Registry transactions over HTTP: taken, followed; and what is registered now.
+"""What is registered now: meters, gateways, authorities, technicians.
 
-Decides how much a stranger may ask for: a body of 8 KiB, and so many submissions a second, because
-each costs signature checks. Whether a transaction stands, the application decides; who may send one
-does not matter, because the signatures in it do.
+Decides which entry is shown and for which intervals it holds. Everything here is public: who may
+witness, sign and seal is what anybody has to know who verifies.
 """
 
-import time
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, HTTPException, Path, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter
 
-from validator.api.rest import Name
-from validator.node.registrar import refusal
-from wire.errors import Refused, Unavailable
-from wire.transaction import MOST_BYTES
+from validator.api import models, zone_models
+from validator.api.parameters import AfterName, Most, Name
+from validator.api.problems import Fault, answers
+from validator.api.sources import Sources
+from validator.app.entries import Meter
+from validator.node.tally import Sighting
 
 if TYPE_CHECKING:
     from validator.app.registries import Registries
-    from validator.service import Validator
-
-MEDIA_TYPE = "application/cbor"
-MOST_A_SECOND = 20
-"""Submissions; as many may come at once after a pause."""
-
-Id = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Allowance:
-    """So many a second, and no more saved up than for one second."""
+class Table(StrEnum):
+    """What there is a register of, beside meters."""
 
-    def __init__(self, most: int) -> None:
-        """Begin with all of it."""
-        self._most = self._left = float(most)
-        self._seen_s = time.monotonic()
-
-    def take(self) -> bool:
-        """Take one; False when there is none now."""
-        now_s = time.monotonic()
-        self._left = min(self._most, self._left + (now_s - self._seen_s) * self._most)
-        self._seen_s = now_s
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+    GATEWAYS = "gateways"
+    ZONES = "zones"
+    TECHNICIANS = "technicians"
+    UNMETERED = "unmetered"
 
 
-def router(validator: "Validator") -> APIRouter:
+def router(sources: Sources) -> APIRouter:
     """The registry's routes of one validator."""
     routes = APIRouter()
-    allowance = Allowance(MOST_A_SECOND)
+    _meter_routes(routes, sources)
+    _table_routes(routes, sources)
 
-    @routes.post("/api/v1/transactions", status_code=202)
-    async def take_transaction(request: Request) -> JSONResponse:
-        """Take a signed registry transaction (CBOR); answers its id or why not."""
-        if request.headers.get("content-type") != MEDIA_TYPE:
-            raise HTTPException(415, f"a registry transaction is {MEDIA_TYPE}")
-        if not allowance.take():
-            raise HTTPException(429, "too many at once: try again in a second")
-        return _submit(validator, await _body(request))
-
-    @routes.get("/api/v1/transactions/{transaction_id}")
-    async def show_transaction(transaction_id: Id) -> dict[str, Any]:
-        """What has become of a transaction: waiting, final at a height, or refused and why."""
-        found = validator.registrar.status(bytes.fromhex(transaction_id))
-        return {"id": transaction_id, **_known(found, "no such transaction is known here")}
-
-    @routes.get("/api/v1/registry/meters/{meter}")
-    async def show_meter(meter: Name) -> dict[str, Any]:
-        """A meter as it is registered, and for which intervals."""
-        found = registered(validator.application.registries, meter)
-        return _known(found, f"no meter {meter} is registered")
+    @routes.get("/api/v1/gateways", responses=answers())
+    async def show_gateways() -> list[models.Gateway]:
+        """Gateways, what each brought last, and how far behind it is."""
+        await sources.tally.catch_up()
+        seen = {each.gateway: each for each in sources.tally.sightings}
+        return [_gateway(sources, name, seen.get(name)) for name in sources.registry.gateways]
 
     return routes
 
 
-def _known(found: dict[str, Any] | None, otherwise: str) -> dict[str, Any]:
-    if found is None:
-        raise HTTPException(404, otherwise)
-    return found
+def _meter_routes(routes: APIRouter, sources: Sources) -> None:
+    @routes.get("/api/v1/registry/meters", responses=answers())
+    async def show_meters(
+        after: AfterName = "", most: Most = 100
+    ) -> models.Page[zone_models.MeterRow]:
+        """Meters that are registered now, by id; `next` is for `after`."""
+        meters = sources.registry.meters
+        names = _page(sources, "meters", after, most)
+        rows = [_row(meters[name]) for name in names if name in meters]
+        return models.Page(items=rows, next=names[-1] if len(names) == most else None)
+
+    @routes.get("/api/v1/registry/meters/{meter}", responses=answers(404))
+    async def show_meter(meter: Name) -> zone_models.MeterEntry:
+        """A meter as it is registered, and for which intervals."""
+        found = registered(sources.application.registries, meter)
+        if found is None:
+            raise Fault(404, f"no meter {meter} is registered")
+        return zone_models.MeterEntry(**found)
 
 
-def _submit(validator: "Validator", data: bytes) -> JSONResponse:
-    try:
-        transaction = validator.registrar.submit(data)
-    except Refused as refused:
-        return JSONResponse(refusal(refused), 422)
-    except Unavailable as reason:
-        raise HTTPException(503, str(reason)) from None
-    return JSONResponse({"id": transaction.id.hex(), "status": "waiting"}, 202)
+def _row(meter: Meter) -> zone_models.MeterRow:
+    return zone_models.MeterRow(
+        id=meter.id,
+        zone=meter.zone,
+        node=meter.node,
+        role=meter.role.value,
+        reader=meter.reader,
+        signs=meter.key is not None,
+        has_holder=meter.holder is not None,
+    )
 
 
-async def _body(request: Request) -> bytes:
-    data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > MOST_BYTES:
-            raise HTTPException(413, f"a registry transaction has at most {MOST_BYTES} bytes")
-    return bytes(data)
+def _page(sources: Sources, table: str, after: str, most: int) -> Sequence[str]:
+    """Ids that are, were or will be registered, from behind one on."""
+    names = sources.application.registries.ids_ever(table)
+    return list(islice((name for name in names if name > after), most))
+
+
+def _table_routes(routes: APIRouter, sources: Sources) -> None:
+    @routes.get("/api/v1/registry/{table}", responses=answers())
+    async def show_table(
+        table: Table, after: AfterName = "", most: Most = 100
+    ) -> models.Page[zone_models.Entry]:
+        """What is or was registered, by id; `next` is for `after`."""
+        names = _page(sources, table, after, most)
+        rows = [_entry(sources, table, name) for name in names]
+        return models.Page(items=rows, next=names[-1] if len(names) == most else None)
+
+    @routes.get("/api/v1/registry/{table}/{name}", responses=answers(404))
+    async def show_entry(table: Table, name: Name) -> zone_models.Entry:
+        """One thing as it is registered now, and as it was."""
+        if not sources.application.registries.was_registered(table, name):
+            raise Fault(404, f"nothing of the name {name} was ever registered there")
+        return _entry(sources, table, name)
+
+
+def _entry(sources: Sources, table: str, name: str) -> zone_models.Entry:
+    registries = sources.application.registries
+    found = registries.find(table, name, sources.time_ms // 1000)
+    return zone_models.Entry(
+        id=name,
+        entry=None if found is None else dict(found.written),
+        history=[zone_models.Step(**each) for each in _history(registries, table, name)],
+    )
+
+
+def _history(registries: "Registries", table: str, name: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "from_s": step.from_s,
+            "until_s": step.until_s,
+            "entry": None if step.written is None else dict(step.written),
+            "transaction": None if step.change is None else step.change.id.hex(),
+            "height": None if step.change is None else step.change.height,
+        }
+        for step in registries.history(table, name)
+    ]
+
+
+def _gateway(sources: Sources, name: str, seen: Sighting | None) -> models.Gateway:
+    entry = sources.registry.gateways[name]
+    final_ms = None if seen is None else seen.block_time_ms - seen.witnessed_at_s * 1000
+    return models.Gateway(
+        id=name,
+        operator=entry.operator,
+        zones=sorted(entry.zones),
+        batch_sequence=None if seen is None else seen.sequence,
+        height=None if seen is None else seen.height,
+        witnessed_at_s=None if seen is None else seen.witnessed_at_s,
+        readings=None if seen is None else seen.readings,
+        final_after_ms=final_ms,
+        silent_ms=None if seen is None else sources.time_ms - seen.block_time_ms,
+    )
 
 
 def registered(registries: "Registries", meter: str) -> dict[str, Any] | None:
-    """A meter's entry with the first interval for which it holds, and the first no more.
+    """A meter as last registered, with the first interval for which it is, and the first no more.
 
     Both are null for a meter of the genesis file that nobody retired; 'transaction' names what
     enrolled it.
     """
-    enrolled, retired = registries.enrolment(meter), registries.retirement(meter)
-    written = registries.base.written["meters"].get(meter) if enrolled is None else enrolled.written
-    if written is None:
+    history = _history(registries, "meters", meter)
+    standing = [step for step in history if step["entry"] is not None]
+    if not standing:
         return None
+    first, last = standing[0], standing[-1]
     return {
-        "meter": dict(written),
-        "from_s": None if enrolled is None else enrolled.from_s,
-        "until_s": None if retired is None else retired.from_s,
-        "transaction": None if enrolled is None else enrolled.id.hex(),
-        "height": None if enrolled is None else enrolled.height,
+        "meter": last["entry"],
+        "from_s": first["from_s"],
+        "until_s": last["until_s"],
+        "transaction": first["transaction"],
+        "height": first["height"],
+        "history": history,
     }

@@ -1,0 +1,102 @@
+"""A validator's pages over a ledger without a network: the village's, block after block."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.app.village import BOOK, block_ms
+from tests.node.chain import Chain
+from validator.api.guard import Limits
+from validator.api.pages import Pages
+from validator.api.sources import Sources
+from validator.node.frames import Rate
+from validator.node.ledger_view import LedgerView
+from validator.node.mempool import Mempool
+from validator.node.registrar import Registrar
+from validator.node.tally import Tally
+from wire.transaction import Transaction
+from wire.witness import Batch
+
+PLENTY = Limits(requests=Rate(10**6, 10**6), posts=Rate(10**6, 10**6))
+
+
+class Clock:
+    """Network time as the test sets it."""
+
+    slot = 0
+
+    def now_ms(self) -> int:
+        return block_ms(self.slot)
+
+
+class Bureau:
+    """The pages and the ledger under them."""
+
+    def __init__(self, folder: Path, limits: Limits = PLENTY, **parameters: Any) -> None:
+        self.chain = chain = Chain(folder, lambda content: content["parameters"].update(parameters))
+        self.clock = Clock()
+        self.mempool = Mempool()
+        self.registrar = Registrar(chain.app, self.mempool, chain.store, BOOK, self.clock)
+        self.view = LedgerView(folder / "ledger.sqlite")
+        self.halted = ""
+        self.sources = Sources(
+            id=chain.me,
+            genesis=chain.genesis,
+            genesis_file=chain.genesis_file,
+            application=chain.app,
+            ledger=self.view,
+            registrar=self.registrar,
+            mempool=self.mempool,
+            tally=Tally(self.view, lambda height: chain.app.ruling.validators(height)),
+            submit=self._submit,
+            live=self.live,
+            halted=lambda: self.halted,
+        )
+        self.pages = Pages(self.sources, limits)
+        self.transport = httpx.ASGITransport(self.pages.guarded, client=("192.0.2.1", 1))
+
+    async def _submit(self, data: bytes) -> Transaction:
+        return self.registrar.submit(data)
+
+    def live(self) -> dict[str, Any]:
+        tip, genesis = self.chain.tip, self.chain.genesis
+        agreement = {"height": tip.height + 1, "since_s": 0, "due_s": 0}
+        return {
+            "validator": self.chain.me,
+            "network": genesis.topic_name,
+            "network_id": genesis.network.hex(),
+            "height": tip.height,
+            "round": 0,
+            "time_ms": tip.time_ms,
+            "digest": tip.digest.hex(),
+            "state_root": self.chain.app.state.root.hex(),
+            "leader": self.chain.me,
+            "peers": [],
+            "cut": [],
+            "target": tip.height,
+            "broker": "away",
+            "readings": self.view.reading_count(),
+            "mempool": len(self.mempool),
+            "halted": self.halted,
+            "open_readings": self.sources.open_readings,
+            "agreement": agreement | {"validators": [], "hindrance": ""},
+        }
+
+    def grow(self, blocks: int = 1, changes: tuple[Transaction, ...] = ()) -> list[Batch]:
+        """Append blocks of an interval each."""
+        batches = []
+        for _ in range(blocks):
+            batch = self.chain.interval(self.clock.slot)
+            self.chain.append([batch], self.clock.slot, changes)
+            self.clock.slot += 1
+            self.pages.events.wake()
+            batches.append(batch)
+        return batches
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=self.transport, base_url="http://it")
+
+    def close(self) -> None:
+        self.view.close()
+        self.chain.store.close()

@@ -1,0 +1,159 @@
+"""Server-sent events: new blocks, zone seals and evidence, as they become final.
+
+Every event has a place in the ledger, its id `HEIGHT.NUMBER`, so a client that comes back names the
+last one it had (`Last-Event-ID`) and misses nothing. Decides how many may listen, how far back one
+may begin and how often a heartbeat tells that the line stands. There is no queue for a slow client:
+it has a place in the ledger and reads on from there when it can.
+"""
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+
+from validator.api.problems import Fault, answers
+from validator.api.rest import short
+from validator.api.sources import Sources
+from validator.api.zones import seal
+from validator.node.stored import StoredSeal
+
+MEDIA_TYPE = "text/event-stream"
+MOST_LISTENERS = 100
+HEARTBEAT_S = 15.0
+MOST_BACK = 10_000
+"""Blocks; who begins further back is told that it missed some."""
+
+_KEPT = 128
+_ID = r"^[0-9]{1,18}(\.[0-9]{1,6})?$"
+
+Place = tuple[int, int]
+"""Height, and number within it."""
+
+
+class Events:
+    """What happened, in order, as often as somebody asks."""
+
+    def __init__(self, sources: Sources) -> None:
+        """Take one validator."""
+        self._sources = sources
+        self._blocks: OrderedDict[int, list[bytes]] = OrderedDict()
+        self._changed = asyncio.Event()
+        self.listeners = 0
+        """Who listens now."""
+
+    def wake(self) -> None:
+        """There is a new block."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def of_block(self, height: int) -> list[bytes]:
+        """A block's events, encoded; the newest that were asked for are kept."""
+        found = self._blocks.get(height)
+        if found is None:
+            found = self._blocks[height] = self._made(height)
+            if len(self._blocks) > _KEPT:
+                self._blocks.popitem(last=False)
+        return found
+
+    def _made(self, height: int) -> list[bytes]:
+        sources = self._sources
+        outline = sources.ledger.outline(height)
+        assert outline is not None
+        told: list[tuple[str, Any]] = [("block", short(sources, outline))]
+        for position, encoded in enumerate(sources.ledger.seals_at(height)):
+            stored = StoredSeal(height, position, encoded, ())
+            told.append(("seal", seal(stored).model_dump(exclude={"inputs"})))
+        if outline.evidence:
+            told += [
+                ("evidence", offence._asdict() | {"block": block})
+                for offence, block in sources.application.offences()
+                if block == height
+            ]
+        return [_encoded(f"{height}.{n}", name, data) for n, (name, data) in enumerate(told)]
+
+    def after(self, place: Place) -> tuple[bytes, Place]:
+        """What follows a place, in one piece of at most a few blocks, and the place after it."""
+        height, number = place
+        newest = self._sources.height
+        told: list[bytes] = []
+        if newest - height > MOST_BACK:
+            told.append(_encoded("", "missed", {"from": height, "until": newest - MOST_BACK}))
+            height, number = newest - MOST_BACK, -1
+        for each in range(max(1, height), min(newest, height + 8) + 1):
+            found = self.of_block(each)
+            told += found[number + 1 :] if each == height else found
+            place = (each, len(found) - 1)
+        return b"".join(told), place
+
+    async def stream(self, place: Place) -> AsyncIterator[bytes]:
+        """Events from a place on, for ever."""
+        self.listeners += 1
+        try:
+            yield b"retry: 2000\n\n"
+            while True:
+                changed = self._changed
+                told, place = self.after(place)
+                if told:
+                    yield told
+                    continue
+                try:
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        await changed.wait()
+                except TimeoutError:
+                    yield b": here\n\n"
+        finally:
+            self.listeners -= 1
+
+
+def _encoded(name: str, kind: str, data: Any) -> bytes:
+    text = json.dumps(data, separators=(",", ":"))
+    head = f"id: {name}\n" if name else ""
+    return f"{head}event: {kind}\ndata: {text}\n\n".encode()
+
+
+def router(sources: Sources, events: Events) -> APIRouter:
+    """The route of events."""
+    routes = APIRouter()
+
+    @routes.get(
+        "/api/v1/events",
+        response_class=StreamingResponse,
+        responses=answers(503) | {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}},
+    )
+    async def show_events(
+        after: Annotated[
+            str | None,
+            Query(pattern=_ID, description="an event's id, or a height: what follows it"),
+        ] = None,
+        last_event_id: Annotated[
+            str | None, Header(pattern=_ID, description="the same, as browsers send it")
+        ] = None,
+    ) -> StreamingResponse:
+        """New blocks, zone seals and evidence as they become final, for as long as one listens.
+
+        Without a place it begins with what comes next.
+        """
+        if events.listeners >= MOST_LISTENERS:
+            words = f"{MOST_LISTENERS} listen already"
+            raise Fault(503, words, headers={"Retry-After": "10"})
+        newest = sources.height
+        place = _place(last_event_id or after) or (newest, 10**6)
+        return StreamingResponse(
+            events.stream(min(place, (newest, 10**6))),
+            media_type=MEDIA_TYPE,
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    return routes
+
+
+def _place(text: str | None) -> Place | None:
+    """A place as written; a height alone means that its block is known whole."""
+    if text is None:
+        return None
+    height, _, number = text.partition(".")
+    return int(height), int(number) if number else 10**6

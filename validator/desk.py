@@ -1,0 +1,177 @@
+"""One validator's API, asked over HTTP: a request, an answer, or the reason why there is none.
+
+Decides how long one waits, how much is read, and that nothing is obeyed: no redirects, no proxy of
+the environment, no answer larger than agreed. What is asked and believed is decided in
+`validator.client`.
+"""
+
+import json
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from wire.access import AccessRequest, HolderSecret
+from wire.errors import Malformed, Unavailable
+from wire.keys import Signer
+
+TIMEOUT_S = 10.0
+MOST_BYTES = 16 * 2**20
+_MOST_WORDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one validator said."""
+
+    url: str
+    """Who said it."""
+
+    status: int
+    """HTTP status."""
+
+    content: bytes
+    """The body."""
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON; raises Unavailable when it is none: this is no validator."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            raise Unavailable(f"{self.url} answers {self.status} and what is no JSON") from None
+
+    @property
+    def words(self) -> str:
+        """What a problem says, in one printable line: it is a stranger's."""
+        try:
+            told = self.json
+        except Unavailable:
+            told = None
+        found = [told.get(name, "") for name in ("detail", "remedy")] if _is_dict(told) else []
+        return plain(": ".join(str(each) for each in found if each)) or f"status {self.status}"
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def plain(value: object) -> str:
+    """A stranger's words: one line, printable, short."""
+    shown = "".join(char if char.isprintable() else " " for char in str(value))
+    return " ".join(shown.split())[:_MOST_WORDS]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who asks, where readings are private."""
+
+    network: bytes
+    """Network id, 32 bytes."""
+
+    holder: HolderSecret | None = None
+    """Secret of the meter's holder link."""
+
+    authority: Signer | None = None
+    """Key of a registered authority."""
+
+    def header(self, validator: str, method: str, target: str) -> dict[str, str]:
+        """What is sent with a request; raises Unavailable when the key is away."""
+        if self.authority is not None:
+            asked = AccessRequest(self.network, validator, method, target, int(time.time()))
+            return {"Authorization": asked.signed(self.authority)}
+        return {} if self.holder is None else {"Authorization": self.holder.header}
+
+
+class Desk:
+    """One validator's API."""
+
+    def __init__(self, url: str, ca: Path | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        """Take its address.
+
+        Args:
+            url: `http://HOST:PORT` or `https://…`.
+            ca: PEM file of who vouches for its certificate; None: the system's.
+            timeout_s: for connecting, and for each part of an answer.
+
+        Raises:
+            Malformed: it is no address.
+            OSError: there is no such PEM file.
+        """
+        self.url = checked(url)
+        self.id = ""
+        """Validator id, once it has told."""
+        verify: ssl.SSLContext | bool = True
+        if ca is not None:
+            verify = ssl.create_default_context(cafile=str(ca))
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=timeout_s,
+            trust_env=False,
+            follow_redirects=False,
+            verify=verify if self.url.startswith("https") else False,
+            headers={"User-Agent": "gridwitness"},
+        )
+
+    def close(self) -> None:
+        """End its connections."""
+        self._http.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask once; raises Unavailable when there is no answer."""
+        with self.stream(method, path, content, headers) as response:
+            data = bytearray()
+            for part in response.iter_bytes():
+                data += part
+                if len(data) > MOST_BYTES:
+                    raise Unavailable(f"{self.url} answers more than {MOST_BYTES} bytes")
+            return Answer(self.url, response.status_code, bytes(data))
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[httpx.Response]:
+        """The same, read piece by piece."""
+        try:
+            with self._http.stream(
+                method, path, content=content, headers=dict(headers or {})
+            ) as response:
+                yield response
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as reason:
+            why = plain(reason) or type(reason).__name__
+            raise Unavailable(f"{self.url} does not answer: {why}") from None
+
+    def target(self, path: str, params: Mapping[str, object]) -> str:
+        """Path and query as they will stand in the request line."""
+        request = self._http.build_request(
+            "GET", path, params={k: str(v) for k, v in params.items()}
+        )
+        return request.url.raw_path.decode("ascii")
+
+
+def checked(url: str) -> str:
+    """An address without what comes after the port and path; raises Malformed."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment or "@" in parts.netloc:
+        raise Malformed(f"{url[:80]!r} is no validator's address: http://HOST:PORT is one")
+    return url.rstrip("/")
