@@ -84,6 +84,9 @@ class ValidatorConfig:
     key: Path | KeyUri
     """The signing key: an encrypted PEM file, or a key in a PKCS#11 token."""
 
+    next_key: Path | KeyUri | None
+    """The key that is to take its place, once the ledger says so; None when none is."""
+
     passphrase_file: Path | None
     """What opens the file; None for a token, whose URI names its PIN."""
 
@@ -157,6 +160,10 @@ class _Table:
         except BadUri as reason:
             raise BadConfiguration(f"{self._name}: {key}: {reason}") from None
 
+    def optional_key(self, key: str) -> Path | KeyUri | None:
+        """A file or a URI, or None when the key is absent or empty."""
+        return self.key(key) if self._left.get(key) else self.optional_path(key)
+
     def optional_path(self, key: str) -> Path | None:
         """A path, or None when the key is absent or empty."""
         text = self.take(key, str) if key in self._left else ""
@@ -218,6 +225,7 @@ def load(path: Path) -> ValidatorConfig:
         advertise=top.optional_address("advertise", listen),
         data=top.path("data"),
         key=top.key("key"),
+        next_key=top.optional_key("next_key"),
         passphrase_file=top.optional_path("passphrase_file"),
         softhsm2_conf=top.optional_path("softhsm2_conf"),
         tls_certificate=top.path("tls_certificate"),

@@ -15,7 +15,7 @@ from validator.api.server import serve
 from validator.app.application import Application
 from validator.config import ValidatorConfig
 from validator.ending import end_of_process
-from validator.key import open_key
+from validator.key import KeyInForce, open_keys
 from validator.node.candidate import Blocks, Candidate
 from validator.node.catching_up import CatchingUp
 from validator.node.driver import Driver
@@ -29,14 +29,16 @@ from validator.node.hearing import Hearing
 from validator.node.ingest import Broker, BrokerAccess, Ingest, batch_topic
 from validator.node.ledger import Ledger
 from validator.node.ledger_view import LedgerView
+from validator.node.membership import Membership, holders_keys
 from validator.node.mempool import Mempool
 from validator.node.mesh import Mesh
-from validator.node.peers import AddressBook
+from validator.node.peers import AddressBook, Peer
 from validator.node.registrar import Registrar
 from validator.node.store import Store
 from validator.node.stored import StoredBlock
 from validator.node.timing import NetworkClock
 from validator.node.verification import Book, Keyring, check_beforehand
+from validator.node.watch import Watch
 from wire.block import Commit, ValidatorSet
 from wire.genesis import Genesis
 from wire.keys import PublicKey
@@ -60,7 +62,7 @@ class Validator:
         """
         self.config = config
         self.genesis = genesis
-        self.key = open_key(config, genesis.validators.key(config.id))
+        self._clock = clock
         self._claim = claim_folder(config.data)
         self.state = SignState(config.data / "signstate.sqlite")
         self.store = Store(config.data / "ledger.sqlite")
@@ -74,17 +76,25 @@ class Validator:
         blocks = Blocks(genesis, self.application, self.book)
         ledger = Ledger(genesis, self.store, self.application, blocks)
         self.fence = self._fence(blocks.validators)
-        signer = FencedSigner(self.key, self.state, self.fence)
-        self.driver = Driver(config.id, ledger, self.mempool, [signer], clock)
-        self._addresses = _known_addresses(config, genesis)
-        peers = self._addresses.peers
+        keys = open_keys(config, self._registered())
+        self.key = KeyInForce(keys, self._registered)
+        signers = [FencedSigner(key, self.state, self.fence) for key in keys]
+        self.driver = Driver(config.id, ledger, self.mempool, signers, clock)
+        known = holders_keys(lambda: self.application.ruling, lambda: self.driver.tip.height)
+        self._addresses = AddressBook(genesis, config.data / "peers.json", known)
+        peers = _known_addresses(config, self._addresses)
         self.mesh = Mesh(config.id, peers, config.tls_certificate, config.tls_key, self._hear)
+        self.membership = Membership(
+            self.mesh, self._addresses, lambda: self.application.ruling, config.peers
+        )
         self.fetching = Fetching(self.mesh, self._check)
         self.registrar = Registrar(self.application, self.mempool, self.store, self.book, clock)
         self.evidence = EvidencePool(blocks, self.mempool, self.store)
         self.hearing = Hearing(genesis.network, blocks.validators)
         self.catching_up = CatchingUp(self.mesh, self.driver, genesis.validators.faulty)
         self.catching_up.on_claim = self.fence.told
+        parts = (self.driver, self.mesh, self.fence, self.catching_up, self.fetching)
+        self.watch = Watch.over(blocks, parts)
         self.exchange = Exchange(
             self.mesh,
             self.driver,
@@ -113,6 +123,10 @@ class Validator:
         fence.final(each for each in found if each is not None)
         return fence
 
+    def _registered(self) -> PublicKey | None:
+        """One's own key in the newest set that is decided."""
+        return self.application.ruling.rosters[-1].validators.key(self.config.id)
+
     def _own_address(self, now_s: int) -> Mapping[str, Any]:
         config = self.config
         pem, where = config.tls_certificate.read_text(), str(config.advertise)
@@ -137,7 +151,10 @@ class Validator:
         ingest = Ingest(broker, self.driver, self.application, self.book, self.key, self._check)
 
         def answer(candidate: Candidate) -> None:
-            self.fence.final([StoredBlock(candidate.block, Commit.decode(self.driver.tip.commit))])
+            self._keep_links()
+            commit = Commit.decode(self.driver.tip.commit)
+            self.fence.final([StoredBlock(candidate.block, commit)])
+            self.watch.final(candidate.block, commit, self._clock.now_ms())
             self.exchange.announce()
             self.registrar.look_again(candidate.block.content.time_ms)
             self.evidence.look_again()
@@ -149,6 +166,7 @@ class Validator:
         self.driver.on_final = answer
         self.driver.on_evidence = self.evidence.take
         await self.mesh.start(self.config.listen.host, self.config.listen.port)
+        self._keep_links()
         broker.start()
         self.driver.begin(self.mesh, self.fetching)
         self.registrar.nudge = self.evidence.nudge = self.driver.nudge
@@ -173,9 +191,17 @@ class Validator:
     async def _find(self) -> None:
         """Ask bootnodes for the others as long as the validator runs."""
         bootnodes = [Bootnode(each.host, each.port) for each in self.config.bootnodes]
-        others = len(self.genesis.validators) - 1
-        finder = Finder(self.mesh, self._addresses, bootnodes, self._own_address, others)
+        finder = Finder(self.mesh, self._addresses, bootnodes, self._own_address, self._others)
         await finder.run()
+
+    def _others(self) -> int:
+        return self.membership.others(self.config.id, self.driver.tip.height)
+
+    def _keep_links(self) -> None:
+        """Let in whoever belongs as of the newest block."""
+        tip = self.driver.tip.height
+        self.catching_up.expect(self.application.ruling.validators(tip + 1).faulty)
+        self.membership.look(tip)
 
     async def _close(self) -> None:
         self.driver.stop()
@@ -188,14 +214,13 @@ class Validator:
         self._claim.close()
 
 
-def _known_addresses(config: ValidatorConfig, genesis: Genesis) -> AddressBook:
+def _known_addresses(config: ValidatorConfig, book: AddressBook) -> Mapping[str, Peer]:
     """Where the others are: from the peers' file, and kept from before."""
     now_s = int(time.time())
-    book = AddressBook(genesis, config.data / "peers.json")
     if config.peers is not None:
         book.read(config.peers, now_s)
     book.recall(now_s)
-    return book
+    return book.peers
 
 
 async def run(config: ValidatorConfig, clock: NetworkClock) -> None:

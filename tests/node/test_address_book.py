@@ -216,7 +216,7 @@ class Links:
 
 def look(book: AddressBook, genesis: Genesis, *bootnodes: Bootnode) -> Links:
     links, own = Links(), record(genesis, "val-1")
-    finder = Finder(links, book, bootnodes, lambda _: own, 3)
+    finder = Finder(links, book, bootnodes, lambda _: own, lambda: 3)
     for _ in range(2):
         asyncio.run(finder.look())
     return links

@@ -98,6 +98,10 @@ class CatchingUp:
         self.on_claim: Callable[[str, int], None] = lambda *_: None
         """Told which peer tells which height."""
 
+    def expect(self, faulty: int) -> None:
+        """So many validators may lie from now on."""
+        self._pursuit.faulty = faulty
+
     @property
     def target(self) -> int:
         """The height to reach; one's own when one is level or nearly so."""

@@ -93,7 +93,7 @@ class Finder:
         book: AddressBook,
         bootnodes: Sequence[Bootnode],
         own: Callable[[int], Mapping[str, Any]],
-        others: int,
+        others: Callable[[], int],
     ) -> None:
         """Take the parts.
 
@@ -102,7 +102,7 @@ class Finder:
             book: what is known.
             bootnodes: whom to ask; each is asked, for any of them may withhold.
             own: gives this validator's record, signed anew when that is due.
-            others: how many other validators there are.
+            others: tells how many other validators there are.
         """
         self._links = links
         self._book = book
@@ -119,7 +119,7 @@ class Finder:
             await self.look()
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
             waited_s = 0.0
-            while waited_s < (pause_s if len(connected) < self._others else CALM_S):
+            while waited_s < (pause_s if len(connected) < self._others() else CALM_S):
                 if self._links.connected != connected:
                     connected, pause_s = self._links.connected, SHORTEST_PAUSE_S
                 await asyncio.sleep(SHORTEST_PAUSE_S * random.uniform(0.5, 1.5))

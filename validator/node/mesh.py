@@ -1,9 +1,9 @@
 """The mesh of validators: TLS 1.3 both ways, certificates pinned by the validators' own signatures.
 
-Decides who is a peer: whoever shows the certificate that a genesis validator has signed for in its
-address record. Frames are four bytes of length and CBOR. Before a frame is read, `frames` says what
-it is and `conduct` whether it is welcome; after one, every other peer has its turn. What the frames
-mean `exchange` decides.
+Decides who is a peer: whoever shows the certificate that a validator of the ledger has signed for
+in its address record. Frames are four bytes of length and CBOR. Before a frame is read, `frames`
+says what it is and `conduct` whether it is welcome; after one, every other peer has its turn. What
+the frames mean `exchange` decides.
 """
 
 import asyncio
@@ -71,6 +71,7 @@ class Mesh:
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
+        self._updating = asyncio.Lock()
         self._listens: tuple[str, int] | None = None
         self.on_connect: Callable[[str], None] = lambda _: None
         self._learn(peers)
@@ -142,19 +143,38 @@ class Mesh:
             self._keep_dialling(peer)
 
     async def update(self, peers: Mapping[str, Peer]) -> None:
-        """Take newer records: who is new is let in, who has moved is dialled anew."""
+        """Take the records of all peers: who is new is let in, who has moved is dialled anew.
+
+        Who is not among them any more is cut off.
+        """
+        async with self._updating:
+            await self._update(peers)
+
+    async def _update(self, peers: Mapping[str, Peer]) -> None:
         before = self._peers
         self._learn(peers)
         changed = [peer for peer in self._peers.values() if before.get(peer.id) != peer]
-        if not changed or self._listens is None:
+        gone = before.keys() - self._peers.keys()
+        if not (changed or gone) or self._listens is None:
             return
+        for name in gone:
+            self._cut_off(name)
         await self._listen_anew()
         for peer in changed:
             known, writer = before.get(peer.id), self._writers.get(peer.id)
             if writer and known and known.certificate != peer.certificate:
                 writer.close()
             self._keep_dialling(peer)
-        _log.info("addresses learnt", peers=sorted(peer.id for peer in changed))
+        learnt = sorted(peer.id for peer in changed)
+        _log.info("addresses learnt", peers=learnt, forgotten=sorted(gone))
+
+    def _cut_off(self, name: str) -> None:
+        """End the link to one who is no peer any more."""
+        dialling, writer = self._dialling.pop(name, None), self._writers.get(name)
+        if dialling is not None:
+            dialling.cancel()
+        if writer is not None:
+            writer.close()
 
     async def _listen_anew(self) -> None:
         assert self._listens is not None

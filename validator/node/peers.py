@@ -1,12 +1,12 @@
 """Where the other validators are: address records, each signed by its validator.
 
-Decides whose record counts: that of a genesis validator, under its signature, not expired, and of
-two the one that expires later. Who carries them (a file, a bootnode) needs no trust; it can only
-withhold them.
+Decides whose record counts: that of a validator which the ledger names now, under a key that it has
+there, not expired, and of two the one that expires later. Who carries them (a file, a bootnode, the
+transaction that let it join) needs no trust; it can only withhold them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hsm import durable
 from wire.errors import BadSignature, Malformed
 from wire.genesis import Genesis
-from wire.keys import Signer
-from wire.peer import peer_message
+from wire.keys import PublicKey, Signer
+from wire.peer import Place, peer_message
 
 LONGEST_ADDRESS = 260
 LARGEST_CERTIFICATE = 8 * 1024
@@ -34,8 +34,26 @@ RENEW_S = 30 * 86_400
 _log = structlog.get_logger()
 
 
+Keys = Callable[[str], Sequence[PublicKey]]
+"""Tells the keys that may sign the record of an id; none of a stranger."""
+
+
 class ExpiredRecord(Malformed):
     """An address record that was good once."""
+
+
+class UnknownValidator(Malformed):
+    """An address record of nobody that is known to be a validator."""
+
+
+def genesis_keys(genesis: Genesis) -> Keys:
+    """The keys that the genesis file names."""
+
+    def keys(name: str) -> Sequence[PublicKey]:
+        key = genesis.validators.key(name)
+        return () if key is None else (key,)
+
+    return keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +100,53 @@ class Peer:
         }
 
 
-def open_record(record: Any, genesis: Genesis, now_s: int) -> Peer:
+def open_record(record: Any, genesis: Genesis, now_s: int, keys: Keys | None = None) -> Peer:
     """Read an address record and check it.
+
+    Args:
+        record: as it came.
+        genesis: the network.
+        now_s: Unix seconds.
+        keys: whose record counts; by default those of the genesis file.
 
     Raises:
         ExpiredRecord: it was good once.
-        Malformed: it is no record, or of nobody that the genesis file names.
+        UnknownValidator: it is of nobody who is known.
+        Malformed: it is no record.
         BadSignature: its validator has not signed it.
     """
     try:
         peer = _read(record)
     except (ValueError, KeyError, TypeError) as reason:
         raise Malformed(f"not an address record: {reason}") from None
-    key = genesis.validators.key(peer.id)
-    if key is None:
-        raise Malformed(f"{peer.id[:40]} is no validator of the genesis file")
+    known = (keys or genesis_keys(genesis))(peer.id)
+    if not known:
+        raise UnknownValidator(f"{peer.id[:40]} is no validator of this network")
     if peer.expires_s < now_s:
         raise ExpiredRecord(
             f"the address record of {peer.id} has expired; it has to sign a new one"
         )
-    message = peer_message(genesis.network, peer.id, peer.address, peer.certificate, peer.expires_s)
-    try:
-        key.verify(message, peer.signature)
-    except BadSignature as reason:
-        raise BadSignature(f"the address record of {peer.id}: {reason}") from None
+    if not is_signed(peer, genesis, known):
+        raise BadSignature(f"the address record of {peer.id} is not signed by its key")
     return peer
+
+
+def is_signed(peer: Peer, genesis: Genesis, keys: Sequence[PublicKey]) -> bool:
+    """Whether one of these keys has signed a record."""
+    message = peer_message(genesis.network, peer.id, peer.address, peer.certificate, peer.expires_s)
+    return any(key.stands(message, peer.signature) for key in keys)
+
+
+def record_of(name: str, place: bytes) -> dict[str, Any]:
+    """The address record that a transaction carries, as files have it; raises Malformed."""
+    found = Place.decode(place)
+    try:
+        certificate = x509.load_der_x509_certificate(found.certificate)
+    except ValueError as reason:
+        raise Malformed(f"the certificate of {name}: {reason}") from None
+    pem = certificate.public_bytes(Encoding.PEM).decode()
+    told = {"id": name, "address": found.address, "certificate": pem}
+    return told | {"expires_s": found.expires_s, "signature": found.signature.hex()}
 
 
 def _read(record: Any) -> Peer:
@@ -134,7 +174,8 @@ def load_peers(path: Path, genesis: Genesis, now_s: int) -> dict[str, Peer]:
         Malformed: not a list of address records, or one has expired.
         BadSignature: a record that its validator has not signed.
     """
-    found = [_open_of(path, record, genesis, now_s) for record in _list(path)]
+    keys = genesis_keys(genesis)
+    found = [_open_of(path, record, genesis, now_s, keys) for record in _list(path)]
     return {peer.id: peer for peer in found}
 
 
@@ -148,11 +189,13 @@ def _list(path: Path) -> list[Any]:
     return records
 
 
-def _open_of(path: Path, record: Any, genesis: Genesis, now_s: int) -> Peer:
+def _open_of(path: Path, record: Any, genesis: Genesis, now_s: int, keys: Keys) -> Peer:
     try:
-        return open_record(record, genesis, now_s)
+        return open_record(record, genesis, now_s, keys)
     except ExpiredRecord as reason:
         raise ExpiredRecord(f"{path}: {reason}") from None
+    except UnknownValidator as reason:
+        raise UnknownValidator(f"{path}: {reason}") from None
     except Malformed as reason:
         raise Malformed(f"{path}: {reason}") from None
 
@@ -160,10 +203,17 @@ def _open_of(path: Path, record: Any, genesis: Genesis, now_s: int) -> Peer:
 class AddressBook:
     """The newest good record of each validator, on disk."""
 
-    def __init__(self, genesis: Genesis, path: Path) -> None:
-        """Take whose records count and where they are kept; `read` takes what is there."""
+    def __init__(self, genesis: Genesis, path: Path, keys: Keys | None = None) -> None:
+        """Take whose records count and where they are kept; `read` takes what is there.
+
+        Args:
+            genesis: the network.
+            path: file where records are kept.
+            keys: the keys that count now; by default those of the genesis file.
+        """
         self._genesis = genesis
         self._path = path
+        self._keys = keys or genesis_keys(genesis)
         self._peers: dict[str, Peer] = {}
 
     @property
@@ -180,8 +230,8 @@ class AddressBook:
         """
         for record in _list(path):
             try:
-                self._keep(_open_of(path, record, self._genesis, now_s))
-            except ExpiredRecord as reason:
+                self._keep(_open_of(path, record, self._genesis, now_s, self._keys))
+            except (ExpiredRecord, UnknownValidator) as reason:
                 _log.warning("address record passed over", reason=str(reason))
 
     def recall(self, now_s: int) -> None:
@@ -192,6 +242,14 @@ class AddressBook:
             except (Malformed, BadSignature) as reason:
                 _log.warning("kept address records passed over", reason=str(reason))
 
+    def forget_strangers(self) -> None:
+        """Forget the records of keys that count no more."""
+        self._peers = {
+            name: peer
+            for name, peer in self._peers.items()
+            if is_signed(peer, self._genesis, self._keys(name))
+        }
+
     def take(self, record: Any, now_s: int) -> bool:
         """Take a record when it is newer than the one known; returns whether it was.
 
@@ -199,7 +257,7 @@ class AddressBook:
             Malformed: it is no record, has expired, or is of a stranger.
             BadSignature: its validator has not signed it.
         """
-        if not self._keep(open_record(record, self._genesis, now_s)):
+        if not self._keep(open_record(record, self._genesis, now_s, self._keys)):
             return False
         records = [each.record for each in self._peers.values()]
         durable.replace(self._path, json.dumps(records, indent=1).encode())

@@ -74,7 +74,8 @@ class Pursuit:
         Args:
             faulty: so many validators may lie.
         """
-        self._faulty = faulty
+        self.faulty = faulty
+        """So many validators may lie."""
         self._sources: dict[str, _Source] = {}
         self._most_bytes = FIRST_BYTES
         self._patience_s = PATIENCE_S
@@ -87,7 +88,7 @@ class Pursuit:
     def target(self, tip: int) -> int:
         """The height that at least one honest validator tells, as far as that is known."""
         claims = sorted((source.claimed for source in self._sources.values()), reverse=True)
-        return max(tip, claims[min(self._faulty, len(claims) - 1)]) if claims else tip
+        return max(tip, claims[min(self.faulty, len(claims) - 1)]) if claims else tip
 
     def is_behind(self, tip: int, connected: Collection[str]) -> bool:
         """Whether a peer that can be asked claims more."""
