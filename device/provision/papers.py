@@ -9,16 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from device.provision import enrolment, faults
+from device.provision.holder import HolderLink
 from device.provision.label import spki
 from device.provision.order import Found
 from device.provision.report import Report, Step, as_json
 from device.provision.report_page import as_html
+from hsm.durable import replace
 from wire.errors import Malformed
 from wire.keys import PublicKey
 from wire.transaction import Transaction, enrolment_of
 
 
-def of_walk(found: Found, steps: Sequence[Step], technician: PublicKey, simulated: bool) -> Report:
+def of_walk(
+    found: Found,
+    steps: Sequence[Step],
+    technician: PublicKey,
+    simulated: bool,
+    holder: HolderLink | None = None,
+) -> Report:
     """The report of a walk that came to its end."""
     assert found.record is not None
     assert found.public is not None
@@ -37,6 +45,7 @@ def of_walk(found: Found, steps: Sequence[Step], technician: PublicKey, simulate
         proof=found.proof,
         board=f"{found.identity.machine}, MicroPython {found.identity.version_text}",
         simulated=simulated,
+        holder=holder,
     )
 
 
@@ -56,7 +65,8 @@ def write(report: Report, folder: Path, enrolled: Transaction | None = None) -> 
         path = folder / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            # The report has the holder's link on it; the others are for everybody.
+            (replace if name == "report.html" else Path.write_bytes)(path, data)
         except OSError as reason:
             raise faults.NOT_WRITTEN.fault(path=path, why=reason.strerror) from None
         written.append(path)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from device.provision.keys import add_key_options
 
 if TYPE_CHECKING:
+    from device.provision.holder import HolderLink
     from device.provision.order import Order, Registration
     from device.provision.report import Step
     from device.provision.steps import Steps
@@ -77,6 +78,8 @@ def _add_meter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-lock", action="store_true", help="leave the console open: on a bench")
     parser.add_argument("--genesis", type=Path, help="refuse what this network has already")
     parser.add_argument("--validator", metavar="URL", help="the same, asked of a validator's API")
+    parser.add_argument("--explorer", metavar="URL", help="in the holder's link; else --validator")
+    parser.set_defaults(holder=None)
     parser.add_argument("--reader", metavar="GATEWAY", help="makes the enrolment, with --genesis")
     parser.add_argument(
         "--role", choices=("customer", "source", "boundary"), default="customer", help="in the zone"
@@ -290,14 +293,25 @@ def _registration(args: argparse.Namespace) -> "Registration | None":
             what="an enrolment (--reader) needs --genesis, --service-a and --site too"
         )
     genesis = Genesis.load(args.genesis)
+    args.holder = _holder(args)
     placement = Placement(
         role=args.role,
         reader=args.reader,
         rating_w=args.service_a * args.voltage * args.phases,
         installed_w=args.generation_w,
         phases=args.phases,
+        holder="" if args.holder is None else args.holder.secret.digest.hex(),
     )
     return Registration(genesis.network, genesis.parameters.get("interval_s", 900), placement)
+
+
+def _holder(args: argparse.Namespace) -> "HolderLink | None":
+    """The link for the meter's holder; None when an earlier enrolment went without one."""
+    from device.provision import holder
+
+    secret = holder.secret_in(args.out / args.meter, args.meter)
+    explorer = args.explorer or args.validator or ""
+    return None if secret is None else holder.link_of(secret, explorer, args.meter)
 
 
 def _confirm(args: argparse.Namespace, question: str) -> bool:
@@ -325,7 +339,7 @@ def _end(args: argparse.Namespace, walk: "Steps", done: "list[Step]", seconds: f
     technician = walk.order.technician
     written: list[Path] = []
     if not args.check and technician is not None:
-        report = papers.of_walk(walk.found, done, technician.public, args.simulate)
+        report = papers.of_walk(walk.found, done, technician.public, args.simulate, args.holder)
         written = papers.write(report, args.out / args.meter, walk.found.enrolment)
         label = report.label.text
     if args.json:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from device.provision.at_prompt import Proof
+from device.provision.holder import HolderLink
 from device.provision.label import Label, groups, spki
 from wire.commissioning import CommissioningRecord
 from wire.errors import Malformed
@@ -96,6 +97,9 @@ class Report:
 
     simulated: bool = False
     """True when no board of metal was commissioned."""
+
+    holder: HolderLink | None = None
+    """For the meter's holder; only the printed page has it, never the report for programs."""
 
     label: Label = field(init=False)
     """The meter's label."""

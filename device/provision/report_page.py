@@ -45,6 +45,7 @@ code { font: 8.5pt/1.35 "DejaVu Sans Mono", ui-monospace, Consolas, monospace; }
 .signatures { display: flex; gap: 8mm; margin-top: 11mm; }
 .signatures div { flex: 1; border-top: 0.2mm solid var(--ink); padding-top: 1mm; }
 .wide { overflow-x: auto; }
+.holder { break-before: page; margin-top: 12mm; } .holder .label { display: inline-block; }
 @media screen and (max-width: 600px) { body { padding: 4mm; } header, .columns { display: block; }
   .label { display: inline-block; margin-top: 3mm; }
   .steps tr { display: block; padding: 1mm 0; border-top: 0.1mm solid var(--line); }
@@ -83,7 +84,7 @@ def as_html(report: Report) -> str:
         f"<section><h2>Verified</h2>{''.join(f'<p>{text(x)}</p>' for x in report.statement)}"
         "</section>\n"
         '<div class="signatures"><div>Technician, date</div><div>Customer, date</div></div>\n'
-        "</body></html>\n"
+        f"{_holder(report)}</body></html>\n"
     )
 
 
@@ -101,6 +102,27 @@ def _head(report: Report) -> str:
         f"<p>Technician {technician}, key <code>{_kid(report.technician_key.kid)}</code></p>"
         f'{simulated}<p class="soft">Not type-approved: built so that a type-approved element can'
         f' sit behind it.</p></div><div class="label">{report.label.svg(node)}</div></header>'
+    )
+
+
+def _holder(report: Report) -> str:
+    """A page of its own, for the holder to take away."""
+    if report.holder is None:
+        return ""
+    meter = text(report.label.meter)
+    use = (
+        "Scan it, or open it in a browser"
+        if report.holder.is_link
+        else "Give it to a validator's page, or: gridwitness verify --from URL --holder SECRET"
+    )
+    return (
+        '<section class="holder"><h2>For the holder of the meter</h2>'
+        f"<h1>Your own readings of meter {meter}</h1>"
+        "<p>Whoever has this link can read what this meter measured, every quarter of an hour, and"
+        " check each reading back to the meter. The network keeps no copy of it: keep this page, do"
+        " not leave it with the report, and do not publish a photograph of it.</p>"
+        f'<div class="label">{report.holder.qr}</div><p>{use}:</p>'
+        f'<code class="key">{text(report.holder.text)}</code></section>\n'
     )
 
 
