@@ -256,14 +256,17 @@ def _cut(row: Mapping[str, Any]) -> str:
 
 def _agreement(agreement: Mapping[str, Any]) -> list[str]:
     height, since_s, due_s = (agreement[name] for name in ("height", "since_s", "due_s"))
+    causes = [f"HINDRANCE: {words}" for words in agreement["hindrance"].splitlines()]
     if due_s:
-        return [f"block {height} is due in {due_s:.0f} s at the latest"]
+        return [f"block {height} is due in {due_s:.0f} s at the latest", *causes]
     lines = [f"block {height} is being agreed on, for {since_s:.0f} s:"]
     for row in agreement["validators"]:
         said = ", ".join(row["said"]) or "nothing"
         place = (
             "" if row["round"] is None else f" in round {row['round']}, {row['ago_s']:.0f} s ago"
         )
+        behind = row["height"] is not None and row["height"] < height - 1
+        where = f"; at {row['height']}" if behind else ""
         link = "" if row["connected"] else "; no link"
-        lines.append(f"  {row['validator']}: {said}{place}{link}")
-    return [*lines, f"HINDRANCE: {agreement['hindrance']}"] if agreement["hindrance"] else lines
+        lines.append(f"  {row['validator']}: {said}{place}{where}{link}")
+    return [*lines, *causes]

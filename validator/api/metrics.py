@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
 
-from validator.api import peer_metrics
+from validator.api import consensus_metrics, peer_metrics
 from validator.api.rest import status
 
 if TYPE_CHECKING:
@@ -28,10 +28,14 @@ def router(validator: "Validator") -> APIRouter:
             "heard": validator.hearing.opened,
             "round_trip_ms": validator.driver.pace.round_trip_ms,
             "base_ms": validator.driver.pace.base_ms,
+            "clock_off_ms": validator.watch.clock_off_ms,
         }
         mesh = validator.mesh
         links = peer_metrics.text(mesh.conducts, mesh.pending, time.monotonic())
-        return Response(text(status(validator) | counted) + links, media_type=MEDIA_TYPE)
+        offenders = {offence.validator for offence, _ in validator.application.offences()}
+        agreement = consensus_metrics.text(validator.watch.measures, len(offenders))
+        page = text(status(validator) | counted) + agreement + links
+        return Response(page, media_type=MEDIA_TYPE)
 
     return routes
 
@@ -45,6 +49,7 @@ def text(report: Mapping[str, Any]) -> str:
         ("consensus_round_timeout_seconds", "gauge", report["base_ms"] / 1000),
         ("consensus_latest_block_time_ms", "gauge", report["time_ms"]),
         ("consensus_evidence", "gauge", report["evidence"]),
+        ("consensus_clock_off_seconds", "gauge", report["clock_off_ms"] / 1000),
         ("consensus_halted", "gauge", int(bool(report["halted"]))),
         ("blocksync_syncing", "gauge", int(report["target"] > report["height"])),
         ("p2p_peers", "gauge", len(report["peers"])),

@@ -217,6 +217,7 @@ class Driver:
                 self._broadcast(message)
             case do.SetTimer(kind, height, round_number, delay_ms):
                 self.round = round_number
+                self.attendance.round_begun(round_number, time.monotonic())
                 timeout = do.Timeout(kind, height, round_number)
                 self._set_timer(kind, delay_ms / 1000, timeout)
             case do.Trace(rule, words):
@@ -292,6 +293,7 @@ class Driver:
                 _log.warning(
                     "block refused", height=tip.height + 1, by=proposer, reason=str(reason)
                 )
+                self.attendance.refuse(proposer, str(reason))
                 valid = False
             except DiskUnavailable:
                 raise

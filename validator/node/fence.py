@@ -64,6 +64,11 @@ class Fence:
         self._guard = state.guard()
         self._level = False
 
+    @property
+    def heights(self) -> dict[str, int]:
+        """What each validator has told of its newest block since the start."""
+        return dict(self._told)
+
     def told(self, peer: str, height: int) -> None:
         """A validator tells its height."""
         self._told[peer] = height

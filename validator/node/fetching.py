@@ -6,6 +6,7 @@ what others ask for from the store. A peer that sends what was not asked for is 
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -58,6 +59,16 @@ class Fetching:
         self._links = links
         self.check_signatures = check
         self._waiting: dict[tuple[str, str, bytes], asyncio.Future[bytes]] = {}
+        self._missing: dict[tuple[str, bytes], float] = {}
+
+    @property
+    def missing(self) -> dict[str, float]:
+        """What is asked for now, and for how long, seconds."""
+        now_s = time.monotonic()
+        return {
+            f"{kind} {name.hex()[:8]}": now_s - since_s
+            for (kind, name), since_s in self._missing.items()
+        }
 
     async def batch(self, batch_id: bytes, holders: Sequence[str]) -> Batch:
         """Get a batch by its id; raises Unavailable when nobody has it."""
@@ -94,6 +105,15 @@ class Fetching:
         self, kind: str, name: bytes, holders: Sequence[str], read: Callable[[bytes], Found]
     ) -> Found:
         """Ask the holders, then everyone, one after the other."""
+        self._missing.setdefault((kind, name), time.monotonic())
+        try:
+            return await self._ask_all(kind, name, holders, read)
+        finally:
+            self._missing.pop((kind, name), None)
+
+    async def _ask_all(
+        self, kind: str, name: bytes, holders: Sequence[str], read: Callable[[bytes], Found]
+    ) -> Found:
         for attempt in range(ROUNDS):
             others = [peer for peer in self._links.connected if peer not in holders]
             for peer in (*holders, *others):
