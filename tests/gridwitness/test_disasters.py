@@ -48,7 +48,7 @@ async def check_receipts(world: World) -> None:
     for meter in world.choice.day.meters:
         answer = await status_pages.fetch(port, f"/api/v1/readings/{meter.id}")
         assert answer is not None
-        sequence = answer.json()[-1]["sequence"]
+        sequence = answer.json()["items"][-1]["sequence"]
         receipt = await status_pages.fetch(port, f"/api/v1/receipts/{meter.id}/{sequence}")
         assert receipt is not None
         Receipt.decode(receipt.content).verify(world.network.genesis)

@@ -136,12 +136,12 @@ def test_from_its_first_interval_on_its_readings_are_accepted(
     assert names == ["accepted"] * 5 + ["not-registered-then"]
     # Of the village's meters the new one stands last.
     assert gateway.settle(interval(town, 2, **WITH_NEW)) == ["accepted"] * 6
-    page = json.loads(town.get("val-1", f"/api/v1/readings/{NEW}")[1])
+    page = json.loads(town.get("val-1", f"/api/v1/readings/{NEW}")[1])["items"]
     assert [each["interval_start_s"] for each in page] == [starts(2)]
 
 
 def test_the_receipt_of_an_enrolled_meters_reading_verifies_offline(town: Town) -> None:
-    stored = json.loads(town.get("val-2", f"/api/v1/readings/{NEW}")[1])[0]
+    stored = json.loads(town.get("val-2", f"/api/v1/readings/{NEW}")[1])["items"][0]
     code, body = town.get("val-2", f"/api/v1/receipts/{NEW}/{stored['sequence']}")
     assert code == 200
     verified = Receipt.decode(body).verify(town.genesis)

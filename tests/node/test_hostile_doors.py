@@ -75,8 +75,8 @@ def test_garbage_on_each_port_changes_nothing(town: Town) -> None:
 
 
 def test_readings_are_private_unless_the_genesis_opens_them(town: Town) -> None:
-    assert town.get("val-2", "/api/v1/readings/c1")[0] == 403
-    assert town.get("val-2", "/api/v1/receipts/c1/0")[0] == 403
+    assert town.get("val-2", "/api/v1/readings/c1")[0] == 401
+    assert town.get("val-2", "/api/v1/receipts/c1/0")[0] == 401
     assert town.get("val-2", "/api/v1/zones/z1/seals")[0] == 200
 
 
