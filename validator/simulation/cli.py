@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import asdict
 
+from validator.simulation.coalition_cli import run_above
 from validator.simulation.runs import Outcome, run, validators, vary
 
 
@@ -20,7 +21,8 @@ def add_consensus_command(
         "consensus",
         help="run the agreement machines in virtual time under faults, many seeds",
         description="Exit status 1 when a run was unsafe, or did not recover within the printed"
-        " bound; a failing seed does so again, step by step: --seed SEED --trace.",
+        " bound; a failing seed does so again, step by step: --seed SEED --trace. With more than"
+        " f liars agreement may break; then the status is 1 when evidence does not name f + 1.",
     )
     parser.add_argument("--validators", type=int, default=4, metavar="N", help="how many (4)")
     parser.add_argument("--byzantine", type=int, default=0, metavar="F", help="how many lie (0)")
@@ -143,6 +145,12 @@ def _tell(now_ms: int, name: str, words: str) -> None:
     print(f"{now_ms / 1000:9.3f} s  {name}  {words}", file=sys.stderr)
 
 
+def _seeds(args: argparse.Namespace) -> range:
+    if args.seed is not None:
+        return range(args.seed, args.seed + 1)
+    return range(args.first_seed, args.first_seed + args.seeds)
+
+
 def run_command(args: argparse.Namespace) -> int:
     """Run the seeds and print the summary."""
     if args.validators < 1 or not 0 <= args.byzantine < args.validators or args.seeds < 1:
@@ -154,9 +162,9 @@ def run_command(args: argparse.Namespace) -> int:
 
     members = validators(args.validators)
     started = time.monotonic()
-    seeds = range(args.first_seed, args.first_seed + args.seeds)
-    if args.seed is not None:
-        seeds = range(args.seed, args.seed + 1)
+    seeds = _seeds(args)
+    if args.byzantine > members.faulty:
+        return run_above(args, members, seeds)
     outcomes: list[Outcome] = []
     for seed in seeds:
         faults = vary(Faults(byzantine=args.byzantine), seed)
