@@ -1,9 +1,9 @@
 """One run of the simulator from one seed, judged: safe at every step, alive after healing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from validator.consensus.timeouts import Timeouts
+from validator.consensus.timeouts import ROUND_TRIPS, Timeouts
 from validator.simulation.checkers import Judge
 from validator.simulation.clients import AGAIN_MS
 from validator.simulation.faults import HEALED_DELAY_MS, MOST_DOWN_MS, Faults, vary
@@ -55,10 +55,13 @@ def recovery_ms(members: ValidatorSet, faults: Faults, timeouts: Timeouts) -> in
     late round hears the others within half a round, and the round under way ends: then all honest
     validators are in rounds that differ by one at most, for a round is timed only when a quorum is
     in it. At most f leaders in a row are bad, each for one capped round. A height after that costs
-    its interval and the rounds of f bad leaders; f makers may leave out what clients sent. Clocks
-    that were fast have to be caught up with.
+    its interval and the rounds of f bad leaders, by a base that may still be that of the slowest
+    round trips before; f makers may leave out what clients sent. Clocks that were fast have to be
+    caught up with.
     """
     bad = members.faulty
+    slowest_ms = ROUND_TRIPS * 2 * max(faults.most_delay_ms, HEALED_DELAY_MS)
+    timeouts = replace(timeouts, base_ms=min(timeouts.cap_ms, max(timeouts.base_ms, slowest_ms)))
     capped_ms = timeouts.cap_ms + HEALED_DELAY_MS
     back_ms = MOST_DOWN_MS + len(members) * GREETING_MS + 4 * HEALED_DELAY_MS
     late_ms = capped_ms // 2 + (bad + 2) * capped_ms
