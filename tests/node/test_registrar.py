@@ -160,7 +160,7 @@ class Links:
 
 def test_who_connects_is_told_what_waits_and_all_are_told_what_comes(office: Office) -> None:
     links, village = Links(), office.chain.village
-    driver = SimpleNamespace(tip=office.chain.tip)
+    driver = SimpleNamespace(tip=office.chain.tip, pace=None)
     chain = office.chain
     pool = EvidencePool(chain.blocks, office.mempool, chain.store)
     ears = SimpleNamespace(registrar=office.registrar, evidence=pool)

@@ -12,8 +12,8 @@ what it collided with is never taken back.
 import hashlib
 from dataclasses import dataclass
 
-from validator.app.carrier import SignatureBook
-from validator.app.entries import Gateway, Meter
+from validator.app.carrier import Carrier, SignatureBook
+from validator.app.entries import Meter
 from validator.app.geometry import Point, within
 from validator.app.neighbours import neighbour_fault
 from validator.app.records import CONFLICT, MOST_SKEW_MS, AcceptedReading, Conflict, key, lane
@@ -32,6 +32,7 @@ UNKNOWN_KEY = 13
 BAD_SIGNATURE = 14
 EQUIVOCATION = 15
 NOT_REGISTERED_THEN = 16
+COMPROMISED_KEY = 17
 MISALIGNED = 20
 ENDED_AFTER_WITNESS = 21
 WRONG_SEQUENCE = 22
@@ -53,11 +54,14 @@ class Carriage:
     registries: Registries
     """Who and what is registered, interval by interval."""
 
-    gateway: Gateway
-    """The gateway that witnessed."""
+    carrier: Carrier
+    """The gateway that witnessed, and by which key."""
 
     statement: WitnessStatement
     """Its word, which stands."""
+
+    height: int
+    """Block height."""
 
     time_s: int
     """Block time, Unix seconds."""
@@ -96,14 +100,17 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admiss
     registries = carriage.registries
     meter = registries.at(reading.interval_start_s).meters.get(reading.meter)
     if meter is None:
-        known = reading.meter in registries.meters_ever
+        known = registries.was_registered("meters", reading.meter)
         return Admission(NOT_REGISTERED_THEN if known else UNKNOWN_METER, b"", None)
     if (reading.origin == ORIGIN_OWN_ELEMENT) != (meter.key is not None):
         return Admission(WRONG_ORIGIN, b"", meter)
-    public = meter.key or registries.base.gateways[meter.reader].reader_key
-    code = _signature(carriage, signed, public)
-    if code:
-        return Admission(code, b"", meter)
+    public = _key_of(carriage, meter, signed)
+    if public is None:
+        return Admission(UNKNOWN_KEY, b"", meter)
+    if registries.is_ended(public, carriage.height):
+        return Admission(COMPROMISED_KEY, b"", meter)
+    if not carriage.book.stands(public, signed.cose.sig_structure, signed.cose.signature):
+        return Admission(BAD_SIGNATURE, b"", meter)
     place = lane(meter.id, b"" if meter.key is not None else public.thumbprint)
     code = (
         _repetition(overlay, place, signed)
@@ -117,12 +124,19 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admiss
     return Admission(code, public.thumbprint, meter)
 
 
-def _signature(carriage: Carriage, signed: SignedReading, public: PublicKey) -> int:
-    """S: by the registered key, strictly."""
-    if signed.kid != public.kid or signed.cose.alg != public.alg:
-        return UNKNOWN_KEY
-    cose = signed.cose
-    return 0 if carriage.book.stands(public, cose.sig_structure, cose.signature) else BAD_SIGNATURE
+def _key_of(carriage: Carriage, meter: Meter, signed: SignedReading) -> PublicKey | None:
+    """S: the registered key that should have signed.
+
+    A meter's key is one of its interval, a reader's also one of when the gateway saw the reading:
+    what waits is signed late.
+    """
+    registries, start_s = carriage.registries, signed.reading.interval_start_s
+    standing = registries.standing(meter.id, "meter", start_s)
+    if meter.key is None:
+        standing = registries.standing(meter.reader, "reader", start_s)
+        standing += registries.standing(meter.reader, "reader", carriage.statement.witnessed_at_s)
+    named = (signed.kid, signed.cose.alg)
+    return next((each for each in standing if (each.kid, each.alg) == named), None)
 
 
 def _repetition(overlay: Overlay, place: bytes, signed: SignedReading) -> int:
@@ -153,18 +167,29 @@ def _registered(meter: Meter, reading: Reading) -> int:
 
 
 def _location(carriage: Carriage, meter: Meter, reading: Reading) -> int:
-    """L: the gateway serves the zone, a line reaches the meter, the meter is at its site."""
-    gateway = carriage.gateway
-    if meter.zone not in gateway.zones:
+    """L: the gateway serves the zone, a line reaches the meter, the meter is at its site.
+
+    The gateway is taken as it was registered when it witnessed, or for the reading's interval: one
+    that has moved since, or serves another zone, brings what it had read before.
+    """
+    registries, parameters = carriage.registries, carriage.registries.base.parameters
+    then = registries.gateway(carriage.carrier.gateway.id, reading.interval_start_s)
+    gateways = [carriage.carrier.gateway, *([] if then is None else [then])]
+    serving = [each for each in gateways if meter.zone in each.zones]
+    if not serving:
         return ZONE_NOT_SERVED
-    reach_m = carriage.registries.base.parameters.reach_m
-    if not within(gateway.site, meter.site, gateway.site_cos_ppm, reach_m):
+    near = [
+        each
+        for each in serving
+        if within(each.site, meter.site, each.site_cos_ppm, parameters.reach_m)
+    ]
+    if not near:
         return OUT_OF_REACH
     position = reading.position
-    if position is None or position.age_s > carriage.registries.base.parameters.position_max_age_s:
+    if position is None or position.age_s > parameters.position_max_age_s:
         return 0
     found = Point(position.lat_e7, position.lon_e7)
-    at_site = within(found, meter.site, gateway.site_cos_ppm, meter.radius_m)
+    at_site = within(found, meter.site, near[0].site_cos_ppm, meter.radius_m)
     return 0 if at_site else METER_MOVED
 
 

@@ -16,6 +16,7 @@ from validator.app.carrier import (
     RefusedBatch,
     SignatureBook,
     check_carrier,
+    named_carrier,
 )
 from validator.app.changes import stored_change
 from validator.app.enrolment import Moment, RefusedTransaction
@@ -124,10 +125,24 @@ class Application:
         Raises:
             RefusedBatch: for its carrier's faults, with a reason code.
         """
-        check_carrier(self.registries.base, batch.witness, book)
         statement = batch.witness.statement
-        if self.included(statement.gateway, statement.sequence) not in (None, batch.batch_id):
+        known = self.included(statement.gateway, statement.sequence)
+        if known == batch.batch_id:
+            return
+        check_carrier(self.registries, batch.witness, self.state.height + 1, book)
+        if known is not None:
             raise RefusedBatch(WITNESS_EQUIVOCATION, f"sequence {statement.sequence}")
+
+    def may_stand(self, batch: Batch) -> bool:
+        """Whether the registry still lets the next block have a batch that `check_batch` let pass.
+
+        Its key may have been called compromised since.
+        """
+        try:
+            named_carrier(self.registries, batch.witness, self.state.height + 1)
+        except RefusedBatch:
+            return False
+        return True
 
     def check_transaction(
         self, transaction: Transaction, time_ms: int, book: SignatureBook
@@ -188,7 +203,7 @@ class Application:
                 continue
             if self.state.get(BATCH, row) is not None:
                 continue
-            if is_ahead(self.registries.base, statement, time_ms):
+            if is_ahead(self.registries.base, statement, time_ms) or not self.may_stand(batch):
                 continue
             picked.append(batch)
             taken.add(row)

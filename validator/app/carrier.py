@@ -1,16 +1,17 @@
 """What a witness statement must be before its readings are looked at.
 
-Decides whether the carrier is credible: a registered gateway, its witness key, this network, a
-fresh place at its site. A faulty carrier refuses the whole batch, leaves no mark on its readings,
-and never stands in a block. Its time is compared with block time by the application; whether its
-readings are true is rule S, T, L and C's business (`validator.app.admission`).
+Decides whether the carrier is credible: a gateway that was registered when it witnessed, by a key
+of then that nobody calls compromised, for this network, with a fresh place at its site. A faulty
+carrier refuses the whole batch, leaves no mark on its readings, and never stands in a block. Its
+time is compared with block time by the application; whether its readings are true is rule S, T, L
+and C's business (`validator.app.admission`).
 """
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from validator.app.entries import Gateway
 from validator.app.geometry import Point, within
-from validator.app.registry import Registry
+from validator.app.registries import Registries
 from wire.cose import HEADER_ALG, HEADER_KID
 from wire.errors import Refused
 from wire.keys import PublicKey
@@ -26,6 +27,7 @@ STALE_POSITION = 55
 OUTSIDE_SITE = 56
 WITNESS_EQUIVOCATION = 57
 WITNESS_AHEAD = 58
+COMPROMISED_WITNESS_KEY = 59
 
 
 class SignatureBook(Protocol):
@@ -46,33 +48,65 @@ class RefusedBatch(Refused):
         """A key of `wire.results.REASONS`."""
 
 
-def check_carrier(registry: Registry, witness: SignedWitness, book: SignatureBook) -> Gateway:
-    """Return the gateway that witnessed.
+class Carrier(NamedTuple):
+    """Who witnessed a batch."""
+
+    gateway: Gateway
+    """The gateway, as it was registered when it witnessed."""
+
+    key: PublicKey
+    """The key that signed."""
+
+
+def check_carrier(
+    registries: Registries, witness: SignedWitness, height: int, book: SignatureBook
+) -> Carrier:
+    """Return who witnessed.
+
+    Args:
+        registries: who is registered when.
+        witness: the statement.
+        height: the block that is to carry it.
+        book: which signatures stand.
 
     Raises:
         RefusedBatch: the statement does not stand.
     """
+    carrier = named_carrier(registries, witness, height)
+    _check_place(registries, carrier.gateway, witness)
+    if not book.stands(carrier.key, witness.cose.sig_structure, witness.cose.signature):
+        raise RefusedBatch(BAD_WITNESS_SIGNATURE, carrier.gateway.id)
+    return carrier
+
+
+def named_carrier(registries: Registries, witness: SignedWitness, height: int) -> Carrier:
+    """Whom a statement names, when the registry lets them witness; its signature is not checked.
+
+    Raises:
+        RefusedBatch: it does not.
+    """
     statement = witness.statement
-    if statement.network != registry.network_name:
+    if statement.network != registries.base.network_name:
         raise RefusedBatch(OTHER_NETWORK, statement.network)
-    gateway = registry.gateways.get(statement.gateway)
+    gateway = registries.gateway(statement.gateway, statement.witnessed_at_s)
     if gateway is None:
         raise RefusedBatch(UNKNOWN_GATEWAY, statement.gateway)
-    key = gateway.witness_key
     headers = witness.cose.headers
-    if headers.get(HEADER_KID) != key.kid or headers.get(HEADER_ALG) != key.alg:
+    named = (headers.get(HEADER_ALG), headers.get(HEADER_KID))
+    standing = registries.standing(gateway.id, "witness", statement.witnessed_at_s)
+    key = next((each for each in standing if (each.alg, each.kid) == named), None)
+    if key is None:
         raise RefusedBatch(UNKNOWN_WITNESS_KEY, gateway.id)
-    _check_place(registry, gateway, witness)
-    if not book.stands(key, witness.cose.sig_structure, witness.cose.signature):
-        raise RefusedBatch(BAD_WITNESS_SIGNATURE, gateway.id)
-    return gateway
+    if registries.is_ended(key, height):
+        raise RefusedBatch(COMPROMISED_WITNESS_KEY, f"{gateway.id}, {key.kid.hex()}")
+    return Carrier(gateway, key)
 
 
-def _check_place(registry: Registry, gateway: Gateway, witness: SignedWitness) -> None:
+def _check_place(registries: Registries, gateway: Gateway, witness: SignedWitness) -> None:
     position = witness.statement.position
     if position is None:
         raise RefusedBatch(NO_POSITION, gateway.id)
-    if position.age_s > registry.parameters.position_max_age_s:
+    if position.age_s > registries.base.parameters.position_max_age_s:
         raise RefusedBatch(STALE_POSITION, f"{position.age_s} s")
     place = Point(position.lat_e7, position.lon_e7)
     if not within(place, gateway.site, gateway.site_cos_ppm, gateway.radius_m):

@@ -238,7 +238,7 @@ class BlockRun:
         carriage = self._carriage(witness)
         results = self._read(carriage, batch)
         root = merkle.root([merkle.leaf_hash(result) for result in results])
-        thumbprint = carriage.gateway.witness_key.thumbprint
+        thumbprint = carriage.carrier.key.thumbprint
         self.tx_leaves.append(merkle.leaf_hash(witness.cose.sig_structure))
         self.tx_results.append(TxResult(witness.batch_id, ACCEPTED, root, thumbprint).encoded)
         self.reading_results.append(results)
@@ -247,7 +247,7 @@ class BlockRun:
         """Put the batch on the ledger; raises InvalidBlock when its witness does not stand."""
         statement = witness.statement
         try:
-            gateway = check_carrier(self.registries.base, witness, self.book)
+            carrier = check_carrier(self.registries, witness, self.moment.height, self.book)
             if is_ahead(self.registries.base, statement, self.moment.time_ms):
                 raise RefusedBatch(WITNESS_AHEAD, f"{statement.witnessed_at_s} s")
         except Refused as reason:
@@ -256,7 +256,9 @@ class BlockRun:
         if self.overlay.get(BATCH, row) is not None:
             raise InvalidBlock(f"{statement.gateway} has a batch {statement.sequence} already")
         self.overlay.put(BATCH, row, witness.batch_id)
-        return Carriage(self.registries, gateway, statement, self.time_s, self.book)
+        return Carriage(
+            self.registries, carrier, statement, self.moment.height, self.time_s, self.book
+        )
 
     def _read(self, carriage: Carriage, batch: Batch) -> tuple[bytes, ...]:
         """Decide about each reading; note the windows that have a new one."""

@@ -101,19 +101,21 @@ class Receipts:
 
     def _meter_key(self, batch: Batch, found: StoredReading, result: StoredResult) -> PublicKey:
         thumbprint = ReadingResult.decode(result.reading_results[found.position]).key_thumbprint
-        origin = SignedReading.open(batch.readings[found.position]).reading.origin
+        signed = SignedReading.open(batch.readings[found.position])
         registries = self._application.registries
-        gateway = registries.base.gateways[batch.witness.statement.gateway]
-        # A meter's id and its key belong to each other for ever.
-        own = registries.meters_ever[found.meter].key if origin == ORIGIN_OWN_ELEMENT else None
-        public = gateway.reader_key if own is None else own
-        assert public.thumbprint == thumbprint, "the registry names the key that decided"
+        holders = [(found.meter, "meter")]
+        if signed.reading.origin != ORIGIN_OWN_ELEMENT:
+            holders = [(each, "reader") for each in registries.ids_ever("gateways")]
+        keys = (registries.key_of(*holder, thumbprint) for holder in holders)
+        public = next((key for key in keys if key is not None), None)
+        assert public is not None, "the registry names the key that decided"
         return public
 
     def _gateway_key(self, batch: Batch, result: StoredResult) -> PublicKey:
-        gateways = self._application.registries.base.gateways
-        public = gateways[batch.witness.statement.gateway].witness_key
-        assert public.thumbprint == TxResult.decode(result.tx_result).witness_thumbprint
+        gateway = batch.witness.statement.gateway
+        thumbprint = TxResult.decode(result.tx_result).witness_thumbprint
+        public = self._application.registries.key_of(gateway, "witness", thumbprint)
+        assert public is not None, "the registry names the key that decided"
         return public
 
     def _zone_proof(self, found: StoredReading, reading: bytes) -> ZoneProof | None:

@@ -45,10 +45,7 @@ class Book:
 
 def keys_by_kid(registries: Registries) -> dict[bytes, PublicKey]:
     """All keys that may have signed a reading or a statement."""
-    keys = [each.key for each in registries.meters_ever.values() if each.key is not None]
-    for gateway in registries.base.gateways.values():
-        keys += [gateway.witness_key, gateway.reader_key]
-    return {public.kid: public for public in keys}
+    return {public.kid: public for public in registries.keys_ever.values()}
 
 
 class Keyring:
