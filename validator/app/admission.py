@@ -15,8 +15,16 @@ from dataclasses import dataclass
 from validator.app.carrier import Carrier, SignatureBook
 from validator.app.entries import Meter
 from validator.app.geometry import Point, within
-from validator.app.neighbours import neighbour_fault
-from validator.app.records import CONFLICT, MOST_SKEW_MS, AcceptedReading, Conflict, key, lane
+from validator.app.neighbours import Gap, fit
+from validator.app.records import (
+    CONFLICT,
+    MOST_SKEW_MS,
+    STATUS_BITS,
+    AcceptedReading,
+    Conflict,
+    key,
+    lane,
+)
 from validator.app.registries import Registries
 from validator.app.state import Overlay
 from wire.errors import Refused
@@ -45,6 +53,7 @@ METER_MOVED = 35
 OVER_RATING = 40
 OVER_INSTALLED = 41
 NO_SOURCE = 42
+OVER_RATING_REACTIVE = 43
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,9 @@ class Admission:
     meter: Meter | None
     """The registered meter, None when there is none."""
 
+    gaps: tuple[Gap, ...] = ()
+    """Intervals beside an accepted one that have no reading."""
+
 
 def open_reading(encoded: bytes) -> SignedReading | None:
     """Decode a reading; None when it is malformed."""
@@ -104,12 +116,13 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admiss
         return Admission(NOT_REGISTERED_THEN if known else UNKNOWN_METER, b"", None)
     if (reading.origin == ORIGIN_OWN_ELEMENT) != (meter.key is not None):
         return Admission(WRONG_ORIGIN, b"", meter)
-    public = _key_of(carriage, meter, signed)
+    public, secondary = _key_of(carriage, meter, signed)
     if public is None:
         return Admission(UNKNOWN_KEY, b"", meter)
     if registries.is_ended(public, carriage.height):
         return Admission(COMPROMISED_KEY, b"", meter)
-    if not carriage.book.stands(public, signed.cose.sig_structure, signed.cose.signature):
+    cose = signed.cose
+    if not carriage.book.stands(public, cose.sig_structure, cose.signature):
         return Admission(BAD_SIGNATURE, b"", meter)
     place = lane(meter.id, b"" if meter.key is not None else public.thumbprint)
     code = (
@@ -118,25 +131,38 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admiss
         or _location(carriage, meter, reading)
         or _interval(carriage, meter, reading)
         or _capacity(carriage, meter, reading)
-        or neighbour_fault(registries.base.parameters, overlay, place, signed)
-        or _accept(carriage, overlay, place, signed)
     )
-    return Admission(code, public.thumbprint, meter)
+    if code:
+        return Admission(code, public.thumbprint, meter)
+    fitting = fit(registries.base.parameters, overlay, place, signed)
+    if fitting.code:
+        return Admission(fitting.code, public.thumbprint, meter)
+    code = _accept(carriage, overlay, place, signed, secondary)
+    return Admission(code, public.thumbprint, meter, fitting.gaps)
 
 
-def _key_of(carriage: Carriage, meter: Meter, signed: SignedReading) -> PublicKey | None:
-    """S: the registered key that should have signed.
+def _key_of(
+    carriage: Carriage, meter: Meter, signed: SignedReading
+) -> tuple[PublicKey | None, int]:
+    """S: the registered key that should have signed, and how many readers come before it.
 
     A meter's key is one of its interval, a reader's also one of when the gateway saw the reading:
     what waits is signed late.
     """
     registries, start_s = carriage.registries, signed.reading.interval_start_s
-    standing = registries.standing(meter.id, "meter", start_s)
-    if meter.key is None:
-        standing = registries.standing(meter.reader, "reader", start_s)
-        standing += registries.standing(meter.reader, "reader", carriage.statement.witnessed_at_s)
-    named = (signed.kid, signed.cose.alg)
-    return next((each for each in standing if (each.kid, each.alg) == named), None)
+    if meter.key is not None:
+        standing = registries.standing(meter.id, "meter", start_s)
+        return next((each for each in standing if _names(signed, each)), None), 0
+    for rank, reader in enumerate((meter.reader, *meter.also_read_by)):
+        for at_s in (start_s, carriage.statement.witnessed_at_s):
+            for public in registries.standing(reader, "reader", at_s):
+                if _names(signed, public):
+                    return public, rank
+    return None, 0
+
+
+def _names(signed: SignedReading, public: PublicKey) -> bool:
+    return signed.kid == public.kid and signed.cose.alg == public.alg
 
 
 def _repetition(overlay: Overlay, place: bytes, signed: SignedReading) -> int:
@@ -214,11 +240,17 @@ def _capacity(carriage: Carriage, meter: Meter, reading: Reading) -> int:
         return OVER_RATING
     if reading.export_advance_wh > most.export_wh:
         return OVER_INSTALLED if most.export_wh else NO_SOURCE
+    reactive = reading.reactive
+    if reactive is not None:
+        varh = reactive.import_advance_varh + reactive.export_advance_varh
+        return OVER_RATING_REACTIVE if varh > most.reactive_varh else 0
     return 0
 
 
-def _accept(carriage: Carriage, overlay: Overlay, place: bytes, signed: SignedReading) -> int:
-    reading = signed.reading
+def _accept(
+    carriage: Carriage, overlay: Overlay, place: bytes, signed: SignedReading, rank: int
+) -> int:
+    reading, reactive = signed.reading, signed.reading.reactive
     window_s = carriage.registries.base.parameters.acceptance_window_s
     late = reading.interval_start_s + reading.interval_s + window_s < carriage.time_s
     record = AcceptedReading(
@@ -232,6 +264,11 @@ def _accept(carriage: Carriage, overlay: Overlay, place: bytes, signed: SignedRe
         skew_ms=_skew_ms(reading),
         origin=reading.origin,
         late=int(late),
+        secondary=int(rank > 0),
+        status=reading.status & STATUS_BITS,
+        tells_reactive=int(reactive is not None),
+        import_varh=0 if reactive is None else reactive.import_advance_varh,
+        export_varh=0 if reactive is None else reactive.export_advance_varh,
         sig_hash=signed.sig_hash,
         previous=reading.previous,
         reading_hash=hashlib.sha256(signed.encoded).digest(),

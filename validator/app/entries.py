@@ -16,6 +16,7 @@ from wire.keys import PublicKey
 _PPM = 1_000_000
 _LARGEST_W = 10**12
 _LARGEST_RHO = 10**15
+_KAPPA_UNKNOWN = 6
 _QUARTER_E7, _HALF_E7 = 900_000_000, 1_800_000_000
 
 
@@ -145,7 +146,13 @@ class Meter:
     ct_ppm: int
     """Limit of its current and voltage transformers, ppm; 0 when directly connected."""
 
-    holder: bytes | None
+    also_read_by: tuple[str, ...] = ()
+    """Gateways that may read and sign for it too; its reader's word counts before theirs."""
+
+    owner: str = ""
+    """Party that is paid or billed for it; of a boundary meter, who holds it. Empty: not stated."""
+
+    holder: bytes | None = None
     """SHA-256 of the secret in its holder's link, 32 bytes; None when nobody has a link."""
 
 
@@ -166,7 +173,8 @@ class Branch:
     """Loss coefficient, 10^-12 per Wh: loss in Wh = rho * flow^2 / 10^12 for one interval."""
 
     kappa: int
-    """How much larger than by the mean flow the loss may be: 2 three-phase, 6 single-phase."""
+    """How much larger than by the mean flow the loss may be: 2 three-phase, 6 single-phase or not
+    known, which is what an entry without it says."""
 
     ampacity_w: int
     """Largest power it is built for, watts; 0 when not stated."""
@@ -311,6 +319,10 @@ def meter(value: Any) -> Meter:
     return found
 
 
+def _optional(value: Any, name: str) -> str:
+    return "" if value == "" else identifier(value, name)
+
+
 def _role(value: Any) -> Role:
     try:
         return Role(value)
@@ -341,7 +353,7 @@ def zone(value: Any) -> Zone:
     parent = entry.get("parent", "")
     return Zone(
         id=identifier(entry["id"], "id"),
-        parent=parent if parent == "" else identifier(parent, "parent"),
+        parent=_optional(parent, "parent"),
         operator=identifier(entry["operator"], "operator"),
         p0_mw=uint(entry["p0_mw"], "p0_mw", _LARGEST_W),
         root=identifier(entry["root"], "root"),
@@ -350,12 +362,12 @@ def zone(value: Any) -> Zone:
 
 
 def _branch(value: Any) -> Branch:
-    entry = _record(value, "id from to rho kappa", "ampacity_w")
+    entry = _record(value, "id from to rho", "kappa ampacity_w")
     return Branch(
         id=identifier(entry["id"], "branch id"),
         start=identifier(entry["from"], "branch from"),
         end=identifier(entry["to"], "branch to"),
         rho=uint(entry["rho"], "rho", _LARGEST_RHO),
-        kappa=_positive(entry["kappa"], "kappa", 100),
+        kappa=_positive(entry.get("kappa", _KAPPA_UNKNOWN), "kappa", 100),
         ampacity_w=uint(entry.get("ampacity_w", 0), "ampacity_w", _LARGEST_W),
     )

@@ -12,12 +12,15 @@ from typing import NamedTuple
 from validator.app.admission import MALFORMED, Admission, Carriage, admit
 from validator.app.affairs import Affairs
 from validator.app.carrier import WITNESS_AHEAD, RefusedBatch, SignatureBook, check_carrier
+from validator.app.cases import Now
 from validator.app.enrolment import Moment
+from validator.app.entries import Meter
+from validator.app.neighbours import Gap
 from validator.app.opening import OpenedReadings
 from validator.app.records import BATCH, OFFENCE, key
 from validator.app.registries import Registries
 from validator.app.registry import Registry
-from validator.app.sealing import seal_windows
+from validator.app.sealing import Fresh, Hole, seal_windows
 from validator.app.state import Overlay, State, Write
 from wire import merkle
 from wire.block import MAX_READINGS
@@ -169,8 +172,8 @@ class BlockRun:
     changes: int = MOST_CHANGES
     """How many more registry transactions it may have."""
 
-    touched: set[tuple[str, int]] = field(default_factory=set)
-    """(zone, interval start) of newly accepted readings."""
+    fresh: Fresh = field(default_factory=Fresh)
+    """Windows that have new readings, and gaps beside them."""
 
     tx_leaves: list[bytes] = field(default_factory=list)
     """Leaf hashes under `tx_root`."""
@@ -275,17 +278,25 @@ class BlockRun:
             result = ReadingResult(digest, admission.code, admission.thumbprint, zone)
             results.append(result.encoded)
             if signed is not None and meter is not None and admission.code == ACCEPTED:
-                start_s = signed.reading.interval_start_s
-                zones = self.registries.at(start_s).zones_of_meter[meter.id]
-                self.touched.update((name, start_s) for name in zones)
+                self._touch(meter, signed.reading.interval_start_s, admission.gaps)
                 row = AcceptedRow(batch.batch_id, position, zone, signed.reading)
                 self.accepted.append(row)
         return tuple(results)
 
+    def _touch(self, meter: Meter, start_s: int, gaps: tuple[Gap, ...]) -> None:
+        """Note the windows that an accepted reading belongs to, and the gaps beside it."""
+        zones = self.registries.at(start_s).zones_of_meter[meter.id]
+        self.fresh.windows.update((name, start_s) for name in zones)
+        for gap in gaps:
+            zones = self.registries.at(gap.start_s).zones_of_meter.get(meter.id, ())
+            self.fresh.holes.update(
+                Hole(name, gap.start_s, meter.id, gap.for_good) for name in zones
+            )
+
     def finish(self) -> Execution:
         """Seal what the block makes due and compute its roots."""
         height = self.moment.height
-        sealed = seal_windows(self.registries, self.overlay, self.time_s, self.touched)
+        sealed = seal_windows(self.registries, self.overlay, Now(height, self.time_s), self.fresh)
         seals = tuple(each.seal.encoded for each in sealed)
         state_root, writes = self.overlay.finish(height)
         return Execution(

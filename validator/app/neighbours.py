@@ -2,6 +2,8 @@
 
 Decides whether two readings of one meter can stand in this order: registers, interval starts, boots
 and operating seconds, and the hash chain. Neighbours are those in sequence, whenever they arrived.
+Notes gaps: intervals between two neighbours that have no reading. What is measured over a gap is
+decided by `validator.app.windows`.
 """
 
 from typing import NamedTuple
@@ -19,6 +21,26 @@ BROKEN_CHAIN = 27
 
 _ZEROS = bytes(32)
 _PPM = 1_000_000
+
+
+class Gap(NamedTuple):
+    """Intervals between two neighbours in sequence that have no reading."""
+
+    start_s: int
+    """Start of the first one, Unix seconds."""
+
+    for_good: bool
+    """The sequence has no gap: no reading of them was ever made."""
+
+
+class Fit(NamedTuple):
+    """How a reading fits between its neighbours."""
+
+    code: int
+    """A reason code, 0 when it fits."""
+
+    gaps: tuple[Gap, ...]
+    """Gaps beside it."""
 
 
 class _Step(NamedTuple):
@@ -49,25 +71,27 @@ class _Pair(NamedTuple):
         return self.earlier.sequence + 1 == self.later.sequence
 
 
-def neighbour_fault(
-    parameters: Parameters, overlay: Overlay, lane: bytes, signed: SignedReading
-) -> int:
-    """Return a reason code, 0 when the reading fits between its neighbours."""
+def fit(parameters: Parameters, overlay: Overlay, lane: bytes, signed: SignedReading) -> Fit:
+    """Tell whether a reading fits between its neighbours, and what is missing beside it."""
     this = _step_of(signed)
     own_element = signed.reading.origin == ORIGIN_OWN_ELEMENT
     if own_element and this.sequence == 0 and this.previous != _ZEROS:
-        return BROKEN_CHAIN
-    before = overlay.before(lane, this.sequence)
+        return Fit(BROKEN_CHAIN, ())
+    gaps: tuple[Gap, ...] = ()
+    before, after = overlay.before(lane, this.sequence), overlay.after(lane, this.sequence)
+    pairs = []
     if before is not None:
-        earlier = _accepted_step(overlay, lane, before)
-        code = _pair_fault(parameters, overlay, _Pair(lane, earlier, this, own_element))
+        pairs.append(_Pair(lane, _accepted_step(overlay, lane, before), this, own_element))
+    if after is not None:
+        pairs.append(_Pair(lane, this, _accepted_step(overlay, lane, after), own_element))
+    for pair in pairs:
+        code = _pair_fault(parameters, overlay, pair)
         if code:
-            return code
-    after = overlay.after(lane, this.sequence)
-    if after is None:
-        return 0
-    later = _accepted_step(overlay, lane, after)
-    return _pair_fault(parameters, overlay, _Pair(lane, this, later, own_element))
+            return Fit(code, ())
+        start_s = pair.earlier.start_s + parameters.interval_s
+        if start_s < pair.later.start_s:
+            gaps = (*gaps, Gap(start_s, own_element and pair.consecutive))
+    return Fit(0, gaps)
 
 
 def _step_of(signed: SignedReading) -> _Step:

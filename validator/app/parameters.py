@@ -51,6 +51,12 @@ class Parameters:
     deadline_intervals: int = 4
     """Seal: intervals after a window's end until it is sealed without what is missing."""
 
+    bridge_wait_s: int = 86_400
+    """Seal: how long readings of a gap are waited for before registers tell, seconds."""
+
+    bridge_intervals: int = 96
+    """Seal: the longest merged window, intervals."""
+
     class_k_num: int = 4
     """Seal: k, the number of standard deviations that make a zone SUSPECT; numerator."""
 

@@ -17,16 +17,25 @@ BATCH = "batch"
 """Batches on the ledger: gateway, batch sequence -> batch id."""
 
 CURSOR = "cursor"
-"""Zone -> start of the oldest window whose deadline has not passed, 8 bytes."""
+"""Zone -> Cursor."""
+
+BRIDGE = "bridge"
+"""Windows to be tried again as part of a merged one: zone, start -> when, Unix seconds, 8 bytes."""
+
+TALLY = "tally"
+"""Zone -> Tally."""
 
 SEALED = "sealed"
-"""Windows that have a seal: zone, start -> Sealed."""
+"""Intervals that have a seal: zone, start -> Sealed."""
 
 CREDIT = "credit"
-"""Settled energy: meter, interval start -> Credit."""
+"""Settled energy: meter, window start -> Credit."""
 
 CASE = "case"
-"""Windows that authorities have to resolve: zone, start -> the revision that opened it, 4 bytes."""
+"""Windows that authorities have to resolve: zone, start -> `validator.app.cases.Case`."""
+
+RESOLUTION = "resolution"
+"""Transactions that resolved a case: transaction id -> height of its block, 8 bytes."""
 
 REGISTRY = "registry"
 """Accepted registry transactions: transaction id -> `validator.app.registries.Change`."""
@@ -44,6 +53,8 @@ ROOT = "root"
 """One row, with an empty key -> height, 8 bytes, and the state root, 32 bytes."""
 
 MOST_SKEW_MS = 2**32 - 1
+STATUS_BITS = 2**32 - 1
+"""Status bits that are remembered."""
 
 
 def key(name: str | bytes, number: int) -> bytes:
@@ -98,6 +109,21 @@ class AcceptedReading(NamedTuple):
     late: int
     """1 when it came after the acceptance window: it is on the ledger and settles nothing."""
 
+    secondary: int
+    """1 when a reader signed it that is not the meter's first."""
+
+    status: int
+    """Status bits 0 to 31."""
+
+    tells_reactive: int
+    """1 when it has reactive registers."""
+
+    import_varh: int
+    """Reactive import within the interval."""
+
+    export_varh: int
+    """Reactive export within the interval."""
+
     sig_hash: bytes
     """SHA-256 of what was signed, 32 bytes."""
 
@@ -117,7 +143,7 @@ class AcceptedReading(NamedTuple):
         return cls._make(_ACCEPTED.unpack(value))
 
 
-_ACCEPTED = struct.Struct(">7QIBB32s32s32s")
+_ACCEPTED = struct.Struct(">7QI3BIB2Q32s32s32s")
 
 
 class Conflict(NamedTuple):
@@ -140,7 +166,7 @@ class Conflict(NamedTuple):
 
 
 class Sealed(NamedTuple):
-    """The newest seal of a window."""
+    """The newest seal over an interval."""
 
     revision: int
     """Its revision, from 0."""
@@ -148,8 +174,14 @@ class Sealed(NamedTuple):
     verdict: int
     """Its verdict."""
 
-    ever_balanced: int
-    """1 once any revision was BALANCED."""
+    settled: int
+    """How its energy was settled: 0 not yet, SETTLED_BY_BALANCE, SETTLED_BY_CASE."""
+
+    offset: int
+    """How many intervals before this one its window began."""
+
+    merged: int
+    """Intervals of a merged window; 0 for an ordinary one, which has one."""
 
     inputs_root: bytes
     """Of the readings that it used, 32 bytes: the same inputs make no new revision."""
@@ -164,17 +196,21 @@ class Sealed(NamedTuple):
         return cls._make(_SEALED.unpack(value))
 
 
-_SEALED = struct.Struct(">IBB32s")
+_SEALED = struct.Struct(">IBBII32s")
+SETTLED_BY_BALANCE, SETTLED_BY_CASE = 1, 2
 
 
 class Credit(NamedTuple):
-    """Energy settled for one meter and interval."""
+    """Energy settled for one meter and window."""
 
     import_wh: int
     """Taken from the grid, Wh."""
 
     export_wh: int
     """Given to it, Wh."""
+
+    intervals: int
+    """Length of the window."""
 
     def packed(self) -> bytes:
         """As stored."""
@@ -186,4 +222,54 @@ class Credit(NamedTuple):
         return cls._make(_CREDIT.unpack(value))
 
 
-_CREDIT = struct.Struct(">QQ")
+_CREDIT = struct.Struct(">QQI")
+
+
+class Cursor(NamedTuple):
+    """How far a zone's windows have come; both move with header time."""
+
+    deadline_s: int
+    """Start of the oldest window whose deadline has not passed."""
+
+    window_s: int
+    """Start of the oldest window whose acceptance window has not ended."""
+
+    def packed(self) -> bytes:
+        """As stored."""
+        return _CURSOR.pack(*self)
+
+    @classmethod
+    def of(cls, value: bytes) -> Self:
+        """As stored, read back."""
+        return cls._make(_CURSOR.unpack(value))
+
+
+_CURSOR = struct.Struct(">QQ")
+
+
+class Tally(NamedTuple):
+    """A zone's record: how many seals said what, revisions included, and its cases."""
+
+    balanced: int
+    suspect: int
+    impossible: int
+    inconclusive: int
+    unreferenced: int
+
+    opened: int
+    """Cases that were opened, reopened ones included."""
+
+    closed: int
+    """Cases that were resolved, or that a later revision cleared."""
+
+    def packed(self) -> bytes:
+        """As stored."""
+        return _TALLY.pack(*self)
+
+    @classmethod
+    def of(cls, value: bytes | None) -> Self:
+        """As stored, read back; all 0 for none."""
+        return cls(*[0] * 7) if value is None else cls._make(_TALLY.unpack(value))
+
+
+_TALLY = struct.Struct(">7Q")

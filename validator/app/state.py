@@ -28,6 +28,8 @@ class Index:
     def __init__(self) -> None:
         self._sequences: dict[bytes, list[int]] = {}
         self._claims: dict[bytes, tuple[bytes, ...]] = {}
+        self._late: dict[bytes, tuple[bytes, ...]] = {}
+        self._newest: dict[bytes, int] = {}
 
     def add(self, reading_key: bytes, record: AcceptedReading) -> None:
         """Take in an accepted reading."""
@@ -37,9 +39,12 @@ class Index:
             sequences.append(sequence)
         else:
             insort(sequences, sequence)
-        if not record.late:
-            claim = _claim(reading_key, record)
-            self._claims[claim] = (*self._claims.get(claim, ()), reading_key)
+        meter = reading_key[: reading_key.index(0) + 1]
+        claim = key(meter, record.start_s)
+        claims = self._late if record.late else self._claims
+        claims[claim] = (*claims.get(claim, ()), reading_key)
+        if not record.late and record.start_s > self._newest.get(meter, 0):
+            self._newest[meter] = record.start_s
 
     def before(self, lane: bytes, sequence: int) -> int | None:
         """The highest known sequence below."""
@@ -57,12 +62,16 @@ class Index:
         return sequences[bisect_left(sequences, sequence + 1)]
 
     def claims(self, claim: bytes) -> tuple[bytes, ...]:
-        """Keys of the readings for one meter and interval start."""
+        """Keys of the readings for one meter and interval start that are not late."""
         return self._claims.get(claim, ())
 
+    def late(self, claim: bytes) -> tuple[bytes, ...]:
+        """Keys of the late ones."""
+        return self._late.get(claim, ())
 
-def _claim(reading_key: bytes, record: AcceptedReading) -> bytes:
-    return key(reading_key[: reading_key.index(0) + 1], record.start_s)
+    def newest_s(self, meter: bytes) -> int:
+        """The latest interval start that a meter (its id and a NUL) has a reading for, or 0."""
+        return self._newest.get(meter, 0)
 
 
 class State:
@@ -114,17 +123,27 @@ class Overlay:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._rows: dict[tuple[str, bytes], bytes] = {}
+        self._rows: dict[tuple[str, bytes], bytes | None] = {}
         self._index = Index()
 
     def get(self, table: str, row: bytes) -> bytes | None:
         """Value of a row, None when there is none."""
-        value = self._rows.get((table, row))
-        return self._state.get(table, row) if value is None else value
+        value = self._rows.get((table, row), b"")  # No row's value is empty.
+        return self._state.get(table, row) if value == b"" else value
 
     def put(self, table: str, row: bytes, value: bytes) -> None:
         """Write a row."""
         self._rows[table, row] = value
+
+    def remove(self, table: str, row: bytes) -> None:
+        """Remove a row."""
+        self._rows[table, row] = None
+
+    def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
+        """Rows of a table, in order of key: for tables that stay small."""
+        rows: dict[bytes, bytes | None] = dict(self._state.rows(table))
+        rows.update((row, value) for (name, row), value in self._rows.items() if name == table)
+        return iter(sorted((row, value) for row, value in rows.items() if value is not None))
 
     def reading(self, lane: bytes, sequence: int) -> AcceptedReading | None:
         """An accepted reading, None when there is none."""
@@ -151,19 +170,35 @@ class Overlay:
             return other if one is None else one
         return min(one, other)
 
-    def claims(self, meter: str, start_s: int) -> tuple[bytes, ...]:
-        """Values of the readings for one meter and interval that are not late."""
+    def claims(self, meter: str, start_s: int) -> tuple[AcceptedReading, ...]:
+        """The readings for one meter and interval that are not late."""
         claim = key(meter, start_s)
         rows = (*self._state.index.claims(claim), *self._index.claims(claim))
-        return tuple(value for row in rows if (value := self.get(READING, row)) is not None)
+        return self._records(rows)
+
+    def late(self, meter: str, start_s: int) -> tuple[AcceptedReading, ...]:
+        """The late readings for one meter and interval."""
+        claim = key(meter, start_s)
+        return self._records((*self._state.index.late(claim), *self._index.late(claim)))
+
+    def _records(self, rows: Iterable[bytes]) -> tuple[AcceptedReading, ...]:
+        values = [self.get(READING, row) for row in sorted(rows)]
+        return tuple(AcceptedReading.of(value) for value in values if value is not None)
+
+    def newest_s(self, meter: str) -> int:
+        """The latest interval start that a meter has a reading for that is not late, or 0."""
+        name = meter.encode() + b"\0"
+        return max(self._state.index.newest_s(name), self._index.newest_s(name))
 
     def finish(self, height: int) -> tuple[bytes, tuple[Write, ...]]:
         """Return the root after this block and its writes in order, the root's row last."""
         digest = hashlib.sha256(_TAG + self._state.root + height.to_bytes(8, "big"))
         writes: list[Write] = []
-        for (table, row), value in sorted(self._rows.items()):
+        for table, row in sorted(self._rows):
+            value = self._rows[table, row]
             name = table.encode()
-            digest.update(b"%c%s%c%s%d:" % (len(name), name, len(row), row, len(value)) + value)
+            place = b"%c%s%c%s" % (len(name), name, len(row), row)
+            digest.update(place + (b"-" if value is None else b"%d:" % len(value) + value))
             writes.append((table, row, value))
         root = digest.digest()
         writes.append((ROOT, b"", height.to_bytes(8, "big") + root))
