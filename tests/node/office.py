@@ -1,5 +1,6 @@
 """A validator's pages over a ledger without a network: the village's, block after block."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,17 @@ from validator.node.registrar import Registrar
 from validator.node.tally import Tally
 from wire.transaction import Transaction
 from wire.witness import Batch
+
+
+def ask(bureau: "Bureau", path: str, method: str = "GET", **content: Any) -> httpx.Response:
+    """One request to a bureau's pages."""
+
+    async def talk() -> httpx.Response:
+        async with bureau.client() as client:
+            return await client.request(method, path, **content)
+
+    return asyncio.run(talk())
+
 
 PLENTY = Limits(requests=Rate(10**6, 10**6), posts=Rate(10**6, 10**6))
 
@@ -54,7 +66,9 @@ class Bureau:
             halted=lambda: self.halted,
         )
         self.pages = Pages(self.sources, limits)
-        self.transport = httpx.ASGITransport(self.pages.guarded, client=("192.0.2.1", 1))
+        self.transport = httpx.ASGITransport(
+            self.pages.guarded, raise_app_exceptions=False, client=("192.0.2.1", 1)
+        )
 
     async def _submit(self, data: bytes) -> Transaction:
         return self.registrar.submit(data)
@@ -93,6 +107,15 @@ class Bureau:
             self.pages.events.wake()
             batches.append(batch)
         return batches
+
+    def grow_with(self, more: dict[str, tuple[int, int]], blocks: int) -> None:
+        """The same with readings of other meters too."""
+        for _ in range(blocks):
+            readings = self.chain.village.close(self.clock.slot, **more)
+            batch = self.chain.village.batch(readings.values(), self.clock.slot)
+            self.chain.append([batch], self.clock.slot)
+            self.clock.slot += 1
+            self.pages.events.wake()
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=self.transport, base_url="http://it")

@@ -1,24 +1,13 @@
 """The pages of one validator, asked without a network: what they tell, and to whom."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from tests.app.village import START_S
-from tests.node.office import Bureau
+from tests.node.office import Bureau, ask
 from wire.receipt import Receipt
-
-
-def ask(bureau: Bureau, path: str, method: str = "GET", **content: Any) -> httpx.Response:
-    async def talk() -> httpx.Response:
-        async with bureau.client() as client:
-            return await client.request(method, path, **content)
-
-    return asyncio.run(talk())
 
 
 @pytest.fixture

@@ -120,6 +120,8 @@ class Seal(BaseModel):
     band_wh: int
     coverage_ppm: int
     inputs: int = Field(description="readings that it used")
+    overloaded: list[str] = Field(description="branches that carried more than they are built for")
+    marked: int = Field(description="meters that say themselves that something was done to them")
 
 
 class Reading(BaseModel):

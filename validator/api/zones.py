@@ -186,4 +186,6 @@ def seal(stored: StoredSeal) -> models.Seal:
         band_wh=found.band_wh,
         coverage_ppm=found.coverage_ppm,
         inputs=len(stored.inputs),
+        overloaded=list(found.overloaded),
+        marked=found.marked,
     )
