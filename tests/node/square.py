@@ -16,6 +16,7 @@ from validator.node.catching_up import CatchingUp
 from validator.node.driver import Driver
 from validator.node.evidence_pool import EvidencePool
 from validator.node.fetching import Fetching
+from validator.node.hearing import AHEAD
 from validator.node.ledger import Ledger
 from validator.node.mempool import Mempool
 from validator.node.store import Store
@@ -64,8 +65,8 @@ class Node:
         self.mempool = Mempool()
         blocks = Blocks(square.genesis, self.app, BOOK)
         ledger = Ledger(square.genesis, self.store, self.app, blocks)
-        key = VoteSigner(signer(name), self.state)
-        self.driver = Driver(name, ledger, self.mempool, [key], WallClock())
+        keys = [VoteSigner(signer(each), self.state) for each in square.keys.get(name, [name])]
+        self.driver = Driver(name, ledger, self.mempool, keys, WallClock())
         self.fetching = Fetching(self, self._checked)
         self.pool = EvidencePool(blocks, self.mempool, self.store)
         self.pool.forward, self.pool.nudge = self.broadcast, self.driver.nudge
@@ -137,6 +138,8 @@ class Square:
         self.genesis: Genesis = self.village.genesis
         self.nodes: dict[str, Node] = {}
         self.passes: Callable[[Message, str, str], bool] = lambda *_: True
+        self.keys: dict[str, list[str]] = {}
+        """Names of the keys that a validator holds; by default the one of its own name."""
 
     def start(self, *names: str) -> None:
         started = [Node(self, name) for name in names]
@@ -152,7 +155,8 @@ class Square:
         node = self.nodes[name]
 
         def arrive() -> None:
-            if self.nodes.get(name) is node:
+            ahead = decode_message(data).height > node.driver.tip.height + AHEAD
+            if self.nodes.get(name) is node and not ahead:
                 node.driver.receive_bytes(data)
 
         asyncio.get_running_loop().call_soon(arrive)
