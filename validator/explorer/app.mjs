@@ -53,7 +53,7 @@ async function show() {
   view.replaceChildren(...[page.body].flat());
   page.drawn?.();
   document.title = `${view.querySelector("h1")?.textContent ?? name} · GridWitness`;
-  view.focus({ preventScroll: true });
+  if (mine > 1) view.focus({ preventScroll: true }); // The first page is read from its top.
   scrollTo(0, 0);
 }
 

@@ -36,7 +36,7 @@ export const path = (...parts) => parts.map(encodeURIComponent).join("/");
 export const quiet = (...words) => h("p", { class: "quiet" }, ...words);
 export const facts = (pairs) => h("dl", {}, pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 export const hash = (text) => h("span", { class: "hash" }, text);
-export const short = (text) => h("span", { class: "hash", title: text }, `${text.slice(0, 10)}…`);
+export const short = (text) => h("span", { class: "hash short", title: text }, `${text.slice(0, 10)}…`);
 
 const MARKS = { BALANCED: "=", SUSPECT: "?", IMPOSSIBLE: "✗", INCONCLUSIVE: "…", UNREFERENCED: "–" };
 export const mark = (verdict) => MARKS[verdict] ?? "·";

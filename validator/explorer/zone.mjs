@@ -38,11 +38,13 @@ export async function zone(name, start = null) {
     h("p", {}, verdict(seal.verdict), `, ${span(seal.start_s, seal.end_s)}: ${MEANINGS[seal.verdict]}.`),
     facts([
       ["Lost on the way", `${energy(seal.residual_wh)}; the lines must lose at least ${energy(seal.loss_low_wh)} and at most ${energy(seal.loss_high_wh)}`],
-      ["Could hide", `${energy(seal.band_wh)} in what meters may be wrong by: a smaller theft this zone cannot see`],
+      ["Band", `${energy(seal.band_wh)} wide, by the losses and what meters may be wrong by: what stays within it this zone cannot see`],
+      ...(seal.overloaded?.length ? [["Overloaded", h("b", { class: "broken" }, seal.overloaded.join(", "))]] : []),
+      ...(seal.marked ? [["Marked", `${seal.marked} meters say themselves that they are faulty or were tampered with`]] : []),
       ["Meters in", `${count(seal.inputs)}, ${seal.coverage_ppm / 10_000} %`],
       ["Sealed in", h("span", {}, link(`block/${seal.height}`, `block ${count(seal.height)}`), seal.revision ? `, revision ${seal.revision}` : "")],
     ]),
-    feeder(drawing, flows),
+    feeder(drawing, flows, seal.overloaded),
     flows ? null : quiet("Flows are sums of households' readings; on this network they are not public."),
     h("h2", {}, "Windows"),
     windows(name, seals, seal),
@@ -65,12 +67,14 @@ function windows(name, seals, current) {
 }
 
 function residuals(canvas, seals) {
-  const upper = seals.map((each) => each.loss_high_wh + each.band_wh), lower = seals.map((each) => each.loss_low_wh - each.band_wh);
+  // The band is the losses' interval and, on either side of it, what the meters may be wrong by.
+  const beside = (each) => (each.band_wh - (each.loss_high_wh - each.loss_low_wh)) / 2;
+  const upper = seals.map((each) => each.loss_high_wh + beside(each)), lower = seals.map((each) => each.loss_low_wh - beside(each));
   const flat = { pointRadius: 0, borderWidth: 1, borderColor: colour("line") };
   chart(canvas, "line", seals.map((each) => clockOf(each.start_s)), [
     { label: "residual, Wh", data: seals.map((each) => each.residual_wh), borderColor: colour("accent"), pointRadius: 2 },
-    { label: "most that may be lost, with the band", data: upper, ...flat },
-    { label: "least that must be lost, with the band", data: lower, ...flat, fill: "-1", backgroundColor: `${colour("accent")}22` },
+    { label: "most that honest meters may show", data: upper, ...flat },
+    { label: "least that they must show", data: lower, ...flat, fill: "-1", backgroundColor: `${colour("accent")}22` },
   ]);
 }
 
@@ -82,7 +86,7 @@ function placed(drawing) {
   const touching = new Map();
   for (const branch of drawing.branches) {
     for (const [here, there] of [[branch.from, branch.to], [branch.to, branch.from]]) {
-      touching.set(here, [...(touching.get(here) ?? []), { branch: branch.id, node: there, cap: branch.ampacity_w }]);
+      touching.set(here, [...(touching.get(here) ?? []), { branch: branch.id, node: there }]);
     }
   }
   const places = new Map(), lines = [];
@@ -102,12 +106,15 @@ function placed(drawing) {
   return { places, lines, width: 2 * PAD + 110 + STEP * Math.max(...[...places.values()].map(({ x }) => (x - PAD) / STEP)), height: 2 * PAD + Math.max(1, row) * ROW };
 }
 
-function feeder(drawing, flows) {
+function feeder(drawing, flows, overloaded = []) {
   const { places, lines, width, height } = placed(drawing);
   const energies = new Map((flows?.branches ?? []).map((each) => [each.branch, each]));
   const most = Math.max(1, ...[...energies.values()].map((each) => Math.abs(each.flow_wh)));
   const picture = s("svg", { class: "feeder", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `Feeder of zone ${drawing.id}: ${lines.length} branches, ${drawing.members.length} meters` });
-  for (const each of lines) picture.append(branch(each, places, energies.get(each.branch), most));
+  picture.style.maxWidth = `${1.6 * width}px`; // A small feeder is not blown up.
+  for (const each of lines) {
+    picture.append(branch(each, places, energies.get(each.branch), most, overloaded.includes(each.branch)));
+  }
   for (const [node, { x, y }] of places) picture.append(s("circle", { class: "node", cx: x, cy: y, r: 2.5 }, s("title", {}, node)));
   const taken = new Map();
   for (const member of drawing.members) {
@@ -120,11 +127,11 @@ function feeder(drawing, flows) {
     quiet("The boundary is at the left. The thicker a line, the more flowed: blue towards the customers, amber back towards the grid. A circle is a meter, full at the boundary, amber where it generates; choose one for its days."));
 }
 
-function branch(each, places, flow, most) {
+function branch(each, places, flow, most, isOver) {
   const a = places.get(each.from), b = places.get(each.node);
   const size = Math.abs(flow?.flow_wh ?? 0);
   const way = !flow || size === 0 ? "idle" : flow.flow_wh < 0 ? "back" : "";
-  const over = each.cap > 0 && size * 4 > each.cap ? "overloaded" : "";
+  const over = isOver ? "overloaded" : "";
   const words = flow ? `${each.branch}: ${energy(flow.flow_wh)} by ${flow.meters} meters${flow.missing ? `, ${flow.missing} missing` : ""}` : each.branch;
   return s("path", { class: `branch ${way} ${over}`, d: `M${a.x} ${a.y}C${a.x + STEP / 2} ${a.y} ${b.x - STEP / 2} ${b.y} ${b.x} ${b.y}`, "stroke-width": 1.2 + 6 * Math.sqrt(size / most) }, s("title", {}, words));
 }

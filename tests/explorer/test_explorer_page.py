@@ -1,0 +1,212 @@
+"""The explorer in a real browser: what it shows live, what it proves, and for whom it is usable.
+
+Without Debian's Chromium these tests skip (apt install chromium).
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
+
+from tests.app.village import START_S
+from tests.explorer.served import Served
+from validator.api.pages import LIBRARIES
+from wire.access import HolderSecret
+
+CHROMIUM = shutil.which("chromium")
+PAGES = (
+    "chain",
+    "block/2",
+    "zones",
+    "zone/z1",
+    f"zone/z1/{START_S}",
+    "meters",
+    "meter/c1",
+    "reading/c1/1",
+    "gateways",
+    "authorities",
+    "evidence",
+    "verify",
+)
+PHONE: ViewportSize = {"width": 360, "height": 740}
+DESK: ViewportSize = {"width": 1200, "height": 900}
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium: apt install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox wants user namespaces, which root and containers do not have.
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with Served(tmp_path_factory.mktemp("explorer"), open_readings=1) as served:
+        served.do(lambda bureau: bureau.grow(4))
+        yield served
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport=DESK)
+    page = context.new_page()
+    troubles: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            troubles.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    yield page
+    context.close()
+    assert troubles == []
+
+
+def visit(page: Page, served: Served, name: str) -> None:
+    page.goto(f"{served.address}/#/{name}")
+    expect(page.locator("main h1")).to_be_visible()
+
+
+def test_a_block_appears_when_it_becomes_final(page: Page, served: Served) -> None:
+    visit(page, served, "chain")
+    expect(page.locator("#live")).to_contain_text("live")
+    before = page.locator("tbody tr").count()
+    served.do(lambda bureau: bureau.grow())
+    expect(page.locator("tbody tr")).to_have_count(before + 1)
+    expect(page.locator("tbody tr").first).to_contain_text(str(before + 1))
+    expect(page.locator("#live")).to_contain_text(f"block {before + 1}")
+    expect(page.locator("main ul li").first).to_contain_text("BALANCED")
+
+
+def test_a_receipt_is_verified_in_the_browser(page: Page, served: Served) -> None:
+    visit(page, served, "reading/c1/1")
+    expect(page.locator("main")).to_contain_text("Verified here, in your browser")
+    links = page.locator("ol.links li b")
+    assert [links.nth(n).inner_text() for n in range(links.count())] == ["✓"] * 6
+    expect(page.locator("main")).to_contain_text("Meter c1 at node n1 counted 500 Wh taken")
+
+
+def test_a_tampered_copy_fails_at_the_link_that_was_changed(page: Page, served: Served) -> None:
+    visit(page, served, "reading/c1/1")
+    wanted = ["reading", "reading", "witness", "header", "seals", "inclusion", "zone"]
+    for place, name in enumerate(wanted):
+        page.get_by_label("Change one bit of").select_option(str(place))
+        page.get_by_role("button", name="and verify again").click()
+        expect(page.locator("main .problem")).to_contain_text(f"the link “{name}” does not hold")
+
+
+def test_a_visitors_own_genesis_file_of_another_network_refuses(
+    page: Page, served: Served, tmp_path: Path
+) -> None:
+    visit(page, served, "reading/c1/1")
+    genesis = json.loads(served.do(lambda bureau: bureau.sources.genesis_file))
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(genesis | {"name": "elsewhere"}))
+    page.locator("summary").click()
+    page.get_by_label("Your own genesis file").set_input_files(other)
+    expect(page.locator("main .problem")).to_contain_text("the link “genesis” does not hold")
+    page.get_by_role("button", name="use the validator's again").click()
+    expect(page.locator("main")).to_contain_text("Verified here")
+
+
+def test_a_receipt_file_is_verified_without_leaving_the_browser(
+    page: Page, served: Served, tmp_path: Path
+) -> None:
+    visit(page, served, "reading/c1/1")
+    with page.expect_download() as download:
+        page.get_by_text("Save the receipt").click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    visit(page, served, "verify")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    page.get_by_label("Receipt", exact=True).set_input_files(file)
+    expect(page.locator("main")).to_contain_text("Verified here")
+    assert set(sent) <= {"GET"}
+    (tmp_path / "none").write_bytes(b"no receipt")
+    page.get_by_label("Receipt", exact=True).set_input_files(tmp_path / "none")
+    expect(page.locator("main .problem")).to_contain_text("does not hold")
+
+
+def test_a_private_meter_opens_with_its_holders_link_only(browser: Browser, tmp_path: Path) -> None:
+    secret = HolderSecret.make()
+    with Served(tmp_path, open_readings=0) as served:
+        served.do(lambda bureau: bureau.grow(2))
+        page = browser.new_page()
+        visit(page, served, "meter/c1")
+        expect(page.locator("main")).to_contain_text("A household's days are its own")
+        page.goto(f"{served.address}/#/meter/c1/{secret.text}")
+        expect(page.locator("main")).to_contain_text("does not open this meter")
+        assert secret.text not in page.url
+        page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_fits_a_phone_and_satisfies_axe(
+    browser: Browser, served: Served, scheme: Literal["light", "dark"]
+) -> None:
+    context = browser.new_context(viewport=PHONE, color_scheme=scheme)
+    page = context.new_page()
+    faults = []
+    for name in PAGES:
+        visit(page, served, name)
+        wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        found = Axe().run(page).response["violations"]
+        faults += [(name, each["id"], each["nodes"][0]["html"][:90]) for each in found]
+        faults += [(name, "wider than the screen", "")] if wide else []
+    context.close()
+    assert faults == []
+
+
+def test_the_page_is_walked_by_keyboard(page: Page, served: Served) -> None:
+    visit(page, served, "chain")
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_text("Skip to the content")
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_text("Zones")
+    page.keyboard.press("Enter")
+    expect(page.locator("main h1")).to_have_text("Zones")
+    expect(page.locator("main")).to_be_focused()
+
+
+def test_everything_comes_from_the_validator_itself(page: Page, served: Served) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for name in PAGES:
+        visit(page, served, name)
+    assert [url for url in asked if not url.startswith((served.address, "blob:"))] == []
+
+
+@pytest.mark.skipif(not LIBRARIES.is_dir(), reason="Chart.js: apt install libjs-chart.js")
+def test_a_meters_day_is_drawn(page: Page, served: Served) -> None:
+    visit(page, served, "meter/c1")
+    drawn = "() => { const c = document.querySelector('canvas'); return c && c.getContext('2d')"
+    drawn += ".getImageData(0, 0, c.width, c.height).data.some((octet) => octet > 0) }"
+    page.wait_for_function(drawn)
+
+
+def test_without_chart_js_the_table_says_the_same(browser: Browser, served: Served) -> None:
+    page = browser.new_page()
+    page.route("**/libraries/**", lambda route: route.abort())
+    visit(page, served, "meter/c1")
+    expect(page.locator("main")).to_contain_text("No chart")
+    assert page.locator("tbody tr").count() >= 4
+    page.close()
