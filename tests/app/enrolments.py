@@ -120,13 +120,16 @@ class Enrolment:
         entry = meter_entry(self.meter, "n3", "customer") | own | identity | self.entry
         return entry
 
-    def transaction(self) -> Transaction:
+    def body(self) -> EnrolMeter:
         commissioning = self.commissioning()
-        body = EnrolMeter(
+        return EnrolMeter(
             self.written(commissioning),
             starts(self.slot) if self.from_s is None else self.from_s,
             commissioning if self.carried is None else self.carried,
         )
+
+    def transaction(self) -> Transaction:
+        body = self.body()
         network = self.genesis.network if self.network is None else self.network
         transaction = Transaction.of(payload_of(network, self.nonce, self.expiry_height, body))
         signers = self.signers

@@ -285,9 +285,9 @@ class Registries:
         first = self.base.written[table].get(name)
         moments: list[tuple[int | None, Change | None]] = [] if first is None else [(None, None)]
         moments += [(each.from_s, each) for each in changes]
-        ends = [from_s for from_s, _ in moments[1:]] + [None]
+        ends = [*(from_s for from_s, _ in moments[1:]), None]
         steps = []
-        for (from_s, change), until_s in zip(moments, ends, strict=True):
+        for (from_s, change), until_s in zip(moments, ends, strict=False):
             found = self.find(table, name, -1 if from_s is None else from_s)
             written = None if found is None else found.written
             steps.append(Step(from_s, until_s, written, change))
