@@ -18,7 +18,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from validator.api.problems import MEDIA_TYPE, problem
+from validator.api.problems import MEDIA_TYPE, Fault, problem
 from validator.node.conduct import Bucket
 from validator.node.frames import Rate
 
@@ -41,6 +41,7 @@ _HEADERS = {
 }
 
 
+_CLOSE = {"Connection": "close"}
 _REQUESTS, _POSTS = Rate(100, 400), Rate(20, 60)
 
 
@@ -89,10 +90,7 @@ class Guard:
             await _refuse(send, 429, words, retry)
             return
         body = _Body(receive, self._limits)
-        try:
-            await self._app(scope, body.receive, body.answering(send))
-        except _Refused as refused:
-            await _refuse(send, refused.status, refused.words, {b"connection": b"close"})
+        await self._app(scope, body.receive, body.answering(send))
 
     def _wait_s(self, scope: Scope) -> int:
         """Seconds until the client may ask again; 0 when it may now."""
@@ -124,12 +122,6 @@ def client_name(scope: MutableMapping[str, Any]) -> str:
     return str(address)
 
 
-class _Refused(Exception):
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
-        self.status, self.words = status, words
-
-
 class _Body:
     """A request's body, as far as it is taken."""
 
@@ -142,18 +134,20 @@ class _Body:
         self._answered = False
 
     async def receive(self) -> Message:
-        """The next part; raises what refuses the request."""
+        """The next part; raises Fault, which the application tells."""
         if self._complete or self._answered:
             return await self._receive()  # Tells when the client has gone.
         try:
             async with asyncio.timeout(max(0.0, self._until_s - time.monotonic())):
                 message = await self._receive()
         except TimeoutError:
-            raise _Refused(408, f"the body took more than {self._limits.body_s:.0f} s") from None
+            words = f"the body took more than {self._limits.body_s:.0f} s"
+            raise Fault(408, words, headers=_CLOSE) from None
         self._left -= len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         if self._left < 0:
-            raise _Refused(413, f"a body has at most {self._limits.body_bytes} bytes")
+            words = f"a body has at most {self._limits.body_bytes} bytes"
+            raise Fault(413, words, headers=_CLOSE)
         return message
 
     def answering(self, send: Send) -> Send:

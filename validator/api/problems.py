@@ -39,6 +39,7 @@ REMEDIES: Mapping[int, str] = {
     403: "ask the grid operator for access",
     404: "check the name or number",
     405: "use the method that the reference names: /docs",
+    408: "send it at once, or try a better line",
     413: "send less at once",
     415: "send the media type that the reference names: /docs",
     422: "correct the named value: /docs says what it may be",
