@@ -4,8 +4,8 @@ from typing import Any
 
 from tests.app.village import INTERVAL_S, ORDINARY, START_S, Village, meter_entry
 from validator.app.records import CASE, CREDIT
-from validator.app.windows import float_step_wh
 from validator.app.settlement import credited, is_firm
+from validator.app.windows import float_step_wh
 from wire.reading import ClockEvidence
 from wire.results import Verdict
 

@@ -292,7 +292,9 @@ _METER = "id node zone role key reader configuration_id class_ppm register_wh ra
 
 def meter(value: Any) -> Meter:
     """Read a meter; raises Refused."""
-    entry = _record(value, f"{_METER} site radius_m", "software phases dead_wh ct_ppm holder")
+    entry = _record(
+        value, f"{_METER} site radius_m", "software phases dead_wh ct_ppm holder also_read_by owner"
+    )
     software = entry.get("software", "")
     found = Meter(
         id=identifier(entry["id"], "id", most=20),
@@ -312,6 +314,11 @@ def meter(value: Any) -> Meter:
         radius_m=uint(entry["radius_m"], "radius_m"),
         dead_wh=uint(entry.get("dead_wh", 0), "dead_wh", 10**6),
         ct_ppm=uint(entry.get("ct_ppm", 0), "ct_ppm", _PPM),
+        also_read_by=tuple(
+            identifier(name, "also_read_by")
+            for name in items(entry.get("also_read_by", []), "also_read_by")
+        ),
+        owner=_optional(entry.get("owner", ""), "owner"),
         holder=_hex(entry["holder"], "holder", 32) if entry.get("holder", "") != "" else None,
     )
     if found.role is Role.SOURCE and found.installed_w == 0:

@@ -11,6 +11,7 @@ from typing import cast
 from validator.app.changes import Change, Drop, Edit, Put
 from validator.app.entries import Gateway, Meter, Role, Zone
 from validator.app.feeder import Feeder
+from validator.app.ownership import in_own_hands
 from validator.app.registries import Registries
 from validator.app.relations import parent_faults
 from validator.app.unmetered import UnmeteredLoad
@@ -19,7 +20,8 @@ from wire.errors import Refused
 
 def misfits(registries: Registries, change: Change) -> list[str]:
     """What of a change does not fit."""
-    return [fault for edit in change.edits for fault in _misfits(registries, change, edit)]
+    faults = [fault for edit in change.edits for fault in _misfits(registries, change, edit)]
+    return faults or _in_own_hands(registries.with_change(change), change)
 
 
 def _misfits(registries: Registries, change: Change, edit: Edit) -> list[str]:
@@ -52,11 +54,12 @@ def _meter_misfits(registries: Registries, meter: Meter, from_s: int) -> list[st
     """No zone, no reader that serves it, no line to its node."""
     if not registries.lasts("zones", meter.zone, from_s):
         return [f"zone {meter.zone} is not registered, or will not be"]
-    if not registries.lasts("gateways", meter.reader, from_s):
-        return [f"its reader {meter.reader} is not registered, or will not be"]
-    for gateway in _gateways(registries, meter.reader, from_s):
-        if meter.zone not in gateway.zones:
-            return [f"its reader {gateway.id} does not serve {meter.zone}"]
+    for reader in (meter.reader, *meter.also_read_by):
+        if not registries.lasts("gateways", reader, from_s):
+            return [f"its reader {reader} is not registered, or will not be"]
+        for gateway in _gateways(registries, reader, from_s):
+            if meter.zone not in gateway.zones:
+                return [f"its reader {reader} does not serve {meter.zone}"]
     faults = []
     is_boundary = meter.role is Role.BOUNDARY
     for zone in _zones(registries, meter.zone, from_s):
@@ -113,6 +116,31 @@ def _zone_misfits(registries: Registries, zone: Zone, change: Change) -> list[st
     return faults
 
 
+def _in_own_hands(candidate: Registries, change: Change) -> list[str]:
+    """Zones that the change touches and whose reference one credited party would hold alone."""
+    touched: set[str] = set()
+    for edit in change.edits:
+        match edit:
+            case Put(entry=Meter() as meter):
+                touched.add(meter.zone)
+            case Put(entry=Gateway() as gateway):
+                touched |= gateway.zones
+            case Put(entry=Zone() as zone):
+                touched.add(zone.id)
+    faults = []
+    for name in sorted(touched):
+        own = _meters_in(candidate, name, change.from_s)
+        readers = {reader for each in own for reader in (each.reader, *each.also_read_by)}
+        gateways = {
+            each.id: each
+            for reader in sorted(readers)
+            for each in _gateways(candidate, reader, change.from_s)
+        }
+        for zone in _zones(candidate, name, change.from_s):
+            faults += in_own_hands(zone, own, gateways)
+    return faults
+
+
 def _structural_starts(registries: Registries, from_s: int) -> list[int]:
     """That interval's start, and later ones from which on a zone is registered otherwise."""
     later = {
@@ -162,7 +190,7 @@ def _read_by(registries: Registries, gateway: str, from_s: int) -> list[Meter]:
     """Meters that a gateway reads then or later; they are in zones that it serves or served."""
     zones = {name for each in _gateways(registries, gateway, 0) for name in each.zones}
     found = (each for zone in sorted(zones) for each in _meters_in(registries, zone, from_s))
-    return [each for each in found if each.reader == gateway]
+    return [each for each in found if gateway in (each.reader, *each.also_read_by)]
 
 
 def _in_zone(registries: Registries, zone: str, from_s: int) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from validator.app.entries import Authority, Gateway, Meter, Role, Technician, Zone
+from validator.app.ownership import in_own_hands
 from validator.app.unmetered import UnmeteredLoad
 
 
@@ -44,6 +45,9 @@ def all_faults(tables: Tables) -> list[str]:
         faults += parent_faults(zone, tables.zones)
     for meter in tables.meters.values():
         faults += meter_faults(meter, tables.gateways, tables.zones)
+    for zone in tables.zones.values():
+        own = [each for each in tables.meters.values() if each.zone == zone.id]
+        faults += in_own_hands(zone, own, tables.gateways)
     for load in tables.unmetered.values():
         if load.zone not in tables.zones:
             faults.append(f"unmetered load {load.id}: unknown zone {load.zone!r}")
@@ -103,11 +107,12 @@ def meter_faults(
     faults = []
     if each.zone not in zones:
         faults.append(f"meter {each.id}: unknown zone {each.zone!r}")
-    reader = gateways.get(each.reader)
-    if reader is None:
-        faults.append(f"meter {each.id}: unknown reader {each.reader!r}")
-    elif each.zone not in reader.zones:
-        faults.append(f"meter {each.id}: its reader {reader.id} does not serve its zone")
+    for name in (each.reader, *each.also_read_by):
+        reader = gateways.get(name)
+        if reader is None:
+            faults.append(f"meter {each.id}: unknown reader {name!r}")
+        elif each.zone not in reader.zones:
+            faults.append(f"meter {each.id}: its reader {name} does not serve its zone")
     return faults
 
 

@@ -165,22 +165,29 @@ class _Sealing:
 
     def bridge(self, holes: Iterable[Hole]) -> None:
         """Merge windows over gaps: those that will stay, and those that were waited for."""
-        now: dict[tuple[str, int], bool] = {}
-        for row, value in self._overlay.rows(BRIDGE):
-            if int.from_bytes(value, "big") <= self._now.time_s:
-                now[row[:-9].decode(), int.from_bytes(row[-8:], "big")] = True
-        for hole in sorted(holes):
+        waited = {
+            (row[:-9].decode(), int.from_bytes(row[-8:], "big"))
+            for row, value in self._overlay.rows(BRIDGE)
+            if int.from_bytes(value, "big") <= self._now.time_s
+        }
+        due = waited | self._for_good(holes)
+        registers = Registers(self._parameters, self._overlay)
+        for zone, start_s in sorted(due):
+            if registers.looked_up > _MOST_LOOKED_UP:
+                return
+            if self._merge(registers, zone, start_s) or (zone, start_s) in waited:
+                self._overlay.remove(BRIDGE, key(zone, start_s))
+
+    def _for_good(self, holes: Iterable[Hole]) -> set[tuple[str, int]]:
+        """Note gaps for later; return those that no reading will ever fill."""
+        found = set()
+        for hole in holes:
             if self._overlay.claims(hole.meter, hole.start_s):
                 continue  # Another reading of the block has filled it.
             self._try_later(hole.zone, hole.start_s)
             if hole.for_good:
-                now.setdefault((hole.zone, hole.start_s), False)
-        registers = Registers(self._parameters, self._overlay)
-        for (zone, start_s), waited in sorted(now.items()):
-            if registers.looked_up > _MOST_LOOKED_UP:
-                return
-            if self._merge(registers, zone, start_s) or waited:
-                self._overlay.remove(BRIDGE, key(zone, start_s))
+                found.add((hole.zone, hole.start_s))
+        return found
 
     def _merge(self, registers: Registers, zone: str, start_s: int) -> bool:
         """Merge the window around a gap; False when that may still be tried later."""
