@@ -10,6 +10,7 @@ from tests.app.attacks import (
     last_verdict,
     refusal,
 )
+from tests.app.registry_kinds import administered_village, made
 from tests.app.village import INTERVAL_S, ORDINARY, START_S, Village, signer
 from validator.app.application import InvalidBlock
 from wire.reading import ClockEvidence, sign_reading
@@ -165,3 +166,23 @@ def test_a_stolen_witness_key_that_carries_genuine_readings_is_not_seen() -> Non
     assert refusal(village, batch) == "stands"
     village.commit([batch], 0)
     assert last_verdict(village) == "BALANCED"
+
+
+def test_a_stolen_witness_key_that_is_called_compromised_ends_whatever_time_it_claims() -> None:
+    village = administered_village()
+    before, after = list(village.close(0).values()), list(village.close(1).values())
+    village.commit([village.batch(before, 0)], 0, [made("compromise witness")])
+    earlier = village.batch(before, 1, witnessed_at_s=START_S + INTERVAL_S)
+    assert refusal(village, earlier) == "compromised-witness-key"
+    assert refusal(village, village.batch(after, 1)) == "compromised-witness-key"
+    again = village.commit([village.batch(after, 1, gateway="gw-b")], 1)
+    assert set(again[0]) == {"accepted"}, "the backlog is witnessed again"
+
+
+def test_a_stolen_reader_key_forges_what_only_the_sum_can_tell() -> None:
+    """The key that signs for a meter without one: the reading stands until the key is ended."""
+    village = administered_village()
+    assert set(close(village, 0, c3=(900, 0))) == {"accepted"}
+    assert last_verdict(village) == "IMPOSSIBLE"
+    village.commit([], 0, [made("compromise reader")])
+    assert village.decide(village.meters["c3"].close(1, 200, 0), 1) == "compromised-key"
