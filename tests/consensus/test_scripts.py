@@ -18,3 +18,13 @@ def test_a_script_is_played_as_written(path: Path, rewrite: bool) -> None:
     if rewrite:
         path.write_text(seen)
     assert seen == path.read_text()
+
+
+def test_every_script_says_first_what_it_shows_and_every_rule_has_one() -> None:
+    titles = {path.stem: path.read_text().splitlines()[0] for path in SCRIPTS}
+    assert [stem for stem, title in titles.items() if not title.startswith("# ")] == []
+    rules = {stem[:3] for stem in titles if stem.startswith("r")}
+    assert {f"r{number:02}" for number in range(1, 13)} <= rules
+    for stem, title in titles.items():
+        if stem[:3] in rules:
+            assert title.startswith(f"# R{int(stem[1:3])}. ")
