@@ -75,6 +75,7 @@ def test_seals_are_of_distinct_validators() -> None:
     assert is_final(good, FOUR, 1)
     assert not is_final(good, FOUR, 2)
     assert not is_final(replace(good, seals=(*good.seals[:2], good.seals[0])), FOUR, 1)
+    assert not is_final(replace(good, seals=(*good.seals, good.seals[0])), FOUR, 1)
     assert not is_final(replace(good, seals=((9, good.seals[0][1]), *good.seals)), FOUR, 1)
 
 

@@ -33,11 +33,12 @@ def is_signed(message: Message) -> bool:
 
 
 def is_final(commit: BlockCommit, members: ValidatorSet, height: int) -> bool:
-    """Whether a quorum of distinct validators has sealed the digest at that height."""
+    """Whether a quorum of validators has sealed the digest at that height, one seal of each."""
     signed = seal_message(_NETWORK, height, commit.round, commit.digest)
-    sealers = set()
-    for index, signature in commit.seals:
-        if index >= len(members) or signature != _mark(signed, members.ids[index]):
-            return False
-        sealers.add(index)
-    return len(sealers) >= members.quorum
+    sealers = [index for index, _ in commit.seals]
+    if sealers != sorted(set(sealers)) or len(sealers) < members.quorum:
+        return False
+    return all(
+        index < len(members) and signature == _mark(signed, members.ids[index])
+        for index, signature in commit.seals
+    )
