@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": "gridwitness.bench",
     "demo": "gridwitness.demo",
     "network": "gridwitness.network_commands",
+    "registry": "gridwitness.registry_commands",
     "gateway": "gateway.cli",
     "validator": "validator.cli",
     "hsm": "hsm.cli",

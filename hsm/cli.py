@@ -109,7 +109,17 @@ def _add_rotate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--genesis", type=Path, required=True, help="the network")
     verb.add_argument("--holder", required=True, help="the gateway's or validator's id")
     verb.add_argument(
-        "--role", required=True, choices=("witness", "reader", "validator", "operator")
+        "--role",
+        required=True,
+        choices=("witness", "reader", "technician", "validator", "operator"),
+    )
+    verb.add_argument(
+        "--after",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="an earlier announcement of this key, in order; none when the genesis file has it",
     )
     verb.add_argument(
         "--from",

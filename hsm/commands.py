@@ -151,6 +151,7 @@ def rotate_key(args: argparse.Namespace) -> int:
             args.role,
             from_s,
             from_s + args.days * _DAY_S,
+            tuple(SignedAnnouncement.open(path.read_bytes()) for path in args.after),
         ),
         args.out,
         args.softhsm2_conf,

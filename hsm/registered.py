@@ -1,17 +1,23 @@
 """Which key the registry has of a holder in a role: the one that may announce its successor.
 
-Decides where the genesis file keeps each role's key. That a genesis file is the network's own, who
-keeps it decides.
+Decides where the genesis file keeps each role's key, and how earlier announcements follow each
+other from it. That a genesis file is the network's own, who keeps it decides; whether a block has
+an announcement, the network.
 """
 
+from collections.abc import Sequence
+
+from wire.announcement import SignedAnnouncement
 from wire.errors import Malformed, Refused
 from wire.genesis import Genesis
 from wire.keys import PublicKey
 
-ROLES = ("witness", "reader", "validator", "operator")
+ROLES = ("witness", "reader", "meter", "technician", "validator", "operator")
 _FIELDS = {
     "witness": ("gateways", "witness_key"),
     "reader": ("gateways", "reader_key"),
+    "meter": ("meters", "key"),
+    "technician": ("technicians", "key"),
     "operator": ("authorities", "key"),
 }
 
@@ -43,9 +49,35 @@ def registered_key(genesis: Genesis, holder: str, role: str) -> PublicKey:
     return keys[holder]
 
 
-def check_registered(genesis: Genesis, holder: str, role: str, key: PublicKey) -> None:
-    """Raise NotRegistered when `key` is not the holder's registered one in this role."""
-    registered = registered_key(genesis, holder, role)
+def followed_key(
+    genesis: Genesis, holder: str, role: str, before: Sequence[SignedAnnouncement]
+) -> PublicKey:
+    """The holder's key in this role after earlier announcements, in the order of their making.
+
+    Raises:
+        NotRegistered: the genesis file names no such holder, or an announcement is another's.
+        BadSignature: an announcement is not by the key before it.
+        Malformed: the genesis registry is damaged.
+    """
+    key = registered_key(genesis, holder, role)
+    for announcement in before:
+        statement = announcement.statement
+        if (statement.network, statement.holder, statement.role) != (genesis.network, holder, role):
+            raise NotRegistered(f"an announcement of {statement.holder}'s {statement.role} key")
+        announcement.verify(key)
+        key = statement.new
+    return key
+
+
+def check_registered(
+    genesis: Genesis,
+    holder: str,
+    role: str,
+    key: PublicKey,
+    before: Sequence[SignedAnnouncement] = (),
+) -> None:
+    """Raise NotRegistered when `key` is not the holder's one in this role, after these."""
+    registered = followed_key(genesis, holder, role, before)
     if key != registered:
         raise NotRegistered(
             f"{key.kid.hex()} is not {holder}'s registered {role} key, which is"
@@ -56,7 +88,9 @@ def check_registered(genesis: Genesis, holder: str, role: str, key: PublicKey) -
 def _keys(genesis: Genesis, where: str, field: str) -> dict[str, PublicKey]:
     try:
         return {
-            str(entry["id"]): PublicKey.from_text(entry[field]) for entry in genesis.registry[where]
+            str(entry["id"]): PublicKey.from_text(entry[field])
+            for entry in genesis.registry[where]
+            if entry[field]
         }
     except (KeyError, TypeError, ValueError) as reason:
         raise Malformed(f"genesis: {where} cannot be read: {reason!r}") from None

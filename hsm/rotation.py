@@ -15,7 +15,7 @@ from hsm.registered import check_registered
 from hsm.signer import TokenSigner, open_signer
 from hsm.token_process import KeyRefused
 from hsm.uri import KeyUri
-from wire.announcement import KeyAnnouncement, announce
+from wire.announcement import KeyAnnouncement, SignedAnnouncement, announce
 from wire.errors import Unavailable
 from wire.genesis import Genesis
 from wire.keys import PublicKey
@@ -39,6 +39,9 @@ class Succession:
 
     until_s: int
     """Unix seconds until which the old key still stands."""
+
+    before: tuple[SignedAnnouncement, ...] = ()
+    """Announcements since the genesis file, by which the old key is the one in force."""
 
 
 def rotate(
@@ -66,7 +69,8 @@ def rotate(
             cleanup.callback(signer.close)
             signers.append(signer)
         before, after = signers
-        check_registered(succession.genesis, succession.holder, succession.role, before.public)
+        holder, role = succession.holder, succession.role
+        check_registered(succession.genesis, holder, role, before.public, succession.before)
         statement = KeyAnnouncement(
             succession.genesis.network,
             succession.holder,

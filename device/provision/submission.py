@@ -1,9 +1,9 @@
-"""Takes an enrolment to running validators and waits until a block has it.
+"""Takes a transaction to running validators and waits until a block has it.
 
 Decides whom to ask next: a validator that is away or busy costs one look, one that refuses is
-believed only when no other one takes the enrolment, and one that has forgotten is told again.
+believed only when no other one takes the transaction, and one that has forgotten is told again.
 Sending it again is harmless: its id is the same. What a validator says is shown, never obeyed, and
-read only so far. Leaves signing to `enrolment`.
+read only so far. Leaves signing to others.
 """
 
 import http.client
@@ -11,8 +11,8 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +26,9 @@ LOOK_S = 1.0
 PATIENCE_S = 120.0
 _MOST_ANSWER = 64 * 1024
 _MOST_WORDS = 300
+
+CHECK = "gridwitness meter enrol FILE --check"
+"""What to try when nothing better is known."""
 
 REMEDIES = {
     "transaction-of-other-network": "name a validator of the network that it was made for",
@@ -42,13 +45,12 @@ REMEDIES = {
 }
 
 
-class EnrolmentRefused(Refused):
-    """The validators examined the enrolment and no block will carry it."""
+class SubmissionRefused(Refused):
+    """The validators examined the transaction and no block will carry it."""
 
-    code = "enrolment-refused"
+    code = "submission-refused"
 
-    def __init__(self, reason: str, words: str) -> None:
-        remedy = REMEDIES.get(reason, "gridwitness meter enrol FILE --check")
+    def __init__(self, reason: str, words: str, remedy: str) -> None:
         super().__init__(f"{reason}: {words}. Try: {remedy}")
         self.reason = reason
         """Stable word of `wire.results.REASONS`."""
@@ -56,7 +58,7 @@ class EnrolmentRefused(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The enrolment is in a block."""
+    """The transaction is in a block."""
 
     height: int
     """The block."""
@@ -134,7 +136,7 @@ def _plain(value: Any) -> str:
 
 @dataclass
 class Submission:
-    """One enrolment on its way into a block."""
+    """One transaction on its way into a block."""
 
     transaction: Transaction
     """Signed by everybody."""
@@ -154,22 +156,31 @@ class Submission:
     pause: Callable[[float], None] = time.sleep
     """Waits."""
 
+    what: str = "enrolment"
+    """What people call it."""
+
+    remedies: Mapping[str, str] = field(default_factory=lambda: REMEDIES)
+    """What to try, by the reason for which it is refused."""
+
+    otherwise: str = CHECK
+    """What to try for any other reason."""
+
     def run(self) -> Final:
         """Submit and wait.
 
         Raises:
-            EnrolmentRefused: every validator that answered refuses it.
+            SubmissionRefused: every validator that answered refuses it.
             Unavailable: no block had it in time; the same command goes on later.
         """
         end_s = self.now_s() + self.patience_s
         said: dict[str, str] = {}
         while True:
-            refusals: list[EnrolmentRefused] = []
+            refusals: list[SubmissionRefused] = []
             for validator in self.validators:
                 found = self._look(validator, said)
                 if isinstance(found, Final):
                     return found
-                if isinstance(found, EnrolmentRefused):
+                if isinstance(found, SubmissionRefused):
                     refusals.append(found)
             waiting = [words for words in said.values() if words.startswith("taken")]
             if refusals and not waiting:
@@ -178,20 +189,20 @@ class Submission:
                 raise Unavailable(self._late(said))
             self.pause(LOOK_S)
 
-    def _look(self, validator: Validator, said: dict[str, str]) -> Final | EnrolmentRefused | None:
+    def _look(self, validator: Validator, said: dict[str, str]) -> Final | SubmissionRefused | None:
         try:
             found = self._ask(validator)
         except _Away as reason:
             found = f"away: {reason}"
         if isinstance(found, Final):
             return found
-        words = f"refuses: {found}" if isinstance(found, EnrolmentRefused) else found
+        words = f"refuses: {found}" if isinstance(found, SubmissionRefused) else found
         if said.get(validator.url) != words:
             self.tell(f"{validator.url}: {words}")
         said[validator.url] = words
-        return found if isinstance(found, EnrolmentRefused) else None
+        return found if isinstance(found, SubmissionRefused) else None
 
-    def _ask(self, validator: Validator) -> Final | EnrolmentRefused | str:
+    def _ask(self, validator: Validator) -> Final | SubmissionRefused | str:
         """Ask what became of it, and send it when it is not known there."""
         code, answer = validator.status(self.transaction)
         if code == 404:
@@ -204,14 +215,20 @@ class Submission:
             case 422, {"reason": "transaction-replayed"}:
                 return "taken; it is in a block already"
             case 422, {"reason": str(reason), "words": str(words)}:
-                return EnrolmentRefused(_plain(reason), _plain(words))
+                return self._refused(reason, words)
             case 200, {"status": "refused", "reason": str(reason), "words": str(words)}:
-                return self._once_more(validator, EnrolmentRefused(_plain(reason), _plain(words)))
+                return self._once_more(validator, self._refused(reason, words))
             case ((429 | 503), {"detail": detail}):
                 return f"busy: {_plain(detail)}"
         raise _Away(f"it answers {code}: {_plain(answer.get('detail', 'no validator?'))}")
 
-    def _once_more(self, validator: Validator, refused: EnrolmentRefused) -> EnrolmentRefused | str:
+    def _refused(self, reason: str, words: str) -> SubmissionRefused:
+        name = _plain(reason)
+        return SubmissionRefused(name, _plain(words), self.remedies.get(name, self.otherwise))
+
+    def _once_more(
+        self, validator: Validator, refused: SubmissionRefused
+    ) -> SubmissionRefused | str:
         """What was refused once may stand now: a validator was behind."""
         code, _ = validator.submit(self.transaction)
         return "taken; it waits for a block" if code == 202 else refused
@@ -220,8 +237,8 @@ class Submission:
         taken = [url for url, words in said.items() if words.startswith("taken")]
         if taken:
             return (
-                f"{taken[0]} has taken the enrolment and no block has it after"
+                f"{taken[0]} has taken the {self.what} and no block has it after"
                 f" {self.patience_s:.0f} s: is a quorum of validators up? The same command goes on"
             )
         words = "; ".join(f"{url} {text}" for url, text in said.items())
-        return f"no validator takes the enrolment ({words}): the same command again later"
+        return f"no validator takes the {self.what} ({words}): the same command again later"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from device.provision import enrolment
 from device.provision.enrol_command import add_enrol_command
 from device.provision.enrolment import Placement
-from device.provision.submission import EnrolmentRefused, Final, Submission, Validator
+from device.provision.submission import Final, Submission, SubmissionRefused, Validator
 from hsm import filekey
 from tests.app.enrolments import (
     TECHNICIAN,
@@ -246,7 +246,9 @@ def test_nobody_there_is_said_in_one_line() -> None:
 
 def test_a_refusal_says_why_and_what_to_do() -> None:
     validator = FakeValidator([NOT_FOUND], [REFUSED])
-    with pytest.raises(EnrolmentRefused, match=r"meter-id-taken: a meter of this id.*Try: if this"):
+    with pytest.raises(
+        SubmissionRefused, match=r"meter-id-taken: a meter of this id.*Try: if this"
+    ):
         bring(validator)
 
 
@@ -267,7 +269,7 @@ def test_one_that_forgot_it_is_told_again() -> None:
 def test_what_was_refused_once_is_offered_again() -> None:
     was = (200, {"status": "refused", **REFUSED[1]})
     assert bring(FakeValidator([was, FINAL]))[0].height == 7
-    with pytest.raises(EnrolmentRefused):
+    with pytest.raises(SubmissionRefused):
         bring(FakeValidator([was], [REFUSED]))
 
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from device.provision import enrolment
 from device.provision.enrol_command import add_enrol_command
-from device.provision.submission import EnrolmentRefused
+from device.provision.submission import SubmissionRefused
 from tests.device.paper_enrolment import enrolment_of
 from tests.node.town import Town
 
@@ -79,5 +79,5 @@ def test_another_enrolment_of_the_same_meter_is_refused_in_words(
 ) -> None:
     file, key = tmp_path / "again.gwe", operator_key(tmp_path)
     enrolment.write(file, enrolment_of(town.genesis, slot=3))
-    with pytest.raises(EnrolmentRefused, match="meter-id-taken"):
+    with pytest.raises(SubmissionRefused, match="meter-id-taken"):
         enrol(town, file, key, f"http://127.0.0.1:{town.api_ports['val-1']}")

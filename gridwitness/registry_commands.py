@@ -1,0 +1,327 @@
+"""`gridwitness registry`: changes of the registry, prepared, signed, passed around, submitted.
+
+Decides the commands' arguments and what is printed. What a change says is decided by
+`registry_file`, how it is brought into a block by `device.provision.submission`.
+"""
+
+import argparse
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from device.provision.keys import signer_of
+from device.provision.submission import PATIENCE_S, Submission, Validator
+from gridwitness import registry_file
+from hsm.durable import replace, write_new
+from hsm.registered import registered_key
+from wire.announcement import SignedAnnouncement
+from wire.errors import Malformed, Refused, Unavailable
+from wire.event import time_words
+from wire.genesis import Genesis
+from wire.keys import PublicKey
+from wire.transaction import Body, Transaction
+from wire.transaction_bodies import (
+    RETIRES,
+    ROLES,
+    TABLE_OF,
+    CompromiseKey,
+    EnrolMeter,
+    Entry,
+    ReplaceMeter,
+    ResiteMeter,
+    Retirement,
+    RotateKey,
+)
+
+_DESCRIPTION = """
+Prepare a change of the registry, sign it, pass the file on to whoever signs next, submit it to a
+validator and wait until a block has it. docs/REGISTRY.md says who signs what. Files that were
+signed apart are put together when they are submitted together.
+"""
+_TABLES = ("gateways", "meters", "technicians", "unmetered", "zones")
+_MOST_ANSWER = 1 << 22
+_AGAIN = "prepare it again with a later --from"
+
+REMEDIES = {
+    "transaction-of-other-network": "name a validator of the network that it was made for",
+    "transaction-expired": "prepare it again",
+    "from-has-passed": _AGAIN,
+    "unfit-from": "prepare it again with --from at most 35 days ahead",
+    "conflicting-change": _AGAIN,
+    "not-signed-by-operator": "gridwitness registry sign FILE --key KEY of the grid operator",
+    "not-signed-by-technician": "let a technician of the zone's operator sign it",
+    "not-signed-by-new-key": "gridwitness registry sign FILE --key KEY of each key that comes in",
+    "not-signed-by-meter": "it begins at the meter: gridwitness meter provision",
+    "stranger-signed": "prepare it again and let only its parties sign",
+    "key-exchanged": "gridwitness hsm rotate, then registry prepare rotate-key",
+    "transaction-replayed": "nothing: it is on the ledger",
+}
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `registry`."""
+    parser = commands.add_parser(
+        "registry", help="change who and what is registered", description=_DESCRIPTION
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _add_prepare(verbs)
+    _add_sign(verbs)
+    _add_show(verbs)
+    _add_submit(verbs)
+
+
+# prepare
+
+
+def _add_prepare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    prepare = verbs.add_parser("prepare", help="write a change that nobody has signed yet")
+    kinds = prepare.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for kind, words in (
+        ("enrol-meter", "register a new meter (meter provision makes this on site)"),
+        ("re-site-meter", "register a known meter elsewhere, or otherwise"),
+        ("replace-meter", "register a new meter in an old one's place"),
+    ):
+        parser = _kind(kinds, kind, words, _commissioned)
+        parser.add_argument("--entry", type=Path, required=True, metavar="JSON", help=_ENTRY)
+        parser.add_argument(
+            "--record", type=Path, required=True, metavar="FILE", help="commissioning.cbor"
+        )
+        if kind == "replace-meter":
+            parser.add_argument("--old", required=True, metavar="METER", help="what it replaces")
+    for kind in TABLE_OF:
+        parser = _kind(kinds, kind, f"{kind.replace('-', ' a ', 1)}", _entry)
+        parser.add_argument("--entry", type=Path, required=True, metavar="JSON", help=_ENTRY)
+    for kind in RETIRES:
+        parser = _kind(kinds, kind, f"end a {kind.partition('-')[2]}'s registration", _retirement)
+        parser.add_argument("id", metavar="ID", help="whose registration ends")
+    rotate = _kind(kinds, "rotate-key", "let a key follow another", _rotation, begins=False)
+    rotate.add_argument("announcement", type=Path, metavar="FILE", help="of hsm rotate")
+    ends = _kind(kinds, "compromise-key", "end a key at once", _compromise, begins=False)
+    ends.add_argument("holder", metavar="HOLDER", help="id of a meter, gateway or technician")
+    ends.add_argument("role", choices=tuple(ROLES), help="what the key is for")
+    ends.add_argument(
+        "--public", metavar="KEY", help="the public key as text; else the genesis file's"
+    )
+
+
+_ENTRY = "the entry as the genesis file writes it"
+
+
+def _kind(
+    kinds: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    words: str,
+    make: Callable[[argparse.Namespace, Genesis], Body],
+    begins: bool = True,
+) -> argparse.ArgumentParser:
+    parser = kinds.add_parser(name, help=words, description=f"{name}: {words}.")
+    parser.add_argument("--genesis", type=Path, required=True, metavar="FILE", help="the network")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="new file (.gwt)")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    if begins:
+        parser.add_argument(
+            "--from",
+            dest="begins",
+            default=f"+{registry_file.AHEAD_S}",
+            metavar="TIME",
+            help="first interval: Unix seconds, 2026-12-01T10:00 (UTC) or +SECONDS;"
+            " an hour ahead by default",
+        )
+    parser.set_defaults(run=_prepare, make=make)
+    return parser
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    genesis = Genesis.load(args.genesis)
+    transaction = registry_file.prepared(genesis, args.make(args, genesis))
+    write_new(args.out, registry_file.content(transaction))
+    _say(args, transaction, genesis, f"written      {args.out}: sign it next")
+    return 0
+
+
+def _begins(args: argparse.Namespace, genesis: Genesis) -> int:
+    return registry_file.first_interval(genesis, args.begins)
+
+
+def _commissioned(args: argparse.Namespace, genesis: Genesis) -> Body:
+    entry, record = registry_file.entry_of(args.entry), args.record.read_bytes()
+    from_s = _begins(args, genesis)
+    if args.kind == "replace-meter":
+        return ReplaceMeter(entry, from_s, record, args.old)
+    make = EnrolMeter if args.kind == "enrol-meter" else ResiteMeter
+    return make(entry, from_s, record)
+
+
+def _entry(args: argparse.Namespace, genesis: Genesis) -> Body:
+    return Entry(args.kind, registry_file.entry_of(args.entry), _begins(args, genesis))
+
+
+def _retirement(args: argparse.Namespace, genesis: Genesis) -> Body:
+    return Retirement(args.kind, args.id, _begins(args, genesis))
+
+
+def _rotation(args: argparse.Namespace, genesis: Genesis) -> Body:
+    body = RotateKey(SignedAnnouncement.open(args.announcement.read_bytes()))
+    if body.statement.network != genesis.network:
+        raise Refused(f"{args.announcement} is for another network than {genesis.topic_name}")
+    fit_s = registry_file.first_interval(genesis, str(body.from_s))
+    if fit_s != body.from_s:
+        raise Refused(
+            f"{args.announcement} holds from {body.from_s}, which is no interval's start:"
+            f" gridwitness hsm rotate --from {fit_s}"
+        )
+    return body
+
+
+def _compromise(args: argparse.Namespace, genesis: Genesis) -> Body:
+    public = (
+        registered_key(genesis, args.holder, args.role)
+        if args.public is None
+        else PublicKey.from_text(args.public)
+    )
+    return CompromiseKey(args.holder, args.role, public.thumbprint)
+
+
+# sign
+
+
+def _add_sign(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = verbs.add_parser("sign", help="add a signature to a change's file")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the change (.gwt)")
+    parser.add_argument(
+        "--key",
+        required=True,
+        action="append",
+        help="an encrypted PEM file, or pkcs11:token=…;object=…; may be given several times",
+    )
+    parser.add_argument(
+        "--passphrase-file", type=Path, metavar="FILE", help="opens the key file; else asked for"
+    )
+    parser.add_argument("--softhsm2-conf", type=Path, metavar="FILE", help="for tests and demos")
+    parser.add_argument("--genesis", type=Path, metavar="FILE", help="tells whose the keys are")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.set_defaults(run=_sign)
+
+
+def _sign(args: argparse.Namespace) -> int:
+    genesis = None if args.genesis is None else Genesis.load(args.genesis)
+    transaction = registry_file.read(args.file)
+    if genesis is not None and transaction.network != genesis.network:
+        raise Refused(f"{args.file} is for another network than {genesis.topic_name}")
+    for key in args.key:
+        with signer_of(key, args.passphrase_file, args.softhsm2_conf) as signer:
+            if not transaction.is_signed_by(signer.public):
+                transaction = transaction.with_signature(signer)
+    replace(args.file, registry_file.content(transaction))
+    _say(args, transaction, genesis, f"written      {args.file}: pass it on, or submit it")
+    return 0
+
+
+# show
+
+
+def _add_show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = verbs.add_parser(
+        "show", help="tell what a file changes, or what is and was registered"
+    )
+    parser.add_argument("what", metavar="FILE|TABLE", help=f"a file, or {', '.join(_TABLES)}")
+    parser.add_argument("id", nargs="?", metavar="ID", help="of a table's entry")
+    parser.add_argument("--genesis", type=Path, metavar="FILE", help="tells whose the keys are")
+    parser.add_argument("--from-validator", metavar="URL", help="whom to ask for an entry")
+    parser.add_argument("--json", action="store_true", help="print one JSON object only")
+    parser.set_defaults(run=_show)
+
+
+def _show(args: argparse.Namespace) -> int:
+    if args.what in _TABLES:
+        return _show_entry(args)
+    genesis = None if args.genesis is None else Genesis.load(args.genesis)
+    _say(args, registry_file.read(Path(args.what)), genesis, None)
+    return 0
+
+
+def _show_entry(args: argparse.Namespace) -> int:
+    if args.id is None or args.from_validator is None:
+        raise Refused(f"which of the {args.what}, and whom to ask: ID --from-validator URL")
+    found = _asked(Validator(args.from_validator).url, args.what, args.id)
+    for step in () if args.json else found.get("history", ()):
+        begin = "the genesis file" if step["from_s"] is None else time_words(step["from_s"])
+        what = "registered no more" if step["entry"] is None else json.dumps(step["entry"])
+        print(f"from {begin}: {what}")
+    if args.json:
+        print(json.dumps(found))
+    return 0
+
+
+def _asked(url: str, table: str, name: str) -> dict[str, Any]:
+    address = f"{url}/api/v1/registry/{table}/{name}"
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            found = json.loads(answer.read(_MOST_ANSWER))
+    except urllib.error.HTTPError as reason:
+        if reason.code == 404:
+            raise Refused(f"{url} knows no {name} among the {table}") from None
+        raise Unavailable(f"{url} answers {reason.code}: ask another validator") from None
+    except (OSError, ValueError) as reason:
+        raise Unavailable(f"{url}: {getattr(reason, 'reason', reason)}") from None
+    if not isinstance(found, dict):
+        raise Malformed(f"{url} answers something else: is it a validator?")
+    return found
+
+
+# submit
+
+
+def _add_submit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = verbs.add_parser("submit", help="bring a signed change into a block")
+    parser.add_argument(
+        "file", type=Path, nargs="+", metavar="FILE", help="the change, or copies signed apart"
+    )
+    parser.add_argument(
+        "--to",
+        action="append",
+        required=True,
+        metavar="URL",
+        help="http://HOST:PORT of a validator's API; may be given several times",
+    )
+    parser.add_argument(
+        "--wait", type=float, default=PATIENCE_S, metavar="S", help="default %(default)s s"
+    )
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.set_defaults(run=_submit)
+
+
+def _submit(args: argparse.Namespace) -> int:
+    transaction = registry_file.together([registry_file.read(path) for path in args.file])
+    if not transaction.sign.signatures:
+        raise Refused(f"nobody has signed it: gridwitness registry sign {args.file[0]} --key KEY")
+    submission = Submission(
+        transaction,
+        [Validator(url) for url in args.to],
+        lambda words: print(words, file=sys.stderr),
+        args.wait,
+        what="change",
+        remedies=REMEDIES,
+        otherwise="gridwitness registry show FILE",
+    )
+    final = submission.run()
+    _say(args, transaction, None, f"final        in block {final.height}", height=final.height)
+    return 0
+
+
+def _say(
+    args: argparse.Namespace,
+    transaction: Transaction,
+    genesis: Genesis | None,
+    ending: str | None,
+    **more: Any,
+) -> None:
+    found = registry_file.described(transaction, genesis)
+    if args.json:
+        print(json.dumps(found | more))
+        return
+    print("\n".join(registry_file.lines(found) + ([] if ending is None else [ending])))
