@@ -2,6 +2,7 @@
 
 from hsm import signstate
 from tests.consensus.mutation import Edit, Mutant
+from tests.consensus.nineteen import BUGS
 from validator.consensus import justification, messages, proposer
 from validator.consensus.machine import Machine
 from validator.consensus.timeouts import Timeouts
@@ -97,3 +98,14 @@ MUTANTS = (
     one(19, "f pull along", Machine, "_on_round_change",
         "if len(higher) > self._committee.faulty:", "if len(higher) >= self._committee.faulty:"),
 )  # fmt: skip
+
+
+def rows() -> list[str]:
+    """The table of docs/CONSENSUS.md: each bug, its history, and what it is put back as."""
+    lines = []
+    for bug in BUGS:
+        histories = ", ".join(f"`{history.__name__}`" for history in bug.histories)
+        names = "; ".join(mutant.name for mutant in MUTANTS if mutant.bug == bug.number)
+        cells = (str(bug.number), bug.title, bug.source, bug.rule, histories, names)
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines

@@ -1,14 +1,18 @@
 """Nineteen shipped bugs: none is here, and each, put back, is found by the history of its name."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.consensus.mutants import MUTANTS
+from tests.consensus.mutants import MUTANTS, rows
 from tests.consensus.mutation import Edit, Mutant, planted
 from tests.consensus.nineteen import BUGS
 from validator.consensus.machine import Machine
 from wire.errors import Refused
+
+PAGE = Path(__file__).parents[2] / "docs" / "CONSENSUS.md"
+HEAD = "| | bug | told in | rule | history | put back as |\n|---|---|---|---|---|---|\n"
 
 HISTORIES = [
     pytest.param(history, id=f"{bug.number:02}-{history.__name__}-{bug.source.split(',')[0]}")
@@ -54,3 +58,12 @@ def test_a_mutant_ends_with_its_block_and_fails_loudly_on_other_code() -> None:
     assert vars(Machine)["step"] is before
     with pytest.raises(AssertionError, match="0 times"):
         planted(Mutant(0, "", (Edit(Machine, "step", "no such text", ""),))).__enter__()
+
+
+def test_the_page_has_the_table(rewrite: bool) -> None:
+    before, head, after = PAGE.read_text().partition(HEAD)
+    table, _, rest = after.partition("\n\n")
+    assert head, "the table's head is not on the page"
+    if rewrite:
+        PAGE.write_text("\n\n".join([before + head + "\n".join(rows()), rest]))
+    assert table.splitlines() == rows()
