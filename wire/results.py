@@ -190,6 +190,16 @@ REASONS: dict[int, Reason] = {
     ),
     98: Reason("unfit-parameters", "these parameters cannot be changed so", False),
     99: Reason("another-in-block", "this block changes the same already: sign it anew", False),
+    # Cases.
+    100: Reason("no-case", "there is no case about this zone and window", False),
+    101: Reason(
+        "case-moved-on", "the window has a newer seal than the decision was made on", False
+    ),
+    102: Reason(
+        "case-closed",
+        "a later seal cleared the case, or it was settled: nothing is taken back",
+        False,
+    ),
 }
 """Every code that a ReadingResult, a TxResult or the refusal of a transaction may carry."""
 

@@ -16,6 +16,7 @@ from wire.cose import HEADER_CONTENT_TYPE, Sign, open_sign
 from wire.errors import Malformed
 from wire.governance import ChangeAuthorities, ChangeParameters, ChangeValidators
 from wire.keys import PublicKey, Signer
+from wire.resolution import ResolveCase
 from wire.transaction_bodies import (
     RETIRES,
     TABLE_OF,
@@ -63,6 +64,7 @@ _METERS_AND_KEYS = (EnrolMeter, ResiteMeter, ReplaceMeter, RotateKey, Compromise
 _GOVERNANCE = (ChangeValidators, ChangeAuthorities, ChangeParameters)
 BODIES: dict[str, BodyType] = {
     **{each.kind: each for each in (*_METERS_AND_KEYS, *_GOVERNANCE)},
+    ResolveCase.kind: ResolveCase,
     **dict.fromkeys(TABLE_OF, Entry),
     **dict.fromkeys(RETIRES, Retirement),
 }

@@ -10,6 +10,7 @@ the node stores; it never sees a consensus type, a clock or a disk. Calls follow
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from validator.app import inquiry
 from validator.app.affairs import Affairs
 from validator.app.carrier import (
     WITNESS_EQUIVOCATION,
@@ -31,7 +32,9 @@ from validator.app.execution import (
     offence_of,
     offence_row,
     open_witness,
+    outcome_of,
 )
+from validator.app.inquiry import CaseOutline, CaseReport, CreditedWindow
 from validator.app.opening import OpenedReadings
 from validator.app.records import (
     BATCH,
@@ -39,14 +42,16 @@ from validator.app.records import (
     OFFENCE,
     READING,
     REGISTRY,
+    RESOLUTION,
     RULING,
     AcceptedReading,
+    Tally,
     key,
 )
 from validator.app.registries import Registries
 from validator.app.registry import Registry
 from validator.app.ruling import Ruling
-from validator.app.state import State
+from validator.app.state import Overlay, State
 from wire.block import MAX_READINGS
 from wire.errors import Unavailable
 from wire.genesis import Genesis
@@ -117,6 +122,22 @@ class Application:
                 return found.import_advance_wh, found.export_advance_wh
         return None
 
+    def cases(self, zone: str = "", open_only: bool = False) -> list[CaseOutline]:
+        """Windows that authorities have to look at: all, a zone's, or those that are open."""
+        return inquiry.cases(self.state, zone, open_only)
+
+    def case(self, zone: str, start_s: int) -> CaseReport | None:
+        """The case about a zone's window with what is known of it, None when there is none."""
+        return inquiry.case(self.registries, self.state, zone, start_s)
+
+    def credits(self, meter: str, from_s: int, to_s: int) -> list[CreditedWindow]:
+        """What was settled for a meter in windows that start in [from, to), ascending."""
+        return inquiry.credits_of(self.registries, self.state, meter, from_s, to_s)
+
+    def tally(self, zone: str) -> Tally:
+        """A zone's record: how many seals said what, and its cases."""
+        return inquiry.tally(self.state, zone)
+
     def check_batch(self, batch: Batch, book: SignatureBook) -> None:
         """Decide whether the mempool may take a batch.
 
@@ -152,7 +173,16 @@ class Application:
         Raises:
             RefusedTransaction: with a reason code.
         """
-        self.affairs.after(transaction, self._next(time_ms), book)
+        outcome_of(self.affairs, Overlay(self.state), transaction, self._next(time_ms), book)
+
+    def height_of(self, transaction: bytes) -> int | None:
+        """The block that has a transaction of this id, None when none has."""
+        resolved = self.state.get(RESOLUTION, transaction)
+        return (
+            self.affairs.height_of(transaction)
+            if resolved is None
+            else int.from_bytes(resolved, "big")
+        )
 
     def _next(self, time_ms: int) -> Moment:
         return Moment(self._network, self.state.height + 1, time_ms)
@@ -169,12 +199,12 @@ class Application:
             book: which signatures stand.
         """
         picked: list[Transaction] = []
-        affairs, moment = self.affairs, self._next(time_ms)
+        affairs, moment, overlay = self.affairs, self._next(time_ms), Overlay(self.state)
         for transaction in sorted(candidates, key=lambda each: (each.from_s, each.id)):
             if len(picked) == MOST_CHANGES:
                 break
             try:
-                affairs = affairs.after(transaction, moment, book).affairs
+                affairs = outcome_of(affairs, overlay, transaction, moment, book).affairs
             except RefusedTransaction:
                 continue
             picked.append(transaction)

@@ -114,8 +114,10 @@ def clear_case(overlay: Overlay, now: Now, seal: ZoneSeal, length_s: int) -> Non
 
 def close_case(overlay: Overlay, now: Now, zone: str, start_s: int, case: Case) -> None:
     """Write a case that is open no more."""
+    before = case_of(overlay, zone, start_s)
     overlay.put(CASE, key(zone, start_s), case._replace(closed=now.height).packed())
-    _count(overlay, zone, closed=1)
+    if before is not None and before.status == Status.OPEN:
+        _count(overlay, zone, closed=1)
 
 
 def end_of_window(overlay: Overlay, now: Now, length_s: int, zone: str, start_s: int) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from validator.app.admission import MALFORMED, Admission, Carriage, admit
-from validator.app.affairs import Affairs
+from validator.app.affairs import Affairs, Outcome
 from validator.app.carrier import WITNESS_AHEAD, RefusedBatch, SignatureBook, check_carrier
 from validator.app.cases import Now
 from validator.app.enrolment import Moment
@@ -20,12 +20,14 @@ from validator.app.opening import OpenedReadings
 from validator.app.records import BATCH, OFFENCE, key
 from validator.app.registries import Registries
 from validator.app.registry import Registry
+from validator.app.resolving import resolve
 from validator.app.sealing import Fresh, Hole, seal_windows
 from validator.app.state import Overlay, State, Write
 from wire import merkle
 from wire.block import MAX_READINGS
 from wire.errors import Refused
 from wire.reading import Reading
+from wire.resolution import ResolveCase
 from wire.results import ACCEPTED, ReadingResult, TxResult
 from wire.transaction import Transaction
 from wire.witness import Batch, SignedWitness, WitnessStatement
@@ -144,6 +146,27 @@ def open_witness(transaction: bytes) -> SignedWitness:
         raise InvalidBlock(f"a transaction that is no witness statement: {reason}") from None
 
 
+def outcome_of(
+    affairs: Affairs,
+    overlay: Overlay,
+    transaction: Transaction,
+    moment: Moment,
+    book: SignatureBook,
+) -> Outcome:
+    """Execute a transaction that is no batch on an overlay.
+
+    Raises:
+        RefusedTransaction: with its reason; nothing is written then.
+    """
+    if isinstance(transaction.body, ResolveCase):
+        public = resolve(affairs.registries, overlay, transaction, moment, book)
+        return Outcome(affairs, (), public.thumbprint)
+    outcome = affairs.after(transaction, moment, book)
+    for table, row, value in outcome.writes:
+        overlay.put(table, row, value)
+    return outcome
+
+
 @dataclass(slots=True)
 class BlockRun:
     """A block while it is being executed."""
@@ -211,11 +234,9 @@ class BlockRun:
             raise InvalidBlock(f"more than {MOST_CHANGES} registry transactions")
         try:
             transaction = Transaction.open(encoded)
-            outcome = self.affairs.after(transaction, self.moment, self.book)
+            outcome = outcome_of(self.affairs, self.overlay, transaction, self.moment, self.book)
         except Refused as reason:
             raise InvalidBlock(f"a registry transaction: {reason}") from None
-        for table, row, value in outcome.writes:
-            self.overlay.put(table, row, value)
         self.affairs = outcome.affairs
         result = TxResult(transaction.id, ACCEPTED, _NO_READINGS, outcome.thumbprint)
         self.tx_leaves.append(merkle.leaf_hash(encoded))

@@ -106,7 +106,7 @@ class Registrar:
     def _forget(self, transaction: Transaction, refused: RefusedTransaction) -> None:
         self._mempool.remove_change(transaction.id)
         self._store.remove_waiting(transaction.id)
-        if self._application.affairs.height_of(transaction.id) is None:
+        if self._application.height_of(transaction.id) is None:
             _log.warning("transaction refused", id=transaction.id.hex(), reason=str(refused))
             self._refused[transaction.id] = refused.reason
             if len(self._refused) > MOST_REMEMBERED:
@@ -114,7 +114,7 @@ class Registrar:
 
     def status(self, transaction_id: bytes) -> dict[str, Any] | None:
         """What has become of a transaction, None when it was never seen here."""
-        height = self._application.affairs.height_of(transaction_id)
+        height = self._application.height_of(transaction_id)
         if height is not None:
             return {"status": "final", "height": height, **_reason(0)}
         if self._mempool.change(transaction_id) is not None:
