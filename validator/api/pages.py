@@ -94,7 +94,8 @@ def _describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = made()
             schemas = schema["components"]["schemas"]
-            schemas["Problem"] = problems.Problem.model_json_schema()
+            for model in (problems.Problem, rpc.Call):
+                schemas[model.__name__] = model.model_json_schema()
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
             app.openapi_schema = schema
