@@ -79,7 +79,7 @@ class Driver:
         self._early: dict[str, list[Message]] = {}
         self._timers = Timers()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._last_block_s = time.monotonic()
+        self._last_block_s = 0.0
         self.tip = ledger.tip()
         self._late: dict[str, CommitVote] = {}
         self._timing = Timing.of(self._blocks, self.tip.height + 1)
@@ -88,6 +88,7 @@ class Driver:
     def begin(self, speaker: Speaker, fetching: Fetching) -> None:
         """Start agreeing on the next height."""
         self._speaker, self._fetching = speaker, fetching
+        self._last_block_s = asyncio.get_running_loop().time()
         self._begin_height()
 
     @property
@@ -130,7 +131,7 @@ class Driver:
 
     def nudge(self) -> None:
         """Something may be waiting: see when the next block is due."""
-        now_s = time.monotonic()
+        now_s = asyncio.get_running_loop().time()
         busy = len(self.mempool) or self._application.ruling.is_changing(self.machine.height)
         waits = self._timing.interval_s if busy else self._timing.empty_s
         delay_s = max(0.0, self._last_block_s + waits - now_s)
@@ -386,7 +387,7 @@ class Driver:
         self._application.commit(candidate.execution)
         self.mempool.forget_taken(self._application.included)
         self.tip = Tip.of(candidate.block, commit)
-        self._last_block_s = time.monotonic()
+        self._last_block_s = asyncio.get_running_loop().time()
         _log.info(
             "final",
             height=self.tip.height,
