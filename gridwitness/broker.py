@@ -90,6 +90,18 @@ def write_access(folder: Path, network: str, validators: list[str]) -> None:
     path.write_text(text)
 
 
+def add_access(folder: Path, network: str, validator: str) -> None:
+    """Add a validator to an access list; nothing happens when it is there. Then reload Mosquitto.
+
+    Raises OSError when the folder has no access list.
+    """
+    path = folder / "acl"
+    known = path.read_text()
+    if f"\nuser {validator}\n" not in known:
+        entry = _VALIDATOR_ACCESS.format(name=validator, network=network)
+        path.write_text(known.rstrip("\n") + "\n" + entry)
+
+
 def find_mosquitto() -> str:
     """Return the path of Mosquitto; raises Unavailable when it is not installed."""
     path = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
@@ -129,6 +141,11 @@ class Broker:
         except Unavailable:
             self.kill()
             raise
+
+    def reload(self) -> None:
+        """Let a running one read its access list again."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         """End it in order, so that it saves its sessions; does nothing when none runs."""

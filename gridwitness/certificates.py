@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hsm.durable import write_new
+from wire.errors import Malformed
 
 CERTIFICATE_DAYS = 825
 CA_DAYS = 3650
@@ -64,6 +65,18 @@ def make_ca(name: str) -> Credential:
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_key_usage(sign_certificates=True), critical=True)
     return Credential(_authority_key(builder, key).sign(key, hashes.SHA256()), key)
+
+
+def read_ca(certificate: Path, key: Path) -> Credential:
+    """Read a CA that `make_ca` made; raises Malformed when the files are none."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate.read_bytes())
+        private = serialization.load_pem_private_key(key.read_bytes(), None)
+    except ValueError as reason:
+        raise Malformed(f"{certificate.parent} has no usable CA: {reason}") from None
+    if not isinstance(private, ec.EllipticCurvePrivateKey):
+        raise Malformed(f"{key}: not a P-256 key")
+    return Credential(found, private)
 
 
 def issue(ca: Credential, name: str, usage: tuple[x509.ObjectIdentifier, ...]) -> Credential:

@@ -86,7 +86,7 @@ def make_network(
         Unavailable: SoftHSM is not installed.
     """
     folder = folder.resolve()
-    _claim(folder)
+    claim(folder)
     report("certificates")
     ca = _make_certificates(folder, plan)
     authorities = [
@@ -120,7 +120,8 @@ def make_network(
     return Network(folder, genesis)
 
 
-def _claim(folder: Path) -> None:
+def claim(folder: Path) -> None:
+    """Make a folder that is to hold keys; raises NetworkExists when something is in it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if any(folder.iterdir()):
         raise NetworkExists(f"{folder} is not empty: give another folder, or remove it yourself")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridwitness import zone_from
+from gridwitness.change_arguments import add_change_commands
 
 if TYPE_CHECKING:
     from gridwitness.plan import GatewayPlan, NetworkPlan, ValidatorPlan
@@ -44,7 +45,9 @@ CUSTOMERS = 3
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `network`."""
-    network = subparsers.add_parser("network", help="make a network's keys, genesis and files")
+    network = subparsers.add_parser(
+        "network", help="make a network; let validators join, leave, rotate"
+    )
     verbs = network.add_subparsers(dest="verb", required=True, metavar="VERB")
     init = verbs.add_parser("init", help="make a whole test network in a new folder")
     init.add_argument("--dir", type=Path, required=True, help="a new or empty folder")
@@ -52,6 +55,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     init.add_argument("--name", default="test", help="the network's name (default test)")
     init.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     init.set_defaults(run=init_network)
+    add_change_commands(verbs)
     zone_from.add_command(verbs)
 
 

@@ -17,10 +17,12 @@ from gridwitness.own_account import clock_fields, doubts, own_account, words_of
 from gridwitness.verify_records import damaged_records, examine_records, fault_fields
 from gridwitness.which_meter import Sources, of_receipt, of_records
 from hsm.publickey import read_key
+from wire.block import Header
 from wire.errors import Malformed, Refused
 from wire.faults import when
 from wire.genesis import Genesis
 from wire.history import HEADS, MAX_FILE, SUFFIX, History
+from wire.light import Checkpoint
 from wire.links import BrokenLink
 from wire.reading import ORIGIN_OWN_ELEMENT
 from wire.receipt import Receipt, VerifiedReceipt
@@ -68,6 +70,12 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument("file", type=Path, metavar="FILE", help="receipt (CBOR) or records (.gwr)")
     parser.add_argument("--genesis", type=Path, metavar="FILE", help="the network's genesis file")
     parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="begin there, not with the genesis file's validators (gridwitness network checkpoint)",
+    )
+    parser.add_argument(
         "--key", metavar="KEY", help="for records: the meter's public key, es256:… or a file"
     )
     parser.add_argument(
@@ -110,6 +118,15 @@ def _read(path: Path) -> bytes:
         return file.read(MAX_FILE + 1)
 
 
+def _checkpoint(path: Path | None) -> Checkpoint | None:
+    if path is None:
+        return None
+    try:
+        return Checkpoint.decode(path.read_bytes())
+    except Malformed as reason:
+        raise Refused(f"{path} is no checkpoint: {reason}") from None
+
+
 def _outcome(args: argparse.Namespace, data: bytes, genesis: Genesis | None) -> "Outcome":
     key = None if args.key is None else read_key(args.key)
     label = None if args.label is None else read_label(args.label)
@@ -117,7 +134,7 @@ def _outcome(args: argparse.Namespace, data: bytes, genesis: Genesis | None) -> 
     if not _is_records(args, data):
         if genesis is None:
             raise Refused("a receipt is checked with --genesis, a meter's records with --key")
-        return examine(data, genesis, sources)
+        return examine(data, genesis, sources, _checkpoint(args.checkpoint))
     try:
         history = History.decode(data)
     except Malformed as reason:
@@ -148,12 +165,20 @@ class Outcome:
         """For people."""
 
 
-def examine(data: bytes, genesis: Genesis, sources: Sources | None = None) -> Outcome:
-    """Check receipt bytes against a genesis file, and against what else is known of the meter."""
+def examine(
+    data: bytes,
+    genesis: Genesis,
+    sources: Sources | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Outcome:
+    """Check receipt bytes against a genesis file, and against what else is known of the meter.
+
+    With a checkpoint the validators are believed from there on, not from the genesis file.
+    """
     receipt = None
     try:
         receipt = Receipt.decode(data)
-        verified = receipt.verify(genesis)
+        verified = receipt.verify(genesis, checkpoint)
     except BrokenLink as broken:
         return _broken(broken, receipt, genesis)
     except Malformed as reason:
@@ -164,7 +189,8 @@ def examine(data: bytes, genesis: Genesis, sources: Sources | None = None) -> Ou
     except OtherMeter as reason:
         words = f"NOT VERIFIED: the receipt holds, and is not the one that was meant: {reason}."
         return Outcome(_failure(None, str(reason)), words)
-    return Outcome(_success(verified), _explain(verified, genesis, told))
+    fields = _success(verified) | {"rests_on": _rests_on(receipt, genesis, checkpoint)}
+    return Outcome(fields, _explain(verified, fields["rests_on"], checkpoint, told))
 
 
 def _broken(broken: BrokenLink, receipt: Receipt | None, genesis: Genesis) -> Outcome:
@@ -216,11 +242,35 @@ def _success(found: VerifiedReceipt) -> dict[str, Any]:
     }
 
 
-def _explain(found: VerifiedReceipt, genesis: Genesis, told: list[str]) -> str:
+def _rests_on(receipt: Receipt, genesis: Genesis, checkpoint: Checkpoint | None) -> list[list[str]]:
+    """Ids of the set that is believed, and of each that it leads to up to the newest header."""
+    first = genesis.validators if checkpoint is None else checkpoint.validators
+    after = 0 if checkpoint is None else checkpoint.content.height
+    changes = [each for each in receipt.changes if Header.decode(each.header).height > after]
+    return [list(first.ids), *(list(each.validators.ids) for each in changes)]
+
+
+def _rest_in_words(rests_on: list[list[str]], checkpoint: Checkpoint | None) -> str:
+    first, *later = (", ".join(ids) for ids in rests_on)
+    where = "the genesis file names them"
+    if checkpoint is not None:
+        where = f"the checkpoint at block {checkpoint.content.height} names them"
+    words = f"This rests on the keys of {first}, as {where}"
+    if later:
+        words += "; they sealed who came after them: " + ", then ".join(later)
+    return words + "."
+
+
+def _explain(
+    found: VerifiedReceipt,
+    rests_on: list[list[str]],
+    checkpoint: Checkpoint | None,
+    told: list[str],
+) -> str:
     reading, witness, seal = found.reading, found.witness, found.zone_seal
     end_s = reading.interval_start_s + reading.interval_s
     who = "the meter's own key" if reading.origin == ORIGIN_OWN_ELEMENT else "its gateway's key"
-    total = len(genesis.validators)
+    total = len(found.validators)
     lines = [
         f"VERIFIED{doubts(reading)}: meter {reading.meter} at {reading.node}",
         f"  measured  {reading.import_advance_wh} Wh in, {reading.export_advance_wh} Wh out",
@@ -243,8 +293,7 @@ def _explain(found: VerifiedReceipt, genesis: Genesis, told: list[str]) -> str:
         )
         lines += [f"            {words}" for words in _remarks(seal, reading.interval_s)]
     lines += [f"  {each}" for each in told]
-    keys = ", ".join(genesis.validators.ids)
-    lines.append(f"This rests on the keys of {keys}, as the genesis file names them.")
+    lines.append(_rest_in_words(rests_on, checkpoint))
     return "\n".join(lines)
 
 

@@ -206,6 +206,27 @@ class Client:
                 return
             params[cursor] = page.next
 
+    # Who rules.
+
+    def rosters(self) -> list[models.RosterEra]:
+        """Every validator set, the newest last."""
+        return self._eras(models.RosterEra, "validators")
+
+    def rolls(self) -> list[models.RollEra]:
+        """Every list of authorities, the newest last."""
+        return self._eras(models.RollEra, "authorities")
+
+    def tables(self) -> list[models.ParameterEra]:
+        """Every table of parameters, the newest last."""
+        return self._eras(models.ParameterEra, "parameters")
+
+    def _eras(self, model: type[_Model], what: str) -> list[_Model]:
+        answer = self._ask(f"/api/v1/governance/{what}")
+        found = [_checked(model, each, answer.url) for each in answer.json]
+        if not found:
+            raise Unavailable(f"{answer.url} names no {what}")
+        return found
+
     # Transactions.
 
     def submit(self, transaction: Transaction) -> models.Taken:
