@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 46, 56
-LEGEND_STEP = 17
+LEGEND_STEP, LEGEND_COLUMNS = 18, 2
 COLOURS = ("#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad", "#d68910", "#16a085", "#7f8c8d", "#2c3e50")
 
 
@@ -72,10 +72,12 @@ class Chart:
     def svg(self) -> str:
         """The chart as an SVG document."""
         axes = _Axes.of(self)
+        legend = self._legend()
+        height = HEIGHT + LEGEND_STEP * -(-len(legend) // LEGEND_COLUMNS)
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
             f' font-family="sans-serif" font-size="12">',
-            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+            f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
             f'<text x="{LEFT}" y="20" font-size="15">{escape(self.title)}</text>',
             *axes.grid(self.x_label, self.y_label),
         ]
@@ -90,18 +92,19 @@ class Chart:
                 f'<path d="{axes.path(line.points)}" fill="none" stroke="{line.colour}"'
                 f' stroke-width="1.6"{dash}/>'
             )
-        return "\n".join([*parts, *self._legend(), "</svg>", ""])
+        return "\n".join([*parts, *legend, "</svg>", ""])
 
     def _legend(self) -> list[str]:
         found = []
         named = [(each.name, each.colour, "") for each in self.areas if each.name]
         named += [(e.name, e.colour, "5 4" if e.dashed else "") for e in self.lines if e.name]
         for number, (name, colour, dash) in enumerate(named):
-            y = TOP + 12 + LEGEND_STEP * number
+            row, column = divmod(number, LEGEND_COLUMNS)
+            x, y = LEFT + column * (WIDTH - LEFT) // LEGEND_COLUMNS, HEIGHT + LEGEND_STEP * row
             found.append(
-                f'<line x1="{LEFT + 10}" x2="{LEFT + 36}" y1="{y}" y2="{y}" stroke="{colour}"'
+                f'<line x1="{x}" x2="{x + 26}" y1="{y}" y2="{y}" stroke="{colour}"'
                 f' stroke-width="2.5" stroke-dasharray="{dash}"/>'
-                f'<text x="{LEFT + 42}" y="{y + 4}">{escape(name)}</text>'
+                f'<text x="{x + 32}" y="{y + 4}">{escape(name)}</text>'
             )
         return found
 
