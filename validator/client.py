@@ -276,7 +276,7 @@ class Client:
             Unavailable: there is none after that many seconds.
         """
         end_s = time.monotonic() + patience_s
-        blocks = self.events(patience_s)
+        blocks = self.events(patience_s, self._height())
         while True:
             try:
                 return self.receipt(meter, sequence)
@@ -286,6 +286,13 @@ class Client:
                     raise Unavailable(f"{words}: {reason}") from None
             if next(blocks, None) is None:
                 pause(LOOK_S)
+
+    def _height(self) -> str:
+        """From where to listen: a block that comes while one asks is told too."""
+        try:
+            return str(self.status().height)
+        except Unavailable:
+            return ""
 
     def events(self, patience_s: float, after: str = "") -> Iterator[Event]:
         """New blocks, seals and evidence as they come; ends when nobody tells any more.

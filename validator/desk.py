@@ -110,9 +110,9 @@ class Desk:
         verify: ssl.SSLContext | bool = True
         if ca is not None:
             verify = ssl.create_default_context(cafile=str(ca))
+        self._timeout_s = timeout_s
         self._http = httpx.Client(
             base_url=self.url,
-            timeout=timeout_s,
             trust_env=False,
             follow_redirects=False,
             verify=verify if self.url.startswith("https") else False,
@@ -146,11 +146,14 @@ class Desk:
         path: str,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        silence_s: float | None = None,
     ) -> Iterator[httpx.Response]:
-        """The same, read piece by piece."""
+        """The same, read piece by piece; `silence_s` is how long it may say nothing."""
+        timeout_s = self._timeout_s
+        timeout = httpx.Timeout(timeout_s, read=silence_s or timeout_s)
         try:
             with self._http.stream(
-                method, path, content=content, headers=dict(headers or {})
+                method, path, content=content, headers=dict(headers or {}), timeout=timeout
             ) as response:
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as reason:

@@ -13,6 +13,9 @@ from typing import Any
 from validator.desk import Desk
 from wire.errors import Unavailable
 
+SILENCE_S = 40.0
+"""Validators say something every 15 seconds; who says nothing for so long is gone."""
+
 _MOST_LINE = 64 * 1024
 
 
@@ -48,7 +51,8 @@ def listen(desks: Sequence[Desk], patience_s: float, after: str = "") -> Iterato
 
 def _of(desk: Desk, after: str, patience_s: float) -> Iterator[Event]:
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
-    with desk.stream("GET", "/api/v1/events", None, headers) as response:
+    silence_s = min(patience_s, SILENCE_S) + 1
+    with desk.stream("GET", "/api/v1/events", None, headers, silence_s) as response:
         if response.status_code != 200:
             raise Unavailable(f"{desk.url} answers {response.status_code}")
         yield from events_of(_patient(response.iter_lines(), patience_s))

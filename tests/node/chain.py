@@ -22,6 +22,8 @@ class Chain:
     def __init__(
         self, folder: Path, edit: Callable[[dict[str, Any]], object] = lambda _: None
     ) -> None:
+        self.genesis_file = b""
+
         def founded(content: dict[str, Any]) -> None:
             with_technician(content)
             edit(content)

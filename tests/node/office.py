@@ -1,20 +1,27 @@
 """A validator's pages over a ledger without a network: the village's, block after block."""
 
 import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from gridwitness.addresses import free_ports
 from tests.app.village import BOOK, block_ms
 from tests.node.chain import Chain
 from validator.api.guard import Limits
 from validator.api.pages import Pages
+from validator.api.server import Certificate, ServingThread
 from validator.api.sources import Sources
+from validator.config import Address
 from validator.node.frames import Rate
 from validator.node.ledger_view import LedgerView
 from validator.node.mempool import Mempool
 from validator.node.registrar import Registrar
+from validator.node.store import Store
 from validator.node.tally import Tally
 from wire.transaction import Transaction
 from wire.witness import Batch
@@ -45,8 +52,20 @@ class Clock:
 class Bureau:
     """The pages and the ledger under them."""
 
-    def __init__(self, folder: Path, limits: Limits = PLENTY, **parameters: Any) -> None:
-        self.chain = chain = Chain(folder, lambda content: content["parameters"].update(parameters))
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits = PLENTY,
+        edit: Callable[[dict[str, Any]], object] = lambda _: None,
+        **parameters: Any,
+    ) -> None:
+        def founded(content: dict[str, Any]) -> None:
+            content["parameters"].update(parameters)
+            edit(content)
+
+        self.chain = chain = Chain(folder, founded)
+        self.folder = folder
+        self.wake: Callable[[], object] = lambda: self.pages.events.wake()
         self.clock = Clock()
         self.mempool = Mempool()
         self.registrar = Registrar(chain.app, self.mempool, chain.store, BOOK, self.clock)
@@ -71,7 +90,13 @@ class Bureau:
         )
 
     async def _submit(self, data: bytes) -> Transaction:
-        return self.registrar.submit(data)
+        """Take a transaction, in whichever thread the pages are served."""
+        store = Store(self.folder / "ledger.sqlite")
+        try:
+            app = self.chain.app
+            return Registrar(app, self.mempool, store, BOOK, self.clock).submit(data)
+        finally:
+            store.close()
 
     def live(self) -> dict[str, Any]:
         tip, genesis = self.chain.tip, self.chain.genesis
@@ -104,7 +129,7 @@ class Bureau:
             batch = self.chain.interval(self.clock.slot)
             self.chain.append([batch], self.clock.slot, changes)
             self.clock.slot += 1
-            self.pages.events.wake()
+            self.wake()
             batches.append(batch)
         return batches
 
@@ -115,7 +140,7 @@ class Bureau:
             batch = self.chain.village.batch(readings.values(), self.clock.slot)
             self.chain.append([batch], self.clock.slot)
             self.clock.slot += 1
-            self.pages.events.wake()
+            self.wake()
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=self.transport, base_url="http://it")
@@ -123,3 +148,26 @@ class Bureau:
     def close(self) -> None:
         self.view.close()
         self.chain.store.close()
+
+
+@contextlib.contextmanager
+def served(bureau: Bureau, certificate: Certificate | None = None) -> Iterator[Address]:
+    """A bureau's pages on a real port, in a thread of their own as a validator serves them."""
+    address = Address("127.0.0.1", free_ports(1)[0])
+    serving = ServingThread(bureau.pages.guarded, address, "the API", certificate)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(serving.run())
+    thread = threading.Thread(target=lambda: loop.run_until_complete(quiet(task)))
+    thread.start()
+    bureau.wake = lambda: serving.call(bureau.pages.events.wake)
+    try:
+        yield address
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        loop.close()
+
+
+async def quiet(task: "asyncio.Task[None]") -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -5,7 +5,6 @@ import contextlib
 import json
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import httpx
 import pytest
 
 from gridwitness import certificates
-from gridwitness.addresses import free_ports
-from tests.node.office import PLENTY, Bureau, ask
+from tests.node.office import PLENTY, Bureau, ask, served
 from tests.node.town import wait_for
 from validator.api import doors
 from validator.api.guard import Guard, Limits, client_name
@@ -22,28 +20,6 @@ from validator.api.server import Certificate, NoCertificate, ServingThread, chec
 from validator.config import Address
 from validator.node.frames import Rate
 from wire.errors import Unavailable
-
-
-@contextlib.contextmanager
-def served(bureau: Bureau, certificate: Certificate | None = None) -> Iterator[Address]:
-    """A bureau's pages on a real port, in a thread of their own as a validator serves them."""
-    address = Address("127.0.0.1", free_ports(1)[0])
-    serving = ServingThread(bureau.pages.guarded, address, "the API", certificate)
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(serving.run())
-    thread = threading.Thread(target=lambda: loop.run_until_complete(quiet(task)))
-    thread.start()
-    try:
-        yield address
-    finally:
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join()
-        loop.close()
-
-
-async def quiet(task: "asyncio.Task[None]") -> None:
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 @pytest.fixture(scope="module")
