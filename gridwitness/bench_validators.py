@@ -212,7 +212,7 @@ class _Sender:
     def __init__(self, network: Network, broker: Broker, load: Load) -> None:
         self._genesis = network.genesis
         self._load = load
-        self._signer = _witness_key(network)
+        self._signer = witness_key(network)
         self._sequence = 0
         self._waiting: dict[bytes, float] = {}
         self._latencies: list[float] = []
@@ -277,13 +277,13 @@ class _Sender:
                 self._changed.notify_all()
 
 
-def _witness_key(network: Network) -> TokenSigner:
-    """The gateway's key, in its token."""
-    home = network.gateway(GATEWAY).parent
+def witness_key(network: Network, gateway: str = GATEWAY) -> TokenSigner:
+    """A gateway's key, in its token."""
+    home = network.gateway(gateway).parent
     uri = KeyUri.parse(
-        tomllib.loads(network.gateway(GATEWAY).read_text())["token"]["witness"], home
+        tomllib.loads(network.gateway(gateway).read_text())["token"]["witness"], home
     )
-    entry = network.genesis.registry["gateways"][0]
+    [entry] = [each for each in network.genesis.registry["gateways"] if each["id"] == gateway]
     return open_signer(uri, home / "softhsm2.conf", PublicKey.from_text(entry["witness_key"]))
 
 

@@ -156,20 +156,10 @@ def run_bootnode(args: argparse.Namespace) -> int:
 
 def run_validator(args: argparse.Namespace) -> int:
     """Run a validator; the end of SIGTERM is a clean one."""
-    import structlog
-
-    from validator import config, service
+    from validator import config, log, service
     from wire.genesis import Genesis
 
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log.set_up()
     settings = config.load(args.config)
     genesis = Genesis.load(settings.genesis)
     clock = args.clock_for(settings.paced_time_file, genesis.paced_time)

@@ -80,34 +80,35 @@ class Validator:
         self.key = KeyInForce(keys, self._registered)
         signers = [FencedSigner(key, self.state, self.fence) for key in keys]
         self.driver = Driver(config.id, ledger, self.mempool, signers, clock)
-        known = holders_keys(lambda: self.application.ruling, lambda: self.driver.tip.height)
-        self._addresses = AddressBook(genesis, config.data / "peers.json", known)
-        peers = _known_addresses(config, self._addresses)
+        peers = self._known_addresses()
         self.mesh = Mesh(config.id, peers, config.tls_certificate, config.tls_key, self._hear)
         self.membership = Membership(
             self.mesh, self._addresses, lambda: self.application.ruling, config.peers
         )
         self.fetching = Fetching(self.mesh, self._check)
-        self.registrar = Registrar(self.application, self.mempool, self.store, self.book, clock)
+        self.registrar = Registrar(
+            self.application, self.mempool, self.store, self.book, self._clock
+        )
         self.evidence = EvidencePool(blocks, self.mempool, self.store)
         self.hearing = Hearing(genesis.network, blocks.validators)
         self.catching_up = CatchingUp(self.mesh, self.driver, genesis.validators.faulty)
         self.catching_up.on_claim = self.fence.told
         parts = (self.driver, self.mesh, self.fence, self.catching_up, self.fetching)
         self.watch = Watch.over(blocks, parts)
-        self.exchange = Exchange(
-            self.mesh,
-            self.driver,
-            Ears(
-                self.hearing,
-                self.fetching,
-                self.catching_up,
-                self.registrar,
-                self.evidence,
-            ),
-        )
+        ears = Ears(self.hearing, self.fetching, self.catching_up, self.registrar, self.evidence)
+        self.exchange = Exchange(self.mesh, self.driver, ears)
         self._keyring = Keyring(self.application)
         self.broker: Broker | None = None
+
+    def _known_addresses(self) -> Mapping[str, Peer]:
+        """Where the others are: from the peers' file, and kept from before."""
+        config, now_s = self.config, int(time.time())
+        keys = holders_keys(lambda: self.application.ruling, lambda: self.driver.tip.height)
+        self._addresses = AddressBook(self.genesis, config.data / "peers.json", keys)
+        if config.peers is not None:
+            self._addresses.read(config.peers, now_s)
+        self._addresses.recall(now_s)
+        return self._addresses.peers
 
     def _fence(self, members: Callable[[int], ValidatorSet]) -> Fence:
         """What lets the key vote; the newest blocks say whether it knows all that it signed."""
@@ -212,15 +213,6 @@ class Validator:
         self.view.close()
         self.state.close()
         self._claim.close()
-
-
-def _known_addresses(config: ValidatorConfig, book: AddressBook) -> Mapping[str, Peer]:
-    """Where the others are: from the peers' file, and kept from before."""
-    now_s = int(time.time())
-    if config.peers is not None:
-        book.read(config.peers, now_s)
-    book.recall(now_s)
-    return book.peers
 
 
 async def run(config: ValidatorConfig, clock: NetworkClock) -> None:
