@@ -26,7 +26,7 @@ BOUNDS = [
 
 @pytest.mark.parametrize("bound", BOUNDS, ids=str)
 def test_no_state_of_two_rounds_decides_two_values_or_frames_anybody(bound: Bound) -> None:
-    found = explore(FOUR, bound)
+    found = explore(FOUR, bound, heal_every=100)
     assert found.complete
     assert found.failure == ""
     assert found.values, "something can be decided"
@@ -45,6 +45,27 @@ def test_the_search_sees_the_same_states_in_whatever_order(
     first = explore(FOUR, Bound(1, 2))
     monkeypatch.setattr(exhaustive, "_successors", shuffled)
     assert explore(FOUR, Bound(1, 2)) == first
+
+
+DEADLOCKS = {
+    "a locked validator prepares nothing else": Edit(
+        Machine, "_try_accept", "self._accepted = proposal.digest",
+        "if self.certificate and self.certificate.digest != proposal.digest:\n"
+        "        return None\n"
+        "    self._accepted = proposal.digest",
+    ),
+    "every ROUND-CHANGE must claim what is proposed again": Edit(
+        justification, "_check_value", "if change.prepared_round == newest.prepared_round",
+        "if True",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEADLOCKS)
+def test_a_deadlock_shows_in_some_state(name: str) -> None:
+    with planted(Mutant(0, name, (DEADLOCKS[name],))):
+        found = explore(FOUR, Bound(1, 3), heal_every=1)
+    assert found.failure.startswith("nobody commits though the network is whole")
 
 
 def test_the_search_stops_at_its_bound_and_says_so() -> None:

@@ -23,7 +23,7 @@ from validator.consensus.messages import (
 )
 from validator.consensus.timeouts import Timeouts
 from validator.consensus.votes import Ballots, RoundChanges, Sightings, Spoken
-from validator.simulation.network import sign
+from validator.simulation.marks import sign
 from wire.block import ValidatorSet
 
 HEIGHT = 1

@@ -19,7 +19,7 @@ from validator.consensus.forensics import Verdict, examine
 from validator.consensus.machine import Machine
 from validator.consensus.messages import Message, PreparedCertificate
 from validator.consensus.timeouts import Timeouts
-from validator.simulation.network import sign
+from validator.simulation.marks import sign
 from wire.block import ValidatorSet
 
 HEIGHT = 1

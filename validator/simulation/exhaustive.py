@@ -14,6 +14,7 @@ Bounded by the last round and by two values of the liar's own. The validators ar
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from validator.simulation.healing import Ward
 from validator.simulation.moves import Bound, Move, Moves
 from wire.block import ValidatorSet
 
@@ -37,6 +38,9 @@ class Found:
     values: set[bytes] = field(default_factory=set)
     """Values that some state decides."""
 
+    healed: int = 0
+    """States from which agreement was seen to come."""
+
     complete: bool = False
     """Whether everything within the bound was seen."""
 
@@ -48,6 +52,7 @@ def explore(
     validators: ValidatorSet,
     bound: Bound,
     most_states: int = 10**9,
+    heal_every: int = 0,
     tell: Callable[[int], None] = lambda _: None,
 ) -> Found:
     """Visit every state, depth first; stop at the first failure.
@@ -56,6 +61,7 @@ def explore(
         validators: the set, four of them.
         bound: what is explored.
         most_states: stop after so many.
+        heal_every: look from every so-manyth state whether agreement comes; never when 0.
         tell: is told the number of states now and then.
     """
     moves, found = Moves(validators, bound), Found()
@@ -78,6 +84,8 @@ def explore(
             tell(len(seen))
         path.append((label, _successors(moves, state, found)))
         found.failure = _judge(moves, state, found)
+        if heal_every and len(seen) % heal_every == 0 and not found.failure:
+            found.failure = _heal(moves, state, found)
     if found.failure:
         found.failure = "\n".join([found.failure, *(label for label, _ in path[1:])])
     found.states = len(seen)
@@ -107,6 +115,11 @@ def _successors(moves: Moves, state: list[int], found: Found) -> Iterator[tuple[
         for move in moves.of(place, number, said):
             found.steps += 1
             yield [*state[:place], move.after, *state[place + 1 :]], move.label
+
+
+def _heal(moves: Moves, state: list[int], found: Found) -> str:
+    found.healed += 1
+    return "" if Ward(moves, state).heals() else "nobody commits though the network is whole"
 
 
 def _judge(moves: Moves, state: list[int], found: Found) -> str:

@@ -22,7 +22,8 @@ def add_exhaustive_command(
         help="visit every state that four agreement machines can reach in the first rounds",
         description="One height; every order of messages, time-outs, crashes and restarts; one"
         " validator lies in every way, or is silent, or none. Exit status 1 when a state decides"
-        " two values or a correct validator contradicts itself; the way there is printed.",
+        " two values, a correct validator contradicts itself, or a network made whole would not"
+        " agree; the way there is printed.",
     )
     parser.add_argument("--rounds", type=int, default=2, metavar="R", help="so many rounds (2)")
     parser.add_argument(
@@ -34,6 +35,13 @@ def add_exhaustive_command(
     )
     parser.add_argument(
         "--most-states", type=int, default=10**9, metavar="K", help="stop after so many"
+    )
+    parser.add_argument(
+        "--heal-every",
+        type=int,
+        default=200,
+        metavar="K",
+        help="look from every K-th state whether agreement comes of it; 0 never (200)",
     )
     parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     parser.set_defaults(run=run_exhaustive)
@@ -54,11 +62,11 @@ def _tell(who: str, states: int) -> None:
 
 def run_exhaustive(args: argparse.Namespace) -> int:
     """Visit all states and print how many there are."""
-    if args.rounds < 1 or args.most_states < 1:
+    if args.rounds < 1 or args.most_states < 1 or args.heal_every < 0:
         print("gridwitness sim: 1 or more rounds and states", file=sys.stderr)
         return 2
     started = time.monotonic()
-    states = steps = 0
+    states = steps = healed = 0
     complete, failures = True, []
     for bound in _bounds(args.rounds, args.liar):
         who = "nobody lies" if bound.liar is None else f"{bound.liar} lies"
@@ -67,10 +75,12 @@ def run_exhaustive(args: argparse.Namespace) -> int:
             validators(FOUR),
             bound,
             args.most_states,
+            args.heal_every,
             partial(_tell, who),
         )
         print(f"{who}: {found.states} states, {found.steps} steps, {len(found.values)} values")
         states, steps = states + found.states, steps + found.steps
+        healed += found.healed
         complete &= found.complete or bool(found.failure)
         if found.failure:
             failures.append(f"{who}: {found.failure}")
@@ -79,6 +89,7 @@ def run_exhaustive(args: argparse.Namespace) -> int:
         "rounds": args.rounds,
         "states": states,
         "steps": steps,
+        "healed": healed,
         "complete": complete,
         "failures": failures,
         "seconds": round(time.monotonic() - started, 1),

@@ -25,7 +25,7 @@ from validator.consensus.messages import (
     RoundChange,
 )
 from validator.simulation.actors import HEIGHT, Actor, Claim, Word, make
-from validator.simulation.network import sign
+from validator.simulation.marks import sign
 from wire.block import ValidatorSet
 
 Key = tuple[int, int, str, int, int]
@@ -68,11 +68,12 @@ class Moves:
         self._ids = validators.ids
         self._quorum = validators.quorum
         self._committee = Committee(HEIGHT, self._ids, validators.quorum, validators.faulty)
-        self._bodies = dict(make(f"lie {number}") for number in range(LIES))
-        self._lies = tuple(self._bodies)
+        self.bodies = dict(make(f"lie {number}") for number in range(LIES))
+        """Blocks that anyone has made, by digest."""
+        self._lies = tuple(self.bodies)
         liar = None if bound.liar is None else self._ids[bound.liar]
         self._speaker = None if bound.silent else liar
-        self.actors = [Actor(name, validators, self._bodies) for name in self._ids if name != liar]
+        self.actors = [Actor(name, validators, self.bodies) for name in self._ids if name != liar]
         self._words: list[Word] = []
         self._bits: dict[Word, int] = {}
         self._masks: dict[Any, int] = {}
@@ -209,7 +210,7 @@ class Moves:
         return self._ids[number % len(self._ids)]
 
     def _value(self, digest: bytes | None) -> str:
-        return "nothing" if digest is None else self._bodies[digest].decode()
+        return "nothing" if digest is None else self.bodies[digest].decode()
 
     def _message(self, said: Word) -> Message:
         """What a correct validator has said."""
@@ -290,7 +291,7 @@ class Moves:
         prepares: tuple[Prepare, ...] = (),
     ) -> Proposal:
         assert self._speaker is not None
-        head = (HEIGHT, number, self._speaker, digest, self._bodies[digest])
+        head = (HEIGHT, number, self._speaker, digest, self.bodies[digest])
         made = sign(Proposal(*head, UNSIGNED, changes, prepares))
         assert isinstance(made, Proposal)
         return made
