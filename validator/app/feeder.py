@@ -64,6 +64,9 @@ class Member(NamedTuple):
     most: Capacity
     """The most that it can count in the window."""
 
+    row: bytes
+    """Its id and a NUL: how rows about it begin."""
+
 
 class Scheduled(NamedTuple):
     """An unmetered load as its zone's seal needs it."""
@@ -221,6 +224,7 @@ def _member(meter: Meter, place: int, parameters: Parameters) -> Member:
         meter.rating_w,
         meter.dead_wh,
         capacity(meter, parameters),
+        meter.id.encode() + b"\0",
     )
 
 

@@ -70,7 +70,7 @@ def settle(
 
 def credit(overlay: Overlay, member: Member, start_s: int, intervals: int, found: Measured) -> bool:
     """Credit a meter once for a window; False when it has been."""
-    row = key(member.id, start_s)
+    row = key(member.row, start_s)
     if overlay.get(CREDIT, row) is not None:
         return False
     overlay.put(CREDIT, row, Credit(found.import_wh, found.export_wh, intervals).packed())

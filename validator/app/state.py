@@ -124,6 +124,7 @@ class Overlay:
     def __init__(self, state: State) -> None:
         self._state = state
         self._rows: dict[tuple[str, bytes], bytes | None] = {}
+        self._fresh: dict[bytes, AcceptedReading] = {}
         self._index = Index()
 
     def get(self, table: str, row: bytes) -> bytes | None:
@@ -154,6 +155,7 @@ class Overlay:
         """Write an accepted reading."""
         row = key(lane, sequence)
         self._rows[READING, row] = record.packed()
+        self._fresh[row] = record
         self._index.add(row, record)
 
     def before(self, lane: bytes, sequence: int) -> int | None:
@@ -172,9 +174,15 @@ class Overlay:
 
     def claims(self, meter: str, start_s: int) -> tuple[AcceptedReading, ...]:
         """The readings for one meter and interval that are not late."""
-        claim = key(meter, start_s)
-        rows = (*self._state.index.claims(claim), *self._index.claims(claim))
-        return self._records(rows)
+        return self.claimed(key(meter, start_s))
+
+    def claimed(self, claim: bytes) -> tuple[AcceptedReading, ...]:
+        """The same by the claim's key: meter id, NUL, start."""
+        rows = self._state.index.claims(claim) + self._index.claims(claim)
+        if len(rows) != 1:
+            return self._records(rows)
+        fresh = self._fresh.get(rows[0])
+        return self._records(rows) if fresh is None else (fresh,)
 
     def late(self, meter: str, start_s: int) -> tuple[AcceptedReading, ...]:
         """The late readings for one meter and interval."""
@@ -182,7 +190,7 @@ class Overlay:
         return self._records((*self._state.index.late(claim), *self._index.late(claim)))
 
     def _records(self, rows: Iterable[bytes]) -> tuple[AcceptedReading, ...]:
-        values = [self.get(READING, row) for row in sorted(rows)]
+        values = (self.get(READING, row) for row in sorted(rows))
         return tuple(AcceptedReading.of(value) for value in values if value is not None)
 
     def newest_s(self, meter: str) -> int:

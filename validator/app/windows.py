@@ -50,15 +50,20 @@ def usable(
     parameters: Parameters, overlay: Overlay, meter: str, start_s: int
 ) -> AcceptedReading | None:
     """The reading that counts for a meter and interval, None when there is none."""
-    claims = overlay.claims(meter, start_s)
-    if len(claims) > 1:
-        # Readers number by interval, so that each has one at most; rows are in order of lane.
-        first = [each for each in claims if not each.secondary]
-        claims = tuple(first) if first else claims[:1]
+    return _counting(overlay.claims(meter, start_s), parameters.skew_missing_s * 1000)
+
+
+def _counting(claims: tuple[AcceptedReading, ...], most_skew_ms: int) -> AcceptedReading | None:
     if len(claims) != 1:
-        return None
+        if not claims:
+            return None
+        # Readers number by interval, so that each has one at most; rows are in order of lane.
+        first = tuple(each for each in claims if not each.secondary)
+        claims = first or claims[:1]
+        if len(claims) > 1:
+            return None
     found = claims[0]
-    if found.skew_ms > parameters.skew_missing_s * 1000 or found.status & UNMEASURED:
+    if found.skew_ms > most_skew_ms or found.status & UNMEASURED:
         return None
     return found
 
@@ -69,20 +74,21 @@ def ordinary(parameters: Parameters, overlay: Overlay, feeder: Feeder, start_s: 
     inputs: list[tuple[str, bytes]] = []
     marked: list[str] = []
     complete, unusable = True, False
+    claimed, start = overlay.claimed, start_s.to_bytes(8, "big")
+    most_skew_ms = parameters.skew_missing_s * 1000
     for member in (*feeder.boundary, *feeder.inner):
-        found = usable(parameters, overlay, member.id, start_s)
+        claims = claimed(member.row + start)
+        found = _counting(claims, most_skew_ms)
         if found is None:
-            claimed = bool(overlay.claims(member.id, start_s))
-            unusable |= claimed
-            complete &= claimed
+            unusable |= bool(claims)
+            complete &= bool(claims)
             continue
-        reactive = (found.import_varh, found.export_varh) if found.tells_reactive else None
         measured[member.id] = Measured(
             found.import_advance_wh,
             found.export_advance_wh,
             found.skew_ms,
-            _step_wh(member, found),
-            reactive,
+            member.step_wh if found.origin != ORIGIN_MODBUS else _step_wh(member, found),
+            (found.import_varh, found.export_varh) if found.tells_reactive else None,
         )
         inputs.append((member.id, found.reading_hash))
         if found.status & MARKED:

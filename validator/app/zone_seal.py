@@ -129,7 +129,7 @@ class _Sums:
         residual = energy_sum = limits_sum = class_squares = 0
         steps_sum = step_squares = rating_skew = skew_squares = 0
         for member in members:
-            name, place, limits, _, registers, _, rating_w, dead_wh, _ = member
+            name, place, limits, _, registers, _, rating_w, dead_wh, _, _ = member
             found = measured.get(name)
             if found is None:
                 self.missing.append((member, sign))
