@@ -20,10 +20,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from typing import TYPE_CHECKING, Any
 
 from gridwitness import status_pages
 from gridwitness.addresses import free_ports
@@ -47,6 +44,9 @@ from wire.errors import Unavailable
 from wire.keys import PublicKey
 from wire.reading import SignedReading
 from wire.witness import Batch
+
+if TYPE_CHECKING:
+    import paho.mqtt.client as mqtt
 
 VALIDATORS = 4
 GATEWAY = "gw-bench"
@@ -210,6 +210,9 @@ class _Sender:
     """A gateway of few words: publishes signed batches and waits for the first receipt of each."""
 
     def __init__(self, network: Network, broker: Broker, load: Load) -> None:
+        import paho.mqtt.client as mqtt
+        from paho.mqtt.enums import CallbackAPIVersion
+
         self._genesis = network.genesis
         self._load = load
         self._signer = witness_key(network)
@@ -266,7 +269,7 @@ class _Sender:
         if not self._changed.wait_for(ready, STEP_LIMIT_S):
             raise Unavailable(f"no receipt for {STEP_LIMIT_S:.0f} s")
 
-    def _answered(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+    def _answered(self, _client: object, _data: object, message: "mqtt.MQTTMessage") -> None:
         kind, content = cbor.decode(bytes(message.payload))
         with self._changed:
             if kind != 1:
