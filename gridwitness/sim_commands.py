@@ -2,8 +2,7 @@
 
 import argparse
 
-from gridwitness import torment_cli
-from gridwitness import thousand
+from gridwitness import thousand, torment_cli
 from hwsim import cli as equipment
 from validator.simulation import cli as agreement
 from validator.simulation import exhaustive_cli
