@@ -204,20 +204,16 @@ def show_status(args: argparse.Namespace) -> int:
 
 def ask_status(settings: "ValidatorConfig") -> Mapping[str, Any]:
     """Return a running validator's report; raises Unavailable."""
-    import http.client
+    from validator.client import Client
+    from validator.config import ANYWHERE
+    from validator.desk import Trust
 
-    from wire.errors import Unavailable
-
-    address = settings.api
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=_ASK_TIMEOUT_S)
-    try:
-        connection.request("GET", "/api/v1/status")
-        report: dict[str, Any] = json.loads(connection.getresponse().read())
-        return report
-    except (OSError, ValueError, http.client.HTTPException) as reason:
-        raise Unavailable(f"no validator answers at {address}: {reason}") from None
-    finally:
-        connection.close()
+    scheme = "http" if settings.api_certificate is None else "https"
+    host = "127.0.0.1" if settings.api.host in ANYWHERE else settings.api.host
+    own = Trust(certificate=settings.api_certificate)
+    urls = [f"{scheme}://{host}:{settings.api.port}"]
+    with Client(urls, trust=own, timeout_s=_ASK_TIMEOUT_S) as client:
+        return client.status().model_dump(by_alias=True)
 
 
 def _words(report: Mapping[str, Any]) -> list[str]:

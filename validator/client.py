@@ -9,13 +9,12 @@ waits.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from validator.api import models
-from validator.desk import TIMEOUT_S, Answer, Desk, Reader
+from validator.desk import SYSTEM, TIMEOUT_S, Answer, Desk, Reader, Trust
 from validator.listening import Event, listen
 from wire.errors import Refused, Unavailable
 from wire.genesis import Genesis
@@ -80,7 +79,7 @@ class Client:
         genesis: Genesis | None = None,
         *,
         reader: Reader | None = None,
-        ca: Path | None = None,
+        trust: Trust = SYSTEM,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         """Take whom to ask.
@@ -89,13 +88,13 @@ class Client:
             urls: validators' addresses, in the order in which they are asked at first.
             genesis: what receipts are verified with; needed for them alone.
             reader: who asks, where readings are private.
-            ca: PEM file of who vouches for the validators' certificates; None: the system's.
+            trust: whose certificates are believed.
             timeout_s: for each part of an answer.
 
         Raises:
             Malformed: an address is none.
         """
-        self._desks = [Desk(url, ca, timeout_s) for url in urls]
+        self._desks = [Desk(url, trust, timeout_s) for url in urls]
         self._genesis = genesis
         self._reader = reader
 

@@ -69,6 +69,29 @@ def plain(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose certificate is believed; the system's authorities are when nothing is said."""
+
+    ca: Path | None = None
+    """PEM file of who vouches for validators' certificates."""
+
+    certificate: Path | None = None
+    """PEM file of the one certificate that is believed, under whatever name."""
+
+    def context(self) -> ssl.SSLContext:
+        """For connections; raises OSError when a file is not there."""
+        if self.certificate is None:
+            return ssl.create_default_context(cafile=None if self.ca is None else str(self.ca))
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # It need not be an authority's.
+        return context
+
+
+SYSTEM = Trust()
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """Who asks, where readings are private."""
 
@@ -92,12 +115,12 @@ class Reader:
 class Desk:
     """One validator's API."""
 
-    def __init__(self, url: str, ca: Path | None = None, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, trust: Trust = SYSTEM, timeout_s: float = TIMEOUT_S) -> None:
         """Take its address.
 
         Args:
             url: `http://HOST:PORT` or `https://…`.
-            ca: PEM file of who vouches for its certificate; None: the system's.
+            trust: whose certificates are believed.
             timeout_s: for connecting, and for each part of an answer.
 
         Raises:
@@ -107,15 +130,12 @@ class Desk:
         self.url = checked(url)
         self.id = ""
         """Validator id, once it has told."""
-        verify: ssl.SSLContext | bool = True
-        if ca is not None:
-            verify = ssl.create_default_context(cafile=str(ca))
         self._timeout_s = timeout_s
         self._http = httpx.Client(
             base_url=self.url,
             trust_env=False,
             follow_redirects=False,
-            verify=verify if self.url.startswith("https") else False,
+            verify=trust.context() if self.url.startswith("https") else False,
             headers={"User-Agent": "gridwitness"},
         )
 

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from gridwitness import certificates
 from gridwitness.addresses import free_ports
 from tests.app.enrolments import Enrolment, starts
 from tests.app.village import signer
 from tests.node.office import Bureau, served
 from tests.node.town import wait_for
+from validator.api.server import Certificate
 from validator.client import Client, FalseReceipt, NotThere, RequestRefused
-from validator.desk import Reader
+from validator.desk import SYSTEM, Reader, Trust
 from wire.access import HolderSecret
 from wire.errors import Malformed, Unavailable
 from wire.receipt import Receipt
@@ -199,6 +201,38 @@ def test_private_readings_need_a_reader(tmp_path: Path) -> None:
         ("holder", "c2"): 401,
         ("authority", "c1"): 2,
         ("authority", "c2"): 2,
+    }
+
+
+def test_over_tls_only_who_is_vouched_for_is_believed(bureau: Bureau, tmp_path: Path) -> None:
+    ca = certificates.make_ca("the operators")
+    ca.write(tmp_path / "ca.pem", tmp_path / "ca.key")
+    for name in ("127.0.0.1", "validator.example"):
+        shown = certificates.issue(ca, name, certificates.SERVER)
+        shown.write(tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
+    by_ca = Trust(tmp_path / "ca.pem")
+    found = {}
+    for name in ("127.0.0.1", "validator.example"):
+        certificate = Certificate(tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
+        with served(bureau, certificate) as address:
+            for kind, trust in (
+                ("system", SYSTEM),
+                ("ca", by_ca),
+                ("own", Trust(certificate=certificate.chain)),
+            ):
+                with Client([f"https://{address}"], trust=trust) as client:
+                    try:
+                        found[name, kind] = client.status().validator
+                    except Unavailable:
+                        found[name, kind] = ""
+    me = bureau.chain.me
+    assert found == {
+        ("127.0.0.1", "system"): "",
+        ("127.0.0.1", "ca"): me,
+        ("127.0.0.1", "own"): me,
+        ("validator.example", "system"): "",
+        ("validator.example", "ca"): "",
+        ("validator.example", "own"): me,
     }
 
 
