@@ -14,6 +14,7 @@ from wire.errors import Malformed
 from wire.fields import uint
 
 _POSITIVE = ("interval_s", "class_k_den", "acceptance_window_s")
+_LONGEST_BRIDGE = 31 * 96
 _AT_MOST_A_MILLION = ("a0_ppm", "a1_ppm", "common_ppm")
 
 
@@ -87,6 +88,8 @@ class Parameters:
         for name in _AT_MOST_A_MILLION:
             if getattr(parameters, name) > 1_000_000:
                 raise Malformed(f"parameter {name}: more than the whole")
+        if not 1 <= parameters.bridge_intervals <= _LONGEST_BRIDGE:
+            raise Malformed(f"parameter bridge_intervals: 1 to {_LONGEST_BRIDGE}")
         if 3600 % parameters.interval_s:
             raise Malformed("parameter interval_s: must divide an hour")
         return parameters
