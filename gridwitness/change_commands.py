@@ -25,8 +25,9 @@ LOOK_S = 0.3
 
 def _client(args: argparse.Namespace) -> "Client":
     from validator.client import Client
+    from validator.desk import Trust
 
-    return Client(args.at or [AT], ca=args.ca)
+    return Client(args.at or [AT], trust=Trust(ca=args.ca))
 
 
 def _told(args: argparse.Namespace, found: dict[str, Any], lines: Sequence[str]) -> int:
