@@ -94,13 +94,11 @@ class Member:
         ledger = Ledger(genesis, self.store, self.application, blocks)
         signer = VoteSigner(key, self.state)
         self.driver = Driver(self.name, ledger, self.mempool, [signer], LoopClock(genesis))
-        self.fetching = Fetching(self, self._check)
+        self.fetching = Fetching(self, self.check)
         self.hearing = Hearing(genesis.network, blocks.validators)
         self.broker = PaperBroker(outside.published)
         self._keyring = Keyring(self.application)
-        self.ingest = Ingest(
-            self.broker, self.driver, self.application, self.book, key, self._check
-        )
+        self.ingest = Ingest(self.broker, self.driver, self.application, self.book, key, self.check)
         self.driver.on_final = self._final
         self._work: list[asyncio.Task[None]] = []
 
@@ -117,7 +115,8 @@ class Member:
         self.store.close()
         self.state.close()
 
-    async def _check(self, batches: Sequence[Batch]) -> None:
+    async def check(self, batches: Sequence[Batch]) -> None:
+        """Check signatures beforehand."""
         for batch in batches:
             readings = self.application.opened.of(batch)
             check_beforehand(self.book, self._keyring.keys(), readings)

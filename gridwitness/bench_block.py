@@ -1,6 +1,7 @@
 """A block's worth of signed readings, for measuring: made once, with keys in memory."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -36,11 +37,24 @@ class BenchBlock:
     """Block time at which they are welcome."""
 
     @classmethod
-    def make(cls, readings: int, batch: int) -> Self:
-        """Make that many readings in batches of that size."""
+    def make(
+        cls,
+        readings: int,
+        batch: int,
+        validators: Mapping[str, SoftSigner] | None = None,
+        parameters: Mapping[str, int] | None = None,
+    ) -> Self:
+        """Make that many readings in batches of that size.
+
+        Args:
+            readings: how many in all.
+            batch: how many in a batch.
+            validators: their keys by id; one that nobody knows when None.
+            parameters: of the network, where they are not the usual ones.
+        """
         meters = {f"meter-{number:03}": SoftSigner.generate(ES256) for number in range(METERS)}
         gateway = SoftSigner.generate(ES256)
-        genesis = Genesis.from_json(json.dumps(_genesis(meters, gateway)))
+        genesis = Genesis.from_json(json.dumps(_genesis(meters, gateway, validators, parameters)))
         signed: list[bytes] = []
         previous = {name: bytes(32) for name in meters}
         for number in range(readings):
@@ -107,8 +121,14 @@ def _batch(
     return Batch.join(SignedWitness.open(sign_statement(statement, gateway)), readings).encoded
 
 
-def _genesis(meters: dict[str, SoftSigner], gateway: SoftSigner) -> dict[str, object]:
-    validator = SoftSigner.generate(EDDSA).public.text
+def _genesis(
+    meters: dict[str, SoftSigner],
+    gateway: SoftSigner,
+    validators: Mapping[str, SoftSigner] | None,
+    parameters: Mapping[str, int] | None,
+) -> dict[str, object]:
+    validators = validators or {"val-pea": SoftSigner.generate(EDDSA)}
+    authority = next(iter(validators.values())).public.text
     entries = [
         {
             "id": name,
@@ -149,9 +169,12 @@ def _genesis(meters: dict[str, SoftSigner], gateway: SoftSigner) -> dict[str, ob
         "name": "bench",
         "time_ms": START_S * 1000,
         "paced_time": True,
-        "parameters": {},
-        "authorities": [{"id": "PEA", "name": "PEA", "type": "PEA", "key": validator}],
-        "validators": [{"id": "val-pea", "authority": "PEA", "key": validator}],
+        "parameters": dict(parameters or {}),
+        "authorities": [{"id": "PEA", "name": "PEA", "type": "PEA", "key": authority}],
+        "validators": [
+            {"id": name, "authority": "PEA", "key": key.public.text}
+            for name, key in validators.items()
+        ],
         "gateways": [{"id": "gw-bench", "operator": "PEA", **site, **keys}],
         "meters": entries,
         "zones": [zone],
