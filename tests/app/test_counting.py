@@ -125,10 +125,22 @@ def test_late_readings_are_on_the_ledger_and_settle_nothing() -> None:
 def test_an_inconclusive_window_becomes_a_case_when_its_acceptance_window_ends() -> None:
     village = Village()
     village.commit([village.batch(village.close(0, c2=None).values(), 0)], 0)
-    village.commit([], 35 * 96)
+    village.commit([], 6)
+    village.commit([], 35 * 96 - 1)
     assert list(village.app.state.rows(CASE)) == []
-    village.commit([], 35 * 96 + 1)
+    village.commit([], 35 * 96)
     assert len(list(village.app.state.rows(CASE))) == 1
+
+
+def test_a_window_that_is_sealed_and_ends_in_one_block_becomes_a_case_in_the_next() -> None:
+    village = Village()
+    village.commit([village.batch(village.close(0).values(), 0)], 0)
+    village.commit([], 40)
+    village.commit([], 35 * 96 + 40)
+    village.commit([], 35 * 96 + 40)
+    village.commit([], 35 * 96 + 40)
+    first = [row for row, _ in village.app.state.rows(CASE)]
+    assert len(first) == 40, "windows 1 to 40"
 
 
 def test_a_reader_that_is_no_gateway_or_serves_another_zone_is_refused() -> None:

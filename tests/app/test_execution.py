@@ -1,7 +1,6 @@
 """Blocks: what may stand in one, and that executing one changes nothing until it is committed."""
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,6 @@ from wire.errors import Unavailable
 from wire.keys import ES256, SoftSigner
 from wire.results import REASONS, ReadingResult, TxResult, ZoneSeal
 from wire.witness import Batch, WitnessPosition
-
-GOLDEN = Path(__file__).parent / "state_roots.txt"
 
 CARRIER_FAULTS = [
     pytest.param({"gateway": "gw-x"}, "unknown-gateway", id="stranger"),
@@ -206,18 +203,6 @@ def test_the_state_is_restored_from_its_rows_in_any_order() -> None:
         twin.app.restore([(table, row, rows[table, row]) for table, row in order])
         assert (twin.app.state.root, twin.app.state.height) == (village.app.state.root, 3)
         assert twin.execute([following], 3) == expected
-
-
-def test_golden_the_first_blocks_of_the_village_give_the_same_roots_as_ever(rewrite: bool) -> None:
-    village = Village()
-    roots = []
-    for slot in range(4):
-        counted = {"c2": (250, 0)} if slot == 2 else {}
-        village.commit([village.batch(village.close(slot, **counted).values(), slot)], slot)
-        roots.append(village.app.state.root.hex())
-    if rewrite:
-        GOLDEN.write_text("\n".join(roots) + "\n")
-    assert roots == GOLDEN.read_text().split()
 
 
 def test_more_batches_than_are_kept_decoded_give_the_same_results() -> None:

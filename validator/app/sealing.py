@@ -140,13 +140,14 @@ class _Sealing:
         deadline_s, window_s = Cursor.of(stored) if stored is not None else (min(new), min(new))
         grace_s = (self._parameters.deadline_intervals + 1) * self._length_s
         found: set[int] = set()
+        sealed_s = deadline_s  # Older windows were sealed by blocks before this one.
         while deadline_s + grace_s <= time_s and len(found) < _MOST_OVERDUE:
             if self._overlay.get(SEALED, key(zone, deadline_s)) is None:
                 found.add(deadline_s)
             deadline_s += self._length_s
         wait_s = self._length_s + self._parameters.acceptance_window_s
         ended = 0
-        while window_s + wait_s <= time_s and window_s < deadline_s and ended < _MOST_OVERDUE:
+        while window_s + wait_s <= time_s and window_s < sealed_s and ended < _MOST_OVERDUE:
             end_of_window(self._overlay, self._now, self._length_s, zone, window_s)
             window_s += self._length_s
             ended += 1
