@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config_table import BadConfiguration, Table
+from gateway.config_token import TokenConfig, token_of
 from wire.witness import MAX_READINGS
 
 SIGNING = "gridwitness"
@@ -41,29 +42,6 @@ class Address:
 
     port: int
     """TCP port."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenConfig:
-    """Where the gateway's two keys live."""
-
-    witness: str
-    """PKCS#11 URI of the key that signs batches."""
-
-    reader: str
-    """PKCS#11 URI of the key that signs readings of meters that cannot sign."""
-
-    softhsm2_conf: Path | None
-    """Configuration file of SoftHSM; None for other tokens."""
-
-    folder: Path
-    """The configuration's folder, from which the URIs' paths are taken."""
-
-    witness_next: str = ""
-    """URI of the key that is to follow the witness key; the registered one of the two signs."""
-
-    reader_next: str = ""
-    """The same for the reader key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +209,7 @@ def load(path: Path) -> GatewayConfig:
         status=_address(top, "status"),
         paced_time_file=top.optional_path("paced_time_file"),
         wait_for_time=top.take("wait_for_time", bool, default=True),
-        token=_token(top.table("token")),
+        token=token_of(top.table("token")),
         mqtt=_mqtt(top.table("mqtt")),
         place=_place(top.table("place")),
         batches=_batches(top.table("batches")),
@@ -286,19 +264,6 @@ def _address(table: Table, key: str) -> Address:
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise table.wrong(key, "needs the form host:port")
     return Address(host, int(port))
-
-
-def _token(table: Table) -> TokenConfig:
-    token = TokenConfig(
-        table.take("witness", str),
-        table.take("reader", str),
-        table.optional_path("softhsm2_conf"),
-        table.folder_path(),
-        table.take("witness_next", str, ""),
-        table.take("reader_next", str, ""),
-    )
-    table.end()
-    return token
 
 
 def _mqtt(table: Table) -> MqttConfig:

@@ -3,11 +3,12 @@
 Decides that configuration and registry agree before anything is polled: an unknown meter, a meter
 that another gateway reads, or one whose kind differs is refused by name. Keys and places come from
 the genesis file, or, for a meter enrolled later, from the enrolment that the configuration names,
-when the meter and the zone's operator have signed it and a technician its commissioning. Whether
-and from when on it holds, the validators decide; until then they answer "unknown-meter" and its
-readings wait.
+when the meter and the zone's operator have signed it and a technician its commissioning; the
+gateway's own keys from the signed changes that it names. Whether and from when on they hold, the
+validators decide; until then they answer "unknown-meter" and its readings wait.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from gateway.config import SIGNING, BusConfig, BusMeter, GatewayConfig
 from gateway.config_table import BadConfiguration
 from gateway.delivery.intervals import Subject
+from gateway.followed import own_entry
 from gateway.meters import templates
 from gateway.meters.decode import Limits
 from gateway.meters.template import Template
@@ -80,10 +82,16 @@ class Registration:
     """Each bus with its meters."""
 
 
-def registration(config: GatewayConfig, genesis: Genesis) -> Registration:
-    """Join configuration and registry; raises BadConfiguration when they disagree."""
+def registration(config: GatewayConfig, genesis: Genesis, at_s: int | None = None) -> Registration:
+    """Join configuration and registry; raises BadConfiguration when they disagree.
+
+    Args:
+        config: the gateway's.
+        genesis: the network's.
+        at_s: network time, Unix seconds, by which a key is in force; now when not given.
+    """
     try:
-        gateway = _entry(genesis.registry["gateways"], config.id, "gateway")
+        gateway = own_entry(config, genesis, int(time.time()) if at_s is None else at_s)
         return Registration(
             PublicKey.from_text(gateway["witness_key"]),
             PublicKey.from_text(gateway["reader_key"]),

@@ -68,7 +68,7 @@ class Gateway:
     ) -> None:
         self._config = config
         self._genesis = genesis
-        self._registered: Registration = registration(config, genesis)
+        self._registered: Registration = registration(config, genesis, clock.now_ms() // 1000)
         self._spool = spool
         self._outbox = Outbox(spool)
         self._reader = Reader(spool, clock, self._registered.reader_key, genesis.paced_time)
@@ -130,7 +130,7 @@ class Gateway:
         """
         if differing := other_than_buses(self._config, config):
             raise BadConfiguration(f"{', '.join(differing)} changed: that needs a new start")
-        registered = registration(config, self._genesis)
+        registered = registration(config, self._genesis, self._clock.now_ms() // 1000)
         try:
             words = await self._buses.become(registered.buses)
         except Exception as reason:

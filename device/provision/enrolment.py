@@ -28,7 +28,7 @@ from wire.transaction import (
     enrolment_of,
     payload_of,
 )
-from wire.transaction_bodies import CommissionedMeter, EnrolMeter
+from wire.transaction_bodies import CommissionedMeter, EnrolMeter, ReplaceMeter
 
 ROLES = ("boundary", "customer", "source")
 SUFFIX = ".gwe"
@@ -134,16 +134,29 @@ def first_interval(now_s: int, interval_s: int, ahead_s: int = AHEAD_S) -> int:
 
 
 def begin(
-    network: bytes, entry: Mapping[str, Any], from_s: int, record: CommissioningRecord
+    network: bytes,
+    entry: Mapping[str, Any],
+    from_s: int,
+    record: CommissioningRecord,
+    replaces: str = "",
 ) -> Transaction:
     """An enrolment that nobody has signed yet; the same facts give the same bytes.
 
     The board signs `begin(...).to_sign(meter_key)`; it builds these bytes itself from
     `begin(...).sign.payload`.
+
+    Args:
+        network: network id, 32 bytes.
+        entry: the meter.
+        from_s: start of the first interval that counts, Unix seconds.
+        record: its commissioning record.
+        replaces: registered meter in whose place it hangs, and whose registers go on in it.
     """
     facts = cbor.encode([network, dict(entry), from_s, record.encoded])
     nonce = hashlib.sha256(b"gridwitness/enrolment/1" + facts).digest()[:NONCE_SIZE]
-    body = EnrolMeter(dict(entry), from_s, record.encoded)
+    body: CommissionedMeter = EnrolMeter(dict(entry), from_s, record.encoded)
+    if replaces:
+        body = ReplaceMeter(dict(entry), from_s, record.encoded, replaces)
     return Transaction.of(payload_of(network, nonce, NO_EXPIRY, body))
 
 
@@ -340,7 +353,9 @@ def described(examined: Examined) -> list[str]:
     who = "unknown" if technician is None else f"{technician.id} {technician.name}".strip()
     whose = "the zone's operator" if examined.operator is None else examined.operator.id
     signed = "signed" if examined.operator_signed else "still to sign"
+    replaced = examined.body.old if isinstance(examined.body, ReplaceMeter) else ""
     return [
+        *([f"replaces       {replaced}"] if replaced else []),
         f"meter          {examined.body.meter} at {examined.node} in {examined.zone},"
         f" {examined.body.entry['role']}",
         f"key            {examined.key.kid.hex()}; it signed the enrolment and the record",

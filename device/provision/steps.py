@@ -303,7 +303,9 @@ class Steps:
                 record, self._public, self._bundle.software_id, wanted.placement
             )
             from_s = enrolment.first_interval(int(time.time()), wanted.interval_s)
-            begun = enrolment.begin(wanted.network, entry, from_s, record)
+            old = self.order.place.replaces
+            known = any(each.get("id") == old for each in self.order.known)
+            begun = enrolment.begin(wanted.network, entry, from_s, record, old if known else "")
             kind = str(record.content.get("key", "flash"))
             _, signature = asked.proof(console, kind, begun.to_sign(self._public))
             done = enrolment.on_site(begun, self._public, signature, self._technician)

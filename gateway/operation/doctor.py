@@ -16,7 +16,8 @@ from typing import Any
 
 from cryptography import x509
 
-from gateway.config import Address, GatewayConfig, TokenConfig
+from gateway.config import Address, GatewayConfig
+from gateway.config_token import TokenConfig
 from gateway.delivery.overview import OLDEST
 from gateway.delivery.room import LEAST_FREE_BYTES, fill_of
 from gateway.operation import needed

@@ -40,6 +40,9 @@ reader = $reader
 # The keys that are to follow them (gridwitness hsm rotate). The registered one of the two signs.
 # witness_next = ""
 # reader_next = ""
+# Signed changes of the registry about this gateway (.gwt), in order: what added it to a running
+# network, and each rotation of its keys. The key in force when the gateway starts signs.
+# changes = []
 # SoftHSM's configuration; empty for other tokens.
 softhsm2_conf = $softhsm2_conf
 

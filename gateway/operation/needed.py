@@ -52,6 +52,8 @@ def _files(config: GatewayConfig) -> Iterator[tuple[str, Path, str]]:
     yield "mqtt.key", config.mqtt.key, "it belongs to the certificate"
     if config.token.softhsm2_conf is not None:
         yield "token.softhsm2_conf", config.token.softhsm2_conf, "empty it for another token"
+    for path in config.token.changes:
+        yield "signed change", path, "gridwitness registry makes it, its operator signs it"
     for bus in config.buses:
         for meter in bus.meters:
             if meter.enrolment is not None:

@@ -12,6 +12,7 @@ from tests.app.enrolments import (
     NONCE,
     TECHNICIAN,
     Enrolment,
+    refusal,
     starts,
     technician_entry,
     with_technician,
@@ -44,14 +45,14 @@ def zone_entry(name: str, **changes: Any) -> dict[str, Any]:
 Z1 = zone_entry("z1", branches=BRANCHES, root="bus")
 
 
-def _settle(content: dict[str, Any]) -> None:
+def settle(content: dict[str, Any]) -> None:
     with_technician(content)
     content["zones"].append(zone_entry("z2"))
     content["unmetered"].append(LOAD)
 
 
 def administered_village() -> Village:
-    return Village(_settle)
+    return Village(settle)
 
 
 GENESIS = administered_village().genesis
@@ -190,3 +191,12 @@ def made(name: str, slot: int = 2, **changes: Any) -> Transaction:
     """A transaction of a kind that stands, from an interval on."""
     kind = KINDS[name]
     return signed(kind.body(starts(slot)), changes.pop("signers", kind.signers), **changes)
+
+
+def decided(*transactions: Transaction, slot: int = 0) -> str:
+    """Why the last is refused after the others; "" when it stands."""
+    village = administered_village()
+    *before, last = transactions
+    if before:
+        village.commit([], 0, before)
+    return refusal(village, last, slot)

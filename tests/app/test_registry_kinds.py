@@ -4,26 +4,22 @@ from typing import Any
 
 import pytest
 
-from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, refusal, starts, technician_entry
+from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, refusal, starts
 from tests.app.registry_kinds import (
-    EXCHANGE,
     GENESIS,
     KINDS,
-    LOAD,
-    OLD_METER,
     Z1,
     administered_village,
     compromise,
+    decided,
     made,
-    replacing,
     resiting,
     rotation,
     signed,
-    zone_entry,
 )
 from tests.app.village import branch, gateway_entry, signer
-from wire.transaction import BODIES, Body, Transaction
-from wire.transaction_bodies import CompromiseKey, Entry, Retirement
+from wire.transaction import BODIES, Transaction
+from wire.transaction_bodies import Entry
 
 NAMES = tuple(KINDS)
 BY_INTERVAL = tuple(name for name in NAMES if not name.startswith("compromise"))
@@ -32,15 +28,6 @@ MISSING = [
     for name, kind in KINDS.items()
     for who, why in zip(kind.signers, kind.without, strict=True)
 ]
-
-
-def decided(*transactions: Transaction, slot: int = 0) -> str:
-    """Why the last is refused after the others; "" when it stands."""
-    village = administered_village()
-    *before, last = transactions
-    if before:
-        village.commit([], 0, before)
-    return refusal(village, last, slot)
 
 
 def test_every_kind_has_its_rows_here() -> None:
@@ -123,202 +110,6 @@ def test_a_key_is_called_compromised_once() -> None:
     assert decided(made("compromise meter"), again) == "already-compromised"
 
 
-NEW_WITNESS = gateway_entry("gw-a") | {"witness_key": signer("new").public.text}
-UNFIT: dict[str, tuple[Body, tuple[str, ...], str]] = {
-    # Unknown things.
-    "an unknown meter is elsewhere": (
-        resiting(starts(2), "c7"),
-        ("c7", TECHNICIAN, "PEA"),
-        "meter-not-registered",
-    ),
-    "an unknown meter is replaced": (
-        replacing(
-            starts(2),
-            "c7",
-            commissioning=EXCHANGE["commissioning"] | {"old_meter": OLD_METER | {"id": "c7"}},
-        ),
-        (NEW, TECHNICIAN, "PEA"),
-        "meter-not-registered",
-    ),
-    "an unknown meter ends": (
-        Retirement("retire-meter", "c7", starts(2)),
-        ("PEA",),
-        "meter-not-registered",
-    ),
-    "an unknown gateway changes": (
-        Entry("change-gateway", gateway_entry("gw-x"), starts(2)),
-        ("PEA",),
-        "not-registered",
-    ),
-    "an unknown gateway ends": (
-        Retirement("retire-gateway", "gw-x", starts(2)),
-        ("PEA",),
-        "not-registered",
-    ),
-    "an unknown technician ends": (
-        Retirement("retire-technician", "x", starts(2)),
-        ("PEA",),
-        "not-registered",
-    ),
-    "an unknown zone changes": (
-        Entry("change-zone", zone_entry("z9"), starts(2)),
-        ("PEA",),
-        "not-registered",
-    ),
-    "a load in an unknown zone": (
-        Entry("add-unmetered", LOAD | {"id": "l2", "zone": "z9"}, starts(2)),
-        ("PEA",),
-        "unknown-zone",
-    ),
-    "a gateway for an unknown zone": (
-        Entry("add-gateway", gateway_entry("gw-c") | {"zones": ["z9"]}, starts(2)),
-        ("PEA", "gw-c", "gw-c reader"),
-        "unknown-zone",
-    ),
-    "an unknown operator": (
-        Entry("add-technician", technician_entry("tech-2", "EGAT"), starts(2)),
-        ("EGAT", "tech-2"),
-        "unknown-operator",
-    ),
-    "an unknown holder's key": (rotation("gw-x", "witness", starts(2)), ("PEA",), "not-registered"),
-    "an unknown holder's compromise": (compromise("gw-x", "witness"), ("PEA",), "not-registered"),
-    "another's key is compromised": (
-        CompromiseKey("gw-a", "witness", signer("gw-b").public.thumbprint),
-        ("PEA",),
-        "not-registered",
-    ),
-    # Keys.
-    "an unregistered old key": (
-        rotation("gw-a", "witness", starts(2), old="gw-b"),
-        ("PEA",),
-        "key-not-in-force",
-    ),
-    "the reader key as witness key": (
-        rotation("gw-a", "witness", starts(2), new="gw-a reader"),
-        ("PEA",),
-        "key-taken",
-    ),
-    "an authority's key": (
-        rotation("gw-a", "witness", starts(2), new="MEA"),
-        ("PEA",),
-        "key-taken",
-    ),
-    "an old key that stands for ever": (
-        rotation("gw-a", "witness", starts(2), starts(2) + 36 * 86_400),
-        ("PEA",),
-        "unfit-announcement",
-    ),
-    "an announcement for another network": (
-        rotation("gw-a", "witness", starts(2), network=bytes(32)),
-        ("PEA",),
-        "unfit-announcement",
-    ),
-    "a gateway brings another key": (
-        Entry("change-gateway", NEW_WITNESS, starts(2)),
-        ("PEA", "new"),
-        "key-exchanged",
-    ),
-    "a meter brings another key": (
-        resiting(starts(2), key=signer("new").public.text),
-        ("new", TECHNICIAN, "PEA"),
-        "key-exchanged",
-    ),
-    "a gateway with one key twice": (
-        Entry(
-            "add-gateway",
-            gateway_entry("gw-c") | {"reader_key": signer("gw-c").public.text},
-            starts(2),
-        ),
-        ("PEA", "gw-c"),
-        "key-taken",
-    ),
-    "a technician with a meter's key": (
-        Entry("add-technician", technician_entry("c1"), starts(2)),
-        ("PEA", "c1"),
-        "key-taken",
-    ),
-    # Ids.
-    "a gateway's id twice": (
-        Entry("add-gateway", gateway_entry("gw-a"), starts(2)),
-        ("PEA",),
-        "id-taken",
-    ),
-    "a zone's id twice": (Entry("add-zone", zone_entry("z1"), starts(2)), ("PEA",), "id-taken"),
-    # What does not fit.
-    "a meter where no line goes": (
-        resiting(starts(2), node="n9"),
-        ("c1", TECHNICIAN, "PEA"),
-        "unfit-registry",
-    ),
-    "lines that reach no meter": (
-        Entry("change-zone", Z1 | {"branches": [branch("bus", "n1")]}, starts(2)),
-        ("PEA",),
-        "unfit-registry",
-    ),
-    "lines in a ring": (
-        Entry("change-zone", Z1 | {"branches": [*Z1["branches"], branch("bus", "n3")]}, starts(2)),
-        ("PEA",),
-        "unfit-registry",
-    ),
-    "a zone around itself": (
-        Entry("change-zone", zone_entry("z2", parent="z2"), starts(2)),
-        ("PEA",),
-        "unfit-registry",
-    ),
-    "a zone with meters ends": (
-        Retirement("retire-zone", "z1", starts(2)),
-        ("PEA",),
-        "unfit-registry",
-    ),
-    "a gateway that reads ends": (
-        Retirement("retire-gateway", "gw-a", starts(2)),
-        ("PEA",),
-        "unfit-registry",
-    ),
-    "a gateway leaves its meters": (
-        Entry("change-gateway", gateway_entry("gw-a") | {"zones": ["z2"]}, starts(2)),
-        ("PEA",),
-        "unfit-registry",
-    ),
-    "a load where no line goes": (
-        Entry("add-unmetered", LOAD | {"id": "l2", "node": "n9"}, starts(2)),
-        ("PEA",),
-        "unfit-registry",
-    ),
-    "a replacement elsewhere": (
-        replacing(starts(2), node="n3"),
-        (NEW, TECHNICIAN, "PEA"),
-        "unfit-exchange",
-    ),
-    "a replacement that tells no registers": (
-        replacing(starts(2), commissioning={"start_wh": [12, 0]}),
-        (NEW, TECHNICIAN, "PEA"),
-        "unfit-entry",
-    ),
-    "an entry of no shape": (
-        Entry("change-zone", {"id": "z1"}, starts(2)),
-        ("PEA",),
-        "unfit-entry",
-    ),
-    "a small-order key": (
-        Entry(
-            "add-technician",
-            technician_entry("tech-2") | {"key": "eddsa:" + "00" * 32},
-            starts(2),
-        ),
-        ("PEA",),
-        "weak-key",
-    ),
-}
-
-
-@pytest.mark.parametrize(("body", "signers", "why"), UNFIT.values(), ids=UNFIT.keys())
-def test_what_does_not_fit_is_refused_by_name(
-    body: Body, signers: tuple[str, ...], why: str
-) -> None:
-    assert decided(signed(body, signers)) == why
-
-
 def test_a_change_must_fit_what_is_registered_later_too() -> None:
     """What was accepted for later holds: a zone cannot lose the line that a coming meter needs."""
     lines = [branch("bus", "n1"), branch("n1", "n2"), branch("n2", "n3"), branch("n3", "n4")]
@@ -366,6 +157,9 @@ def test_a_compromised_technician_signs_nothing_from_the_next_block_on() -> None
     enrolment = Enrolment(GENESIS, from_s=starts(4)).transaction()
     village.commit([], 0, [made("compromise technician")])
     assert refusal(village, enrolment) == "not-signed-by-technician"
+
+
+NEW_WITNESS = gateway_entry("gw-a") | {"witness_key": signer("new").public.text}
 
 
 @pytest.mark.parametrize(
