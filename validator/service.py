@@ -34,6 +34,7 @@ from validator.node.mempool import Mempool
 from validator.node.mesh import Mesh
 from validator.node.peers import AddressBook, Peer
 from validator.node.registrar import Registrar
+from validator.node.shelf import StateShelf
 from validator.node.store import Store
 from validator.node.stored import StoredBlock
 from validator.node.timing import NetworkClock
@@ -70,7 +71,8 @@ class Validator:
         self.on_block: Callable[[], object] = lambda: None
         """Told after each final block."""
         self.application = Application(genesis)
-        self.application.restore(self.store.state_rows())
+        self.shelf = StateShelf(config.data / "ledger.sqlite")
+        self.application.restore(self.store.state_rows_in_memory(), self.shelf)
         self.book = Book()
         self.mempool = Mempool()
         blocks = Blocks(genesis, self.application, self.book)
@@ -209,6 +211,7 @@ class Validator:
         if self.broker is not None:
             await asyncio.to_thread(self.broker.stop)
         await self.mesh.stop()
+        self.shelf.close()
         self.store.close()
         self.view.close()
         self.state.close()

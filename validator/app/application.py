@@ -36,6 +36,7 @@ from validator.app.execution import (
 )
 from validator.app.inquiry import CaseOutline, CaseReport, CreditedWindow
 from validator.app.opening import OpenedReadings
+from validator.app.paging import Shelf
 from validator.app.records import (
     BATCH,
     GOVERNANCE,
@@ -84,6 +85,7 @@ class Application:
         """The state after the newest committed block."""
 
         self._network = genesis.network
+        self._shelf: Shelf | None = None
         self._genesis = self.affairs
         self.opened = OpenedReadings()
         """Decoded readings of the batches used last; may be asked from several threads."""
@@ -114,9 +116,14 @@ class Application:
         ]
 
     def energy(self, meter: str, start_s: int) -> tuple[int, int] | None:
-        """Import and export of a meter's first accepted reading of an interval, Wh."""
-        for row in self.state.index.claims(key(meter, start_s)):
-            value = self.state.get(READING, row)
+        """Import and export of a meter's accepted reading of an interval, Wh.
+
+        May be asked from another thread.
+        """
+        shelf, claim = self._shelf, key(meter, start_s)
+        rows = self.state.index.claims(claim) if shelf is None else shelf.claims(claim, late=False)
+        for row in rows:
+            value = self.state.get(READING, row) if shelf is None else shelf.get(READING, row)
             if value is not None:
                 found = AcceptedReading.of(value)
                 return found.import_advance_wh, found.export_advance_wh
@@ -289,9 +296,15 @@ class Application:
         self.state.apply(execution.writes)
         self.affairs = execution.affairs.at(execution.height + 1)
 
-    def restore(self, rows: Iterable[tuple[str, bytes, bytes]]) -> None:
-        """Take the state from the rows that earlier executions wrote, in any order."""
-        self.state = State.restore(self._network, rows)
+    def restore(self, rows: Iterable[tuple[str, bytes, bytes]], shelf: Shelf | None = None) -> None:
+        """Take the state from the rows that earlier executions wrote, in any order.
+
+        Args:
+            rows: of all tables; with a shelf those of paged tables may be missing.
+            shelf: the rows on the disk, always as of the newest committed block.
+        """
+        self._shelf = shelf
+        self.state = State.restore(self._network, rows, shelf)
         changes = [stored_change(value) for _, value in self.state.rows(REGISTRY)]
         ruling = self._genesis.ruling.restored(self.state.rows(RULING), self.state.rows(GOVERNANCE))
         registries = Registries(self._genesis.registries.base, changes)

@@ -146,6 +146,12 @@ class AcceptedReading(NamedTuple):
 _ACCEPTED = struct.Struct(">7QI3BIB2Q32s32s32s")
 
 
+def claim_of(reading_key: bytes, value: bytes) -> tuple[int, bytes, bytes]:
+    """Of an accepted reading's row: whether it is late, its meter and interval start, its key."""
+    record = AcceptedReading.of(value)
+    return record.late, key(reading_key[: reading_key.index(0) + 1], record.start_s), reading_key
+
+
 class Conflict(NamedTuple):
     """Another content that the same key signed under a sequence: evidence of equivocation."""
 

@@ -3,6 +3,9 @@
 Decides how a block's writes become the next root, and which rows stand beside a reading in
 sequence and in time. What the rows mean is decided by `validator.app.records` and the rules.
 
+Where there is a disk behind it (`validator.app.paging`), only the newest rows of the tables that
+grow for ever are in memory; without one everything is.
+
 The root is a chain: SHA-256 over a tag, the root before, the height and the block's writes in order
 of (table, key). It costs a block's writes, not the state's size; two validators with equal roots
 have applied equal writes since genesis. It proves no single row: that is what the other roots of a
@@ -14,6 +17,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from typing import Self
 
+from validator.app.paging import PAGED, PagedIndex, RecentRows, Shelf
 from validator.app.records import READING, ROOT, AcceptedReading, key
 
 Write = tuple[str, bytes, bytes | None]
@@ -77,29 +81,38 @@ class Index:
 class State:
     """The tables after some block."""
 
-    def __init__(self, network: bytes) -> None:
+    def __init__(self, network: bytes, shelf: Shelf | None = None) -> None:
+        """The state before the first block; `shelf` has the rows that are not held in memory."""
         self.height = 0
         """Height of the newest block applied; 0 at the beginning."""
 
         self.root = hashlib.sha256(_TAG + network).digest()
         """State root after that block, 32 bytes."""
 
-        self.index = Index()
+        self.index: Index | PagedIndex = Index() if shelf is None else PagedIndex(shelf)
         """Of the readings table."""
 
+        self._recent = None if shelf is None else RecentRows(shelf)
         self._tables: dict[str, dict[bytes, bytes]] = {}
 
     def get(self, table: str, row: bytes) -> bytes | None:
         """Value of a row, None when there is none."""
+        if self._recent is not None and table in PAGED:
+            return self._recent.get(table, row)
         return self._tables.get(table, {}).get(row)
 
     def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
-        """Rows of a table, in order of key."""
+        """Rows of a table that is held in memory, in order of key."""
         return iter(sorted(self._tables.get(table, {}).items()))
 
     def apply(self, writes: Iterable[Write]) -> None:
-        """Apply a block's writes, of which one is the new root."""
+        """Apply a block's writes, of which one is the new root; the disk, if any, has them."""
         for table, row, value in writes:
+            if self._recent is not None and table in PAGED:
+                self._recent.put(table, row, value)
+                if table == READING and value is not None:
+                    self.index.add(row, AcceptedReading.of(value))
+                continue
             rows = self._tables.setdefault(table, {})
             if value is None:
                 rows.pop(row, None)
@@ -111,9 +124,17 @@ class State:
                 self.height, self.root = int.from_bytes(value[:8], "big"), value[8:]
 
     @classmethod
-    def restore(cls, network: bytes, rows: Iterable[tuple[str, bytes, bytes]]) -> Self:
-        """The state whose tables have these rows, in whatever order they come."""
-        state = cls(network)
+    def restore(
+        cls,
+        network: bytes,
+        rows: Iterable[tuple[str, bytes, bytes]],
+        shelf: Shelf | None = None,
+    ) -> Self:
+        """The state whose tables have these rows, in whatever order they come.
+
+        With a shelf the rows of paged tables stay there.
+        """
+        state = cls(network, shelf)
         state.apply(rows)
         return state
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from hsm.durable import sync_folder
 from validator.app.application import AcceptedRow, Execution
+from validator.app.paging import PAGED
+from validator.app.records import READING, claim_of
 from validator.consensus.evidence import Offence
 from validator.node.stored import StoredBlock, StoredReading, StoredResult, StoredSeal
 from wire import cbor
@@ -51,6 +53,9 @@ CREATE INDEX IF NOT EXISTS seals_by_height ON seals (height, position);
 CREATE TABLE IF NOT EXISTS state (
     name TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name, key))
     WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS claims (
+    late INTEGER NOT NULL, claim BLOB NOT NULL, reading BLOB NOT NULL,
+    PRIMARY KEY (late, claim, reading)) WITHOUT ROWID;
 """
 
 _ROOM = 64 * 1024
@@ -205,6 +210,8 @@ class Store:
         kept = [write for write in execution.writes if write[2] is not None]
         self._database.executemany("DELETE FROM state WHERE name = ? AND key = ?", gone)
         self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", kept)
+        claims = (claim_of(row, value) for name, row, value in kept if name == READING and value)
+        self._database.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", claims)
 
     @property
     def height(self) -> int:
@@ -232,6 +239,12 @@ class Store:
     def state_rows(self) -> list[tuple[str, bytes, bytes]]:
         """The application's rows."""
         return self._database.execute("SELECT name, key, value FROM state").fetchall()
+
+    def state_rows_in_memory(self) -> list[tuple[str, bytes, bytes]]:
+        """Those of tables that are not paged."""
+        marks = ", ".join("?" * len(PAGED))
+        query = f"SELECT name, key, value FROM state WHERE name NOT IN ({marks})"
+        return self._database.execute(query, sorted(PAGED)).fetchall()
 
     # Results, readings, seals.
 

@@ -1,0 +1,112 @@
+"""What is kept in memory of a state on the disk answers as the whole would."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from validator.app import paging
+from validator.app.paging import PagedIndex, RecentRows
+from validator.app.records import CREDIT, READING, AcceptedReading, key, lane
+from validator.app.state import Index
+
+METERS = ("m1", "m2")
+SECOND_LANE = lane("m2", bytes(range(32)))
+
+
+class Everything:
+    """A disk in memory: looks at every row, each time."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, bytes], bytes] = {}
+
+    def get(self, table: str, row: bytes) -> bytes | None:
+        return self.rows.get((table, row))
+
+    def _numbers(self, table: str, name: bytes) -> list[int]:
+        found = [row for each, row in self.rows if each == table and row[:-8] == name]
+        return sorted(int.from_bytes(row[-8:]) for row in found)
+
+    def newest(self, table: str, name: bytes) -> int | None:
+        return max(self._numbers(table, name), default=None)
+
+    def before(self, lane: bytes, sequence: int) -> int | None:
+        return max((n for n in self._numbers(READING, lane) if n < sequence), default=None)
+
+    def after(self, lane: bytes, sequence: int) -> int | None:
+        return min((n for n in self._numbers(READING, lane) if n > sequence), default=None)
+
+    def _claims(self, meter: bytes, late: bool) -> Iterator[tuple[int, bytes]]:
+        for (table, row), value in sorted(self.rows.items()):
+            record = AcceptedReading.of(value) if table == READING else None
+            mine = row[: row.index(0) + 1] == meter
+            if record is not None and mine and record.late == late:
+                yield record.start_s, row
+
+    def claims(self, claim: bytes, late: bool) -> tuple[bytes, ...]:
+        start_s = int.from_bytes(claim[-8:])
+        return tuple(row for each, row in self._claims(claim[:-8], late) if each == start_s)
+
+    def newest_claim_s(self, meter: bytes) -> int:
+        return max((start_s for start_s, _ in self._claims(meter, late=False)), default=0)
+
+
+def record(start_s: int, late: int) -> AcceptedReading:
+    hashes = bytes(32), bytes(32), bytes(32)
+    return AcceptedReading(start_s, 0, 0, 0, 0, 1, 0, 0, 0, late, 0, 0, 0, 0, 0, *hashes)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_neighbours_and_claims_are_those_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(paging, "KEPT_OF_A_METER", 2)
+    dice = random.Random(seed)
+    disk, whole = Everything(), Index()
+    paged = PagedIndex(disk)
+    lanes = [*(lane(meter, b"") for meter in METERS), SECOND_LANE]
+    for _ in range(120):
+        place, sequence = dice.choice(lanes), dice.randrange(40)
+        found = record(900 * (1 + dice.randrange(40)), int(dice.random() < 0.2))
+        row = key(place, sequence)
+        if (READING, row) not in disk.rows:
+            disk.rows[READING, row] = found.packed()
+            whole.add(row, found)
+            paged.add(row, found)
+        if dice.random() < 0.05:
+            paged = PagedIndex(disk)
+        _compare(whole, paged, dice.choice(lanes), dice.randrange(42))
+    for place in lanes:
+        for number in range(42):
+            _compare(whole, paged, place, number)
+
+
+def _compare(whole: Index, paged: PagedIndex, place: bytes, number: int) -> None:
+    assert paged.before(place, number) == whole.before(place, number)
+    assert paged.after(place, number) == whole.after(place, number)
+    meter = place[: place.index(0) + 1]
+    claim = key(meter, 900 * number)
+    assert sorted(paged.claims(claim)) == sorted(whole.claims(claim))
+    assert sorted(paged.late(claim)) == sorted(whole.late(claim))
+    assert paged.newest_s(meter) == whole.newest_s(meter)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_recent_rows_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    monkeypatch.setattr(paging, "KEPT_ROWS", 5)
+    monkeypatch.setattr(paging, "MOST_NAMES", 3 if seed % 2 else 100)
+    dice, disk = random.Random(seed), Everything()
+    recent = RecentRows(disk)
+    for _ in range(200):
+        row = key(dice.choice("abcd"), dice.randrange(12))
+        kind = dice.choice([CREDIT, READING])
+        if dice.random() < 0.4:
+            value = None if dice.random() < 0.2 else dice.randbytes(4)
+            if value is None:
+                disk.rows.pop((kind, row), None)
+            else:
+                disk.rows[kind, row] = value
+            recent.put(kind, row, value)
+        assert recent.get(kind, row) == disk.rows.get((kind, row))
+        other = key(dice.choice("abcd"), dice.randrange(14))
+        assert recent.get(kind, other) == disk.rows.get((kind, other))
