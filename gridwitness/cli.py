@@ -21,6 +21,7 @@ from wire.errors import Refused, Unavailable
 if TYPE_CHECKING:
     from device.provision.over_line import LineAddress, LineReading
     from gridwitness.meter_simulation import SimulatedMeter
+    from validator.desk import Desk
 
 # Each module adds the command of its name; only what is asked for is imported.
 COMMANDS = {
@@ -48,7 +49,9 @@ def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gridwitness", description="Metered energy, witnessed and agreed."
     )
-    parser.set_defaults(clock_for=clock_for, simulated_meter=_simulated_meter, read_line=_read_line)
+    parser.set_defaults(
+        clock_for=clock_for, simulated_meter=_simulated_meter, read_line=_read_line, desk=_desk
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked = arguments[0] if arguments else ""
     modules = [COMMANDS[asked]] if asked in COMMANDS else COMMANDS.values()
@@ -69,6 +72,13 @@ def _read_line(line: "LineAddress") -> "LineReading":
     from gridwitness.meter_line import read_line
 
     return read_line(line)
+
+
+def _desk(url: str, ca: Path | None = None) -> "Desk":
+    """A validator's API, for tools that are no part of a validator."""
+    from validator.desk import Desk, Trust
+
+    return Desk(url, Trust(ca))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

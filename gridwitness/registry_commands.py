@@ -7,8 +7,6 @@ Decides the commands' arguments and what is printed. What a change says is decid
 import argparse
 import json
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,10 @@ from device.provision.submission import PATIENCE_S, Submission, Validator
 from gridwitness import registry_file
 from hsm.durable import replace, write_new
 from hsm.registered import registered_key
+from validator.client import Client
+from validator.desk import Desk, Trust
 from wire.announcement import SignedAnnouncement
-from wire.errors import Malformed, Refused, Unavailable
+from wire.errors import Refused
 from wire.event import time_words
 from wire.genesis import Genesis
 from wire.keys import PublicKey
@@ -43,7 +43,6 @@ validator and wait until a block has it. docs/REGISTRY.md says who signs what. F
 signed apart are put together when they are submitted together.
 """
 _TABLES = ("gateways", "meters", "technicians", "unmetered", "zones")
-_MOST_ANSWER = 1 << 22
 _AGAIN = "prepare it again with a later --from"
 
 REMEDIES = {
@@ -232,6 +231,7 @@ def _add_show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.add_argument("id", nargs="?", metavar="ID", help="of a table's entry")
     parser.add_argument("--genesis", type=Path, metavar="FILE", help="tells whose the keys are")
     parser.add_argument("--from-validator", metavar="URL", help="whom to ask for an entry")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="vouches for an https:// one")
     parser.add_argument("--json", action="store_true", help="print one JSON object only")
     parser.set_defaults(run=_show)
 
@@ -247,7 +247,8 @@ def _show(args: argparse.Namespace) -> int:
 def _show_entry(args: argparse.Namespace) -> int:
     if args.id is None or args.from_validator is None:
         raise Refused(f"which of the {args.what}, and whom to ask: ID --from-validator URL")
-    found = _asked(Validator(args.from_validator).url, args.what, args.id)
+    with Client([args.from_validator], trust=Trust(args.ca)) as client:
+        found = client.entry(args.what, args.id)
     for step in () if args.json else found.get("history", ()):
         begin = "the genesis file" if step["from_s"] is None else time_words(step["from_s"])
         what = "registered no more" if step["entry"] is None else json.dumps(step["entry"])
@@ -255,22 +256,6 @@ def _show_entry(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found))
     return 0
-
-
-def _asked(url: str, table: str, name: str) -> dict[str, Any]:
-    address = f"{url}/api/v1/registry/{table}/{name}"
-    try:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            found = json.loads(answer.read(_MOST_ANSWER))
-    except urllib.error.HTTPError as reason:
-        if reason.code == 404:
-            raise Refused(f"{url} knows no {name} among the {table}") from None
-        raise Unavailable(f"{url} answers {reason.code}: ask another validator") from None
-    except (OSError, ValueError) as reason:
-        raise Unavailable(f"{url}: {getattr(reason, 'reason', reason)}") from None
-    if not isinstance(found, dict):
-        raise Malformed(f"{url} answers something else: is it a validator?")
-    return found
 
 
 # submit
@@ -288,6 +273,7 @@ def _add_submit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="URL",
         help="http://HOST:PORT of a validator's API; may be given several times",
     )
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="vouches for https:// ones")
     parser.add_argument(
         "--wait", type=float, default=PATIENCE_S, metavar="S", help="default %(default)s s"
     )
@@ -301,7 +287,7 @@ def _submit(args: argparse.Namespace) -> int:
         raise Refused(f"nobody has signed it: gridwitness registry sign {args.file[0]} --key KEY")
     submission = Submission(
         transaction,
-        [Validator(url) for url in args.to],
+        [Validator(Desk(url, Trust(args.ca))) for url in args.to],
         lambda words: print(words, file=sys.stderr),
         args.wait,
         what="change",

@@ -194,6 +194,14 @@ class Client:
         found: Mapping[str, Any] = self._ask(f"/api/v1/registry/meters/{meter}").json
         return found
 
+    def entry(self, table: str, name: str) -> Mapping[str, Any]:
+        """A meter, gateway, zone, technician or load as registered, and as it was.
+
+        Raises NotThere when nothing of that name ever was.
+        """
+        found: Mapping[str, Any] = self._ask(f"/api/v1/registry/{table}/{name}").json
+        return found
+
     def _pages(
         self, model: type[_Model], path: str, cursor: str, given: Mapping[str, object] | None = None
     ) -> Iterator[_Model]:

@@ -38,6 +38,7 @@ def add_enrol_command(
         metavar="URL",
         help="http://HOST:PORT of a validator's API; may be given several times",
     )
+    verb.add_argument("--ca", type=Path, metavar="FILE", help="vouches for https:// validators")
     verb.add_argument("--genesis", type=Path, metavar="FILE", help="the network's genesis file")
     verb.add_argument("--check", action="store_true", help="only show it; sign and send nothing")
     verb.add_argument("--wait", type=float, default=PATIENCE_S, metavar="S", help="default 120 s")
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not args.validator:
         raise Refused("nobody to send it to: give --validator http://HOST:PORT, or --check")
-    validators = [Validator(url) for url in args.validator]
+    validators = [Validator(args.desk(url, args.ca)) for url in args.validator]
     transaction = _signed(args, examined)
     tell = (lambda _: None) if args.json else print
     final = Submission(transaction, validators, tell, args.wait).run()

@@ -78,6 +78,7 @@ def _add_meter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-lock", action="store_true", help="leave the console open: on a bench")
     parser.add_argument("--genesis", type=Path, help="refuse what this network has already")
     parser.add_argument("--validator", metavar="URL", help="the same, asked of a validator's API")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="vouches for https://, else Debian")
     parser.add_argument("--explorer", metavar="URL", help="in the holder's link; else --validator")
     parser.set_defaults(holder=None)
     parser.add_argument("--reader", metavar="GATEWAY", help="makes the enrolment, with --genesis")
@@ -275,7 +276,7 @@ def _known(args: argparse.Namespace) -> tuple[Any, ...]:
 
     found = registered.from_genesis(args.genesis) if args.genesis else []
     if args.validator:
-        found += registered.from_validator(args.validator, args.meter)
+        found += registered.from_validator(args.desk(args.validator, args.ca), args.meter)
     return tuple(found)
 
 

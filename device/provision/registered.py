@@ -5,20 +5,16 @@ validators decide again when the meter is enrolled.
 """
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from device.provision import faults
-from wire.errors import Refused
+from device.provision.submission import Desk
+from wire.errors import Refused, Unavailable
 from wire.genesis import Genesis
 from wire.keys import PublicKey
-
-_TIMEOUT_S = 5.0
-_MOST_ANSWER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +43,17 @@ def from_genesis(path: Path) -> list[Mapping[str, Any]]:
         raise faults.BROKEN_GENESIS.fault(path=path, why=_plain(reason)) from None
 
 
-def from_validator(url: str, meter: str) -> list[Mapping[str, Any]]:
+def from_validator(desk: Desk, meter: str) -> list[Mapping[str, Any]]:
     """The entry of one meter as a validator knows it now, or none; raises a Fault."""
     try:
-        address = f"{url.rstrip('/')}/api/v1/registry/meters/{meter}"
-        with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as answer:
-            found = json.loads(answer.read(_MOST_ANSWER))
-    except urllib.error.HTTPError as reason:
-        if reason.code == 404:
+        said = desk.ask("GET", f"/api/v1/registry/meters/{meter}")
+        if said.status == 404:
             return []
-        raise faults.REGISTRY_AWAY.fault(url=url, why=reason) from None
-    except (OSError, ValueError) as reason:
-        why = _plain(getattr(reason, "reason", reason))
-        raise faults.REGISTRY_AWAY.fault(url=url, why=why) from None
+        if said.status != 200:
+            raise Unavailable(f"it answers {said.status}")
+        found = json.loads(said.content)
+    except (Unavailable, ValueError, RecursionError) as reason:
+        raise faults.REGISTRY_AWAY.fault(url=desk.url, why=reason) from None
     entry = found.get("meter") if isinstance(found, dict) else None
     return [entry] if isinstance(entry, dict) and entry.get("id") == meter else []
 

@@ -6,25 +6,19 @@ Sending it again is harmless: its id is the same. What a validator says is shown
 read only so far. Leaves signing to others.
 """
 
-import http.client
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Protocol
 
-from wire.errors import Malformed, Refused, Unavailable
+from wire.errors import Refused, Unavailable
 from wire.transaction import Transaction
 
 ROUTE = "/api/v1/transactions"
 MEDIA_TYPE = "application/cbor"
-ANSWER_TIMEOUT_S = 10.0
 LOOK_S = 1.0
 PATIENCE_S = 120.0
-_MOST_ANSWER = 64 * 1024
 _MOST_WORDS = 300
 
 CHECK = "gridwitness meter enrol FILE --check"
@@ -71,51 +65,57 @@ class _Away(Exception):
     """This validator cannot say anything now; another may."""
 
 
-class Validator:
-    """One validator's API."""
+class Said(Protocol):
+    """What a validator's API answered."""
 
-    def __init__(self, url: str) -> None:
-        """Take its address; raises Malformed when it is none."""
-        parts = urlsplit(url)
-        try:
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            good = False
-        if not good or parts.query or parts.fragment or "@" in parts.netloc:
-            raise Malformed(f"{url[:80]!r} is no validator's address: http://HOST:PORT is one")
-        self.url = url.rstrip("/")
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+
+    @property
+    def content(self) -> bytes:
+        """The body."""
+
+
+class Desk(Protocol):
+    """One validator's API, as the command line's client asks it."""
+
+    url: str
+    """Its address."""
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Said:
+        """Ask once; raises Unavailable when there is no answer."""
+
+
+class Validator:
+    """One validator's word about one transaction."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Take whom to ask."""
+        self._desk = desk
+        self.url = desk.url
 
     def submit(self, transaction: Transaction) -> tuple[int, dict[str, Any]]:
         """Send it; returns status and answer."""
-        return self._ask("", transaction.encoded)
+        return self._ask("POST", "", transaction.encoded)
 
     def status(self, transaction: Transaction) -> tuple[int, dict[str, Any]]:
         """Ask what became of it."""
-        return self._ask(f"/{transaction.id.hex()}", None)
+        return self._ask("GET", f"/{transaction.id.hex()}", None)
 
-    def _ask(self, path: str, body: bytes | None) -> tuple[int, dict[str, Any]]:
-        request = urllib.request.Request(self.url + ROUTE + path, body)
-        if body is not None:
-            request.add_header("Content-Type", MEDIA_TYPE)
+    def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, dict[str, Any]]:
+        headers = {} if body is None else {"Content-Type": MEDIA_TYPE}
         try:
-            with _OPENER.open(request, timeout=ANSWER_TIMEOUT_S) as response:
-                return response.status, _answer(response.read(_MOST_ANSWER))
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, _answer(error.read(_MOST_ANSWER))
-        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-            raise _Away(_plain(getattr(error, "reason", error))) from None
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A validator's API never redirects; who does is no validator."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Refuse."""
-        return
-
-
-_OPENER = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
+            said = self._desk.ask(method, ROUTE + path, body, headers)
+        except Unavailable as reason:
+            raise _Away(_plain(reason)) from None
+        return said.status, _answer(said.content)
 
 
 def _answer(data: bytes) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from tests.device.paper_enrolment import (
     running,
 )
 from tests.device.paper_meter import METER
+from validator.desk import Desk
 from wire import cbor
 from wire.cose import Sign
 from wire.errors import BadSignature, Malformed, Refused, Unavailable
@@ -204,7 +205,7 @@ def bring(*validators: FakeValidator, patience_s: float = 5) -> tuple[Final, lis
     lines: list[str] = []
     clock = Steady()
     with running(*validators):
-        asked = [Validator(each.url) for each in validators]
+        asked = [Validator(Desk(each.url)) for each in validators]
         made = Submission(signed(), asked, lines.append, patience_s, clock.now_s, clock.pause).run()
     return made, lines
 
@@ -237,7 +238,7 @@ def test_when_one_is_away_the_next_is_asked() -> None:
 
 def test_nobody_there_is_said_in_one_line() -> None:
     clock = Steady()
-    nobody = [Validator("http://127.0.0.1:1")]
+    nobody = [Validator(Desk("http://127.0.0.1:1"))]
     submission = Submission(signed(), nobody, lambda _: None, 2, clock.now_s, clock.pause)
     with pytest.raises(Unavailable, match="no validator takes the enrolment") as caught:
         submission.run()
@@ -297,7 +298,7 @@ def test_a_block_by_another_way_is_still_found() -> None:
 )
 def test_what_is_no_address_is_never_opened(url: str) -> None:
     with pytest.raises(Malformed, match="no validator's address"):
-        Validator(url)
+        Desk(url)
 
 
 @pytest.fixture
@@ -311,6 +312,7 @@ def files(tmp_path: Path) -> Path:
 
 def command(*arguments: Any) -> int:
     parser = argparse.ArgumentParser()
+    parser.set_defaults(desk=lambda url, _: Desk(url))
     add_enrol_command(parser.add_subparsers())
     args = parser.parse_args(["enrol", *map(str, arguments)])
     status: int = args.run(args)

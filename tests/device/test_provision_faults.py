@@ -23,6 +23,7 @@ from device.provision.faults import TABLE, AwayFault, RefusedFault, Row
 from hsm import filekey
 from hwsim.board import Board
 from tests.device.provisioned import METER, NODE, QUICK, TECHNICIAN, Desk, check, fault_of
+from validator.desk import Desk as ValidatorsDesk
 from wire.errors import Refused, Unavailable
 from wire.keys import ES256, SoftSigner
 
@@ -261,7 +262,7 @@ def test_the_same_meter_with_the_registered_key_is_welcome() -> None:
 
 def test_p15_a_validator_that_is_away() -> None:
     with pytest.raises(AwayFault) as caught:
-        registered.from_validator("http://127.0.0.1:1", METER)
+        registered.from_validator(ValidatorsDesk("http://127.0.0.1:1"), METER)
     check(caught.value, faults.REGISTRY_AWAY, 1)
 
 

@@ -138,6 +138,25 @@ def _performance(sources: Sources, score: Score) -> models.Performance:
 
 
 def _governance_routes(routes: APIRouter, sources: Sources) -> None:
+    _era_routes(routes, sources)
+
+    @routes.get("/api/v1/governance/pending", responses=answers())
+    async def show_pending() -> models.Pending:
+        """What is decided and does not hold yet, and transactions of authorities that wait."""
+        ruling, next_height = sources.ruling, sources.height + 1
+        return models.Pending(
+            validators=_coming(ruling.rosters, next_height),
+            authorities=_coming(ruling.rolls, next_height),
+            parameters=_coming(ruling.tables, next_height),
+            waiting=[
+                models.Waiting(id=each.id.hex(), kind=each.kind)
+                for each in sources.mempool.changes()
+                if each.kind in GOVERNING
+            ],
+        )
+
+
+def _era_routes(routes: APIRouter, sources: Sources) -> None:
     @routes.get("/api/v1/governance/validators", responses=answers())
     async def show_rosters() -> list[models.RosterEra]:
         """Every validator set, from which height on; the last ones may be still to come."""
@@ -176,21 +195,6 @@ def _governance_routes(routes: APIRouter, sources: Sources) -> None:
             )
             for each in sources.ruling.tables
         ]
-
-    @routes.get("/api/v1/governance/pending", responses=answers())
-    async def show_pending() -> models.Pending:
-        """What is decided and does not hold yet, and transactions of authorities that wait."""
-        ruling, next_height = sources.ruling, sources.height + 1
-        return models.Pending(
-            validators=_coming(ruling.rosters, next_height),
-            authorities=_coming(ruling.rolls, next_height),
-            parameters=_coming(ruling.tables, next_height),
-            waiting=[
-                models.Waiting(id=each.id.hex(), kind=each.body.kind)
-                for each in sources.mempool.changes()
-                if each.kind in GOVERNING
-            ],
-        )
 
 
 def _coming(eras: Sequence[Any], next_height: int) -> list[int]:
