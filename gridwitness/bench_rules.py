@@ -68,7 +68,7 @@ def add_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure the rule's cost, then grid by grid; print."""
+    """Solve the grids, measure the rule's cost, then grid by grid; print."""
     from gridwitness import rules_cost
     from gridwitness.rules_evaluation import GridTrial, day
     from hwsim.grid_flows import grid_flows
@@ -78,10 +78,10 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if args.plots is not None:
         args.plots.mkdir(parents=True, exist_ok=True)
+    grids = {grid: grid_flows(grid) for grid in args.grid}
     cost = rules_cost.measure(lambda words: print(f"measuring {words}", file=sys.stderr))
     found: dict[str, list[Tally]] = {}
-    for grid in args.grid:
-        flows = grid_flows(grid)
+    for grid, flows in grids.items():
         trial = GridTrial(flows, args.boundary)
         trial.run(args.windows, args.seeds, args.first_seed, _progress(grid, args.windows))
         found[grid] = trial.tallies
@@ -94,8 +94,8 @@ def run(args: argparse.Namespace) -> int:
     if args.plots is not None:
         _write(args.plots / DETECTION_PLOT, _detection_chart(found))
     if args.json:
-        grids = [{"boundary": args.boundary, **content(*each)} for each in found.items()]
-        print(json.dumps({"grids": grids, "cost": cost.content}))
+        contents = [{"boundary": args.boundary, **content(*each)} for each in found.items()]
+        print(json.dumps({"grids": contents, "cost": cost.content}))
     else:
         print(cost.words)
     return 0

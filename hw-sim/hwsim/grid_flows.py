@@ -156,7 +156,10 @@ def _profiles(net: Any) -> dict[Any, Any]:
     import simbench
 
     if "profiles" not in net:
-        raise UnknownGrid("it has no load profiles: SimBench grids and the IEEE feeder have")
+        raise UnknownGrid(
+            f"the network {net.name or 'of that name'} has no load profiles: SimBench grids and"
+            f" {IEEE_LV} have"
+        )
     found = simbench.get_absolute_values(net, profiles_instead_of_study_cases=True)
     return {key: table for key, table in found.items() if not table.empty}
 

@@ -185,7 +185,6 @@ def test_without_the_extra_the_command_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(rules_cost, "measure", lambda _: None)
     monkeypatch.setattr(grid_network.importlib.util, "find_spec", lambda _: None)  # type: ignore[attr-defined]
     assert main(["bench", "rules", "--grid", "1-LV-rural2--0-sw"]) == 75
     told = capsys.readouterr().err.splitlines()
