@@ -13,6 +13,7 @@ from tests.app.registry_kinds import (
     made,
     resiting,
     rotation,
+    settle,
     signed,
     zone_entry,
 )
@@ -22,7 +23,7 @@ from validator.app.changes import Exchange
 from validator.app.registries import Registries
 from wire.results import REASONS
 from wire.transaction import Transaction
-from wire.transaction_bodies import Entry
+from wire.transaction_bodies import Entry, Retirement
 from wire.witness import Batch
 
 HALF_S = 450
@@ -36,9 +37,9 @@ def village_with(*changes: Transaction) -> Village:
 
 def carried(village: Village, batch: Batch, slot: int) -> str:
     """Why a block may not carry the batch; "" when it may. The mempool and the block agree."""
-    picked = village.app.pick(block_ms(slot), [batch])
+    picked = village.pick(block_ms(slot), [batch])
     try:
-        village.app.check_batch(batch, BOOK)
+        village.check(batch)
     except RefusedBatch as refused:
         why = REASONS[refused.reason].name
     else:
@@ -87,7 +88,7 @@ def test_a_compromised_key_admits_nothing_later_whatever_time_it_claims() -> Non
     assert village.commit([before], 0, [ended]) == [[], ["accepted"]]
     assert not village.app.may_stand(waits)
     assert carried(village, waits, 1) == "compromised-witness-key"
-    village.app.check_batch(before, BOOK)  # It is on the ledger: it is answered again.
+    village.check(before)  # It is on the ledger: it is answered again.
 
 
 def test_backlog_is_witnessed_again_with_the_key_that_follows_a_compromised_one() -> None:
@@ -264,3 +265,24 @@ def test_a_restart_gives_every_kinds_registries_again() -> None:
         assert again.registries.at(at_s) == registries.at(at_s) == one_by_one.at(at_s)
         feeders = [dict(each.at(at_s).feeders) for each in (again.registries, one_by_one)]
         assert feeders == [dict(registries.at(at_s).feeders)] * 2
+
+
+def test_a_zone_that_is_no_more_is_sealed_no_more() -> None:
+    def two_zones(content: dict[str, Any]) -> None:
+        settle(content)
+        meter = content["meters"][1] | {"id": "d1", "zone": "z2", "node": "x"}
+        content["meters"].append(meter | {"key": signer("d1").public.text})
+        for gateway in content["gateways"]:
+            gateway["zones"] = ["z1", "z2"]
+
+    village = Village(two_zones)
+    ends = [
+        *(Retirement("retire-meter", "d1", starts(2)), Retirement("retire-zone", "z2", starts(2))),
+        Entry("change-gateway", gateway_entry("gw-a"), starts(2)),
+        Entry("change-gateway", gateway_entry("gw-b"), starts(2)),
+    ]
+    order = [ends[0], ends[2], ends[3], ends[1]]
+    village.commit([], 0, [signed(each, ["PEA"], village.genesis) for each in order])
+    assert village.decide(village.meters["d1"].close(0, 1, 0), 0) == "accepted"
+    village.commit([], 40)
+    assert [seal.start_s for seal in village.seals if seal.zone == "z2"] == [starts(0), starts(1)]

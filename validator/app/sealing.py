@@ -85,7 +85,7 @@ def seal_windows(
     starts: dict[str, set[int]] = {}
     for zone, start_s in fresh.windows:
         starts.setdefault(zone, set()).add(start_s)
-    for zone in registries.base.zones:
+    for zone in registries.ids_ever("zones"):
         sealing.zone(zone, starts.get(zone, set()))
     sealing.bridge(fresh.holes)
     return sorted(sealing.sealed, key=lambda each: (each.seal.zone, each.seal.start_s))
@@ -102,8 +102,9 @@ class _Sealing:
         self._now = now
         self._length_s = self._parameters.interval_s
 
-    def _feeder(self, zone: str, start_s: int) -> Feeder:
-        return self._registries.at(start_s).feeders[zone]
+    def _feeder(self, zone: str, start_s: int) -> Feeder | None:
+        """The zone as registered for an interval; None when it was not."""
+        return self._registries.at(start_s).feeders.get(zone)
 
     # Windows of one interval.
 
@@ -116,6 +117,8 @@ class _Sealing:
                 self._reseal_merged(zone, start_s, before)
                 continue
             feeder = self._feeder(zone, start_s)
+            if feeder is None:
+                continue
             window = ordinary(self._parameters, self._overlay, feeder, start_s)
             if window.complete or start_s < cursor_s or before is not None:
                 verdict = self._seal(feeder, start_s, 0, window)
@@ -196,6 +199,8 @@ class _Sealing:
         if before is not None and (before.settled or before.merged):
             return True
         feeder = self._feeder(zone, start_s)
+        if feeder is None:
+            return True
         span = span_of_gap(self._parameters, registers, feeder, start_s)
         if span is None:
             return False
@@ -215,14 +220,16 @@ class _Sealing:
             if before is not None and (before.settled or before.merged):
                 return False
             registered = self._feeder(feeder.zone, start_s)
-            if registered.parameters_hash != feeder.parameters_hash:
+            if registered is None or registered.parameters_hash != feeder.parameters_hash:
                 return False
         return True
 
     def _reseal_merged(self, zone: str, start_s: int, before: Sealed) -> None:
         """A reading within a merged window sharpens it; the window stays what it is."""
         first_s = start_s - before.offset * self._length_s
-        whole = self._feeder(zone, first_s).over(before.merged)
+        feeder = self._feeder(zone, first_s)
+        assert feeder is not None, "what was sealed was registered"
+        whole = feeder.over(before.merged)
         registers = Registers(self._parameters, self._overlay)
         window = merged(self._parameters, registers, whole, first_s, before.merged)
         self._seal(whole, first_s, before.merged, window)
