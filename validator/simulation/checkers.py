@@ -11,6 +11,7 @@ a bound after healing, is judged in `runs`.
 import hashlib
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 from validator.consensus import effects as do
@@ -22,6 +23,7 @@ from validator.consensus.messages import (
     RoundChange,
 )
 from validator.simulation.marks import is_final, is_signed
+from validator.simulation.set_changes import Rule, Sets
 from validator.simulation.values import GENESIS, Value
 from wire.block import Commit as BlockCommit
 from wire.block import ValidatorSet
@@ -74,7 +76,7 @@ class Checkers:
             words = f"{final.digest.hex()[:8]} at {height}, others {known.hex()[:8]}"
             self.violations.append(f"{name} committed {words}")
         maker, made_for, *_ = [*final.block.split(b"/"), b""]
-        valid = maker.decode() in self.validators.ids and made_for == str(height).encode()
+        valid = maker.decode() in self.members(height).ids and made_for == str(height).encode()
         if not valid or hashlib.sha256(final.block).digest() != final.digest:
             self.violations.append(f"{name} committed at {height} what is not a valid block")
         if not self._is_sound(height, final):
@@ -86,15 +88,19 @@ class Checkers:
         if accused in self.honest:
             self.violations.append(f"{by} framed the honest {accused}")
 
+    def members(self, height: int) -> ValidatorSet:
+        """Who seals a height."""
+        return self.validators
+
     def _is_sound(self, height: int, final: do.Commit) -> bool:
-        sealers = set()
+        sealers, members = set(), self.members(height)
         for index, signature in final.commit.seals:
-            name = self.validators.ids[index]
+            name = members.ids[index]
             vote = self.sign(Commit(height, final.commit.round, name, final.digest))
             if vote.signature != signature:
                 return False
             sealers.add(name)
-        return len(sealers) >= self.validators.quorum and final.commit.digest == final.digest
+        return len(sealers) >= members.quorum and final.commit.digest == final.digest
 
 
 @dataclass
@@ -119,6 +125,25 @@ class Judge(Checkers):
     locked: dict[tuple[str, int], int] = field(default_factory=dict)
     """Round of the newest COMMIT of each honest validator at each height."""
 
+    rule: Rule | None = None
+    """How the set changes; not at all when None."""
+
+    _sets: Sets | None = None
+
+    def members(self, height: int) -> ValidatorSet:
+        """Who seals a height, by the agreed chain."""
+        if self.rule is None:
+            return self.validators
+        if self._sets is None:
+            self._sets = Sets(self.rule)
+        return self._sets.at(height)
+
+    @property
+    def sets(self) -> int:
+        """How many sets in a row have sealed the agreed chain."""
+        found = [self.members(height).ids for height in sorted(self.values)]
+        return sum(one != other for one, other in pairwise(found)) + 1
+
     def committed(self, name: str, height: int, final: do.Commit) -> None:
         """A validator has committed: the chain goes on from what was agreed before."""
         Checkers.committed(self, name, height, final)
@@ -128,7 +153,7 @@ class Judge(Checkers):
         if value is None:
             return
         before = self.values.get(height - 1)
-        self.values[height] = value
+        self._extend(value)
         if value.parent != (GENESIS if before is None else before.digest):
             self.violations.append(f"{name} committed at {height} what does not follow")
         if before is not None:
@@ -140,11 +165,16 @@ class Judge(Checkers):
                 known = self.included[each]
                 self.violations.append(f"{each} is in block {height} and in {known}")
 
+    def _extend(self, value: Value) -> None:
+        self.values[value.height] = value
+        if self._sets is not None:
+            self._sets.add(value.transactions)
+
     def _check_parent(self, name: str, value: Value, before: Value) -> None:
         if value.time_ms <= before.time_ms:
             self.violations.append(f"{name} committed at {value.height} a time that goes back")
         sealed = BlockCommit.decode(value.parent_commit)
-        whole = is_final(sealed, self.validators, before.height)
+        whole = is_final(sealed, self.members(before.height), before.height)
         if sealed.digest != before.digest or not whole:
             self.violations.append(f"{name} committed at {value.height} over an unsealed parent")
 
@@ -152,6 +182,8 @@ class Judge(Checkers):
         """A validator signs."""
         if name not in self.honest:
             return
+        if self.members(message.height).index(name) is None:
+            self.violations.append(f"{name} speaks at {message.height}, which it does not seal")
         slot = (name, message.height, message.round, message.kind)
         if self.slots.setdefault(slot, message.signature) != message.signature:
             self.violations.append(f"{name} signed two of {slot[1:]}")
@@ -184,6 +216,6 @@ class Judge(Checkers):
             for each in prepares
             if (each.height, each.round, each.digest) == wanted and is_signed(each)
         }
-        if len(signers) < self.validators.quorum:
+        if len(signers) < self.members(message.height).quorum:
             words = f"{message.kind} in round {message.round}"
             self.violations.append(f"{name} had no quorum's PREPAREs behind its {words}")

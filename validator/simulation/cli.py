@@ -26,6 +26,9 @@ def add_consensus_command(
     )
     parser.add_argument("--validators", type=int, default=4, metavar="N", help="how many (4)")
     parser.add_argument("--byzantine", type=int, default=0, metavar="F", help="how many lie (0)")
+    parser.add_argument(
+        "--changes", type=int, default=0, metavar="C", help="changes of the validator set (0)"
+    )
     parser.add_argument("--seeds", type=int, default=100, metavar="K", help="how many runs (100)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="the first (0)")
     parser.add_argument("--seed", type=int, metavar="X", help="this run alone")
@@ -167,7 +170,7 @@ def run_command(args: argparse.Namespace) -> int:
         return run_above(args, members, seeds)
     outcomes: list[Outcome] = []
     for seed in seeds:
-        faults = vary(Faults(byzantine=args.byzantine), seed)
+        faults = vary(Faults(byzantine=args.byzantine, changes=args.changes), seed)
         outcomes.append(run(members, faults, seed, _tell if args.trace else None))
         if len(outcomes) % 50 == 0:
             print(f"{len(outcomes)} of {len(seeds)} seeds", file=sys.stderr)
@@ -175,6 +178,7 @@ def run_command(args: argparse.Namespace) -> int:
         "validators": args.validators,
         "byzantine": args.byzantine,
         "seeds": len(outcomes),
+        "set_changes": sum(outcome.sets - 1 for outcome in outcomes),
         "heights": sum(outcome.heights for outcome in outcomes),
         "safety_violations": sum(len(outcome.safety) for outcome in outcomes),
         "liveness_violations": sum(not outcome.alive for outcome in outcomes),

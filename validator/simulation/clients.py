@@ -24,10 +24,13 @@ class Clients:
 
     def begin(self) -> None:
         """Send a new transaction, and go on."""
-        name = f"t{len(self.sent)}"
+        self.send(f"t{len(self.sent)}")
+        self._network.time.after(SUBMIT_MS, self.begin)
+
+    def send(self, name: str) -> None:
+        """Send a transaction."""
         self.sent[name] = self._network.now_ms
         self._spread(name)
-        self._network.time.after(SUBMIT_MS, self.begin)
 
     def _spread(self, name: str) -> None:
         """Send it to everybody, as a broker does; some do not hear it before the network heals."""

@@ -48,6 +48,9 @@ class Faults:
     drift_permille: int = 0
     """Timers run fast or slow by at most this."""
 
+    changes: int = 0
+    """So many changes of the validator set are signed, at times that the seed draws."""
+
     crash_at: tuple[int, int] | None = None
     """(place of a validator, number of an effect boundary): it crashes there, whatever else."""
 

@@ -94,7 +94,7 @@ class Greetings:
                 continue
             parent = node.chain[-1].digest if node.chain else GENESIS
             fits = value.digest == final.commit.digest and value.parent == parent
-            if not fits or not is_final(final.commit, network.validators, value.height):
+            if not fits or not is_final(final.commit, node.members, value.height):
                 return
             life = node.life
             if node.machine is None:

@@ -21,15 +21,21 @@ def sign(message: Message) -> Message:
 
 def is_signed(message: Message) -> bool:
     """Whether the mark is the sender's, and those of all that is attached."""
-    attached: tuple[Message, ...] = ()
-    if isinstance(message, Proposal):
-        attached = (*message.round_changes, *message.prepares)
-    elif isinstance(message, RoundChange):
-        attached = message.prepares
     return all(
         each.signature == _mark(each.signed_bytes(_NETWORK), each.sender)
-        for each in (message, *attached)
+        for each in _with_attached(message)
     )
+
+
+def is_of(message: Message, members: ValidatorSet) -> bool:
+    """Whether its sender, and those of all that is attached, are validators of a set."""
+    return all(members.index(each.sender) is not None for each in _with_attached(message))
+
+
+def _with_attached(message: Message) -> tuple[Message, ...]:
+    if isinstance(message, Proposal):
+        return (message, *message.round_changes, *message.prepares)
+    return (message, *message.prepares) if isinstance(message, RoundChange) else (message,)
 
 
 def is_final(commit: BlockCommit, members: ValidatorSet, height: int) -> bool:

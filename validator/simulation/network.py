@@ -18,8 +18,9 @@ from validator.simulation.faults import HEALED_SKEW_MS, MOST_DOWN_MS, Conditions
 from validator.simulation.greetings import Greetings
 from validator.simulation.liars import Liar, Plot
 from validator.simulation.links import CHANGE_MS, Links, Weather
-from validator.simulation.marks import is_signed, sign
+from validator.simulation.marks import is_of, is_signed, sign
 from validator.simulation.nodes import Node, body_record, final_record, said_record
+from validator.simulation.set_changes import Authorities, Rule, unchanging
 from validator.simulation.values import (
     MOST_TRANSACTIONS,
     History,
@@ -48,17 +49,20 @@ class Network:
         watch: Watch,
         conditions: Conditions | None = None,
         links: Links | None = None,
+        rule: Rule | None = None,
     ) -> None:
         """Make the nodes and let them begin.
 
         Args:
-            validators: who agrees.
+            validators: all that there are.
             faults: what goes wrong.
             seed: of all chance.
             watch: who is told.
             conditions: what there is beside faults.
             links: how messages travel; the weather of the faults when None.
+            rule: how their set changes; all of them agree for ever when None.
         """
+        self._rule = rule or unchanging(validators)
         self.validators = validators
         self.faults = faults
         self.random = random.Random(seed)
@@ -74,7 +78,7 @@ class Network:
         self._withheld: set[bytes] = set()
         self.nodes = {name: self._make(place) for place, name in enumerate(validators.ids)}
         plot: Plot = {}
-        for name in self.random.sample(validators.ids, faults.byzantine):
+        for name in self.random.sample(self._rule.first.ids, faults.byzantine):
             self.nodes[name].liar = Liar(name, self.random, self._another, plot)
         weather = Weather(validators.ids, faults, self.random)
         self._links: Links = links or weather
@@ -83,13 +87,15 @@ class Network:
             self._greetings.begin(node)
         self._change(weather)
         self.clients.begin()
+        if faults.changes:
+            Authorities(self, self.clients.send).begin(self._rule)
 
     def _make(self, place: int) -> Node:
-        faults, members = self.faults, self.validators
+        faults = self.faults
         return Node(
-            members.ids[place],
+            self.validators.ids[place],
             place,
-            History(members),
+            History(self._rule),
             Pace(),
             skew_ms=self.random.randint(-faults.skew_ms, faults.skew_ms),
             drift_permille=self.random.randint(-faults.drift_permille, faults.drift_permille),
@@ -135,9 +141,9 @@ class Network:
         conditions, height = self._conditions, node.height
         timeouts = conditions.timeouts
         if conditions.adaptive:
-            timeouts = node.pace.begin_height(timeouts, self.validators.quorum)
+            timeouts = node.pace.begin_height(timeouts, node.members.quorum)
         leaders = node.history.leaders()
-        node.machine = Machine(node.name, height, self.validators, leaders, timeouts)
+        node.machine = Machine(node.name, height, node.members, leaders, timeouts)
         early, node.early = node.early, {}
         self._do(node, node.machine.restore(list(node.said.values())))
         self._later(node, BLOCK_INTERVAL_MS, do.BlockTimer(height))
@@ -172,7 +178,7 @@ class Network:
 
         def restart() -> None:
             self._tell(node, "is back")
-            node.recover(self.validators)
+            node.recover(self._rule)
             if node.chain:  # It may have been durable and not told.
                 self._watch.committed(node.name, len(node.chain), node.chain[-1])
             self._begin_height(node)
@@ -257,8 +263,8 @@ class Network:
         if value is None or value.digest != digest or value.maker != proposer:
             return False
         timely = is_timely(value, self._clock_ms(node))
-        sent = self.clients.sent
-        return timely and follows(value, node.chain, self.validators, node.taken, sent)
+        sent, before = self.clients.sent, node.history.members(node.height - 1)
+        return timely and follows(value, node.chain, node.members, node.taken, sent, before)
 
     def _speak(self, node: Node, message: Message, certificate: PreparedCertificate | None) -> None:
         """Persist, then sign and send; a crash may fall between."""
@@ -336,7 +342,8 @@ class Network:
             self._greetings.heard(sender, node, node.height)
 
     def _take_message(self, node: Node, message: Message) -> None:
-        if node.machine is not None and node.machine.height == message.height:
+        at_height = node.machine is not None and node.machine.height == message.height
+        if node.machine is not None and at_height and is_of(message, node.members):
             self._do(node, node.machine.step(do.Received(message)))
 
     def _fetch(self, node: Node, digest: bytes, holders: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from validator.consensus.messages import (
 from validator.consensus.timeouts import Pace
 from validator.simulation.disks import Disk
 from validator.simulation.liars import Liar
+from validator.simulation.set_changes import Rule
 from validator.simulation.values import History, Value
 from wire import cbor
 from wire.block import Commit as BlockCommit
@@ -115,9 +116,14 @@ class Node:
         if self.liar is not None and self.liar.forgets:
             self.disk.wipe()
 
-    def recover(self, members: ValidatorSet) -> None:
+    @property
+    def members(self) -> ValidatorSet:
+        """The validators of the height that it is agreeing on."""
+        return self.history.members(self.height)
+
+    def recover(self, rule: Rule) -> None:
         """Take back what the disk holds."""
-        self.history = History(members)
+        self.history = History(rule)
         self.chain, self.taken, self.said, self.bodies = [], set(), {}, {}
         for kind, first, second in map(cbor.decode, self.disk.read()):
             if kind == _SAID:

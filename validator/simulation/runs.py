@@ -10,6 +10,7 @@ from validator.simulation.faults import HEALED_DELAY_MS, MOST_DOWN_MS, Faults, v
 from validator.simulation.greetings import GREETING_MS
 from validator.simulation.marks import sign
 from validator.simulation.network import BLOCK_INTERVAL_MS, Network
+from validator.simulation.set_changes import EXTRA, Rule
 from wire.block import ValidatorSet
 from wire.keys import EDDSA, SoftSigner
 
@@ -46,6 +47,9 @@ class Outcome:
 
     reported: frozenset[str]
     """Validators against whom there is evidence."""
+
+    sets: int = 1
+    """Validator sets that the blocks were sealed by."""
 
 
 def recovery_ms(members: ValidatorSet, faults: Faults, timeouts: Timeouts) -> int:
@@ -94,10 +98,12 @@ def run(
         seed: of all chance.
         tell: told what happens: virtual milliseconds, validator, words.
     """
-    judge = Judge(members, sign)
+    everyone = validators(len(members) + EXTRA) if faults.changes else members
+    rule = Rule(everyone, members)
+    judge = Judge(everyone, sign, rule=rule)
     if tell is not None:
         judge.tell = tell
-    network = Network(members, faults, seed, judge)
+    network = Network(everyone, faults, seed, judge, rule=rule)
     judge.honest = frozenset(node.name for node in network.honest)
     judge.sent = network.clients.sent
     network.run(faults.heal_at_ms)
@@ -107,7 +113,7 @@ def run(
     def recovered() -> bool:
         return all(len(node.chain) >= target and owed <= node.taken for node in network.honest)
 
-    bound_ms = recovery_ms(members, faults, Timeouts())
+    bound_ms = recovery_ms(everyone, faults, Timeouts())
     network.run(faults.heal_at_ms + bound_ms, recovered)
     return Outcome(
         seed,
@@ -118,4 +124,5 @@ def run(
         network.now_ms - faults.heal_at_ms,
         bound_ms,
         frozenset(judge.reported),
+        judge.sets,
     )

@@ -13,6 +13,7 @@ from functools import cached_property
 from validator.consensus.effects import Commit
 from validator.consensus.proposer import Decided, order
 from validator.simulation.marks import is_final
+from validator.simulation.set_changes import Rule, Sets
 from wire.block import Commit as BlockCommit
 from wire.block import ValidatorSet
 from wire.errors import Refused
@@ -101,15 +102,17 @@ def follows(
     members: ValidatorSet,
     taken: Container[str],
     sent: Container[str],
+    sealers: ValidatorSet | None = None,
 ) -> bool:
     """Whether a block may follow a chain; its time against a clock is checked apart.
 
     Args:
         value: the block.
         chain: final blocks, oldest first.
-        members: the validators.
+        members: the validators of its height.
         taken: transactions that the chain holds.
         sent: transactions that clients really sent.
+        sealers: the validators of the height before, where they are others.
     """
     parent = chain[-1].digest if chain else GENESIS
     once = len(set(value.transactions)) == len(value.transactions) <= MOST_TRANSACTIONS
@@ -126,7 +129,7 @@ def follows(
         sealed = BlockCommit.decode(value.parent_commit)
     except Refused:
         return False
-    final = sealed.digest == parent and is_final(sealed, members, len(chain))
+    final = sealed.digest == parent and is_final(sealed, sealers or members, len(chain))
     return final and value.time_ms > before.time_ms
 
 
@@ -138,26 +141,31 @@ def is_timely(value: Value, clock_ms: int) -> bool:
 class History:
     """What rule R1 needs of a chain, gathered block by block."""
 
-    def __init__(self, members: ValidatorSet) -> None:
+    def __init__(self, rule: Rule) -> None:
         """Start before the first block."""
-        self._members = members
-        self._names = frozenset(members.ids)
+        self._sets = Sets(rule)
         self._values: list[Value] = []
         self._decided: list[Decided] = []
 
     def add(self, value: Value) -> None:
         """A block is final; with it the canonical commit of the one before is known."""
         self._values.append(value)
+        self._sets.add(value.transactions)
         if len(self._values) < 3:
             return
         before, judged = self._values[-3:-1]
+        members = self.members(judged.height)
         commit = BlockCommit.decode(value.parent_commit)
-        plain = order(self._members, before.maker, ())
+        plain = order(members, before.maker, ())
         failed = tuple(plain[: min(commit.round, len(plain))])
-        sealers = frozenset(self._members.ids[index] for index, _ in commit.seals)
-        self._decided.append(Decided(judged.maker, failed, sealers, self._names))
+        sealers = frozenset(members.ids[index] for index, _ in commit.seals)
+        self._decided.append(Decided(judged.maker, failed, sealers, frozenset(members.ids)))
+
+    def members(self, height: int) -> ValidatorSet:
+        """The validators of a height."""
+        return self._sets.at(height)
 
     def leaders(self) -> tuple[str, ...]:
         """Leaders of the next height, round by round."""
         parent = self._values[-1].maker if self._values else None
-        return order(self._members, parent, self._decided)
+        return order(self.members(len(self._values) + 1), parent, self._decided)
