@@ -4,6 +4,7 @@ Decides names, lifetimes and what a certificate may be used for. What its holder
 by the broker's access list and by the validators' signed address records, not here.
 """
 
+import contextlib
 import datetime
 import ipaddress
 from dataclasses import dataclass
@@ -115,11 +116,14 @@ def _builder(name: str, key: ec.EllipticCurvePrivateKey, days: int) -> x509.Cert
 def _leaf(
     builder: x509.CertificateBuilder, name: str, usage: tuple[x509.ObjectIdentifier, ...]
 ) -> x509.CertificateBuilder:
+    addresses = {ipaddress.ip_address("127.0.0.1")}
+    with contextlib.suppress(ValueError):  # A name, as a rule.
+        addresses.add(ipaddress.ip_address(name))
     names = x509.SubjectAlternativeName(
         [
             x509.DNSName(name),
             x509.DNSName("localhost"),
-            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+            *(x509.IPAddress(each) for each in sorted(addresses, key=str)),
         ]
     )
     return (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gridwitness.torment_faults import Torment
-from gridwitness.torment_ground import TIMES, Ground
+from gridwitness.torment_ground import SILENCE_S, TIMES, Ground
 from gridwitness.torment_offer import Offering
 
 START_UP_S = 10.0
@@ -23,16 +23,19 @@ RECONNECT_S = 10.0
 """As the mesh: a pause of 5 s and a handshake of 5 s at most."""
 
 
-def bound_s(validators: int) -> float:
+def bound_s(validators: int, outage_s: float = 0.0) -> float:
     """Within so many seconds after a fault every validator has a block that it had not before.
 
-    Who was away starts and connects; the round in progress ends (one capped timeout); f leaders in
-    a row may still be catching up, a capped timeout each; then a round at the base, and its block.
+    TCP sends again what was lost within the time that the links were cut (its pauses double), or
+    the mesh gives the link up after 30 s; who was away starts and connects; the round in progress
+    ends (one capped timeout); f leaders in a row may still be catching up, a capped timeout each;
+    then a round at the base, and its block.
     """
     faulty = (validators - 1) // 3
     rounds_ms = (1 + faulty) * TIMES["round_timeout_cap_ms"] + 2 * TIMES["round_timeout_ms"]
     interval_ms = TIMES["empty_block_interval_ms"]
-    return START_UP_S + RECONNECT_S + (rounds_ms + interval_ms) / 1000
+    links_s = min(outage_s, SILENCE_S) + RECONNECT_S
+    return START_UP_S + links_s + (rounds_ms + interval_ms) / 1000
 
 
 @dataclass
@@ -83,16 +86,19 @@ class Plan:
     longest_s: float = 4.0
     """A fault lasts so long at most."""
 
+    apart: bool = False
+    """Each validator in a network namespace; this process is in one that it has entered."""
+
 
 def torment(
     folder: Path, validators: int, plan: Plan, say: Callable[[str], None] = lambda _: None
 ) -> Report:
     """Make a network in a folder, torment it, and say what came of it."""
     started = time.monotonic()
-    report = Report(validators, bound_s=bound_s(validators))
+    report = Report(validators, bound_s=bound_s(validators, plan.longest_s + 1))
     intervals = 1 + int(plan.seconds / 60)
     say(f"{intervals * 1000} readings are signed, keys are made")
-    ground = Ground(folder, validators, intervals)
+    ground = Ground(folder, validators, intervals, apart=plan.apart)
     try:
         ground.broker.start()
         ground.start()

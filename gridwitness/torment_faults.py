@@ -11,13 +11,14 @@ import signal
 from collections.abc import Callable
 
 from gridwitness.torment_ground import Ground
+from hwsim.packet_switch import Weather
 
 LONGEST_SKEW_S = 300
 PATIENCE_S, STEP_S = 30.0, 0.2
 
 
 class Torment:
-    """Faults of a network whose links are left alone."""
+    """Faults of processes, disks, clocks, and of links where there is a packet switch."""
 
     def __init__(self, ground: Ground, chance: random.Random, longest_s: float) -> None:
         """Take whom to torment, and for how long at most."""
@@ -37,6 +38,10 @@ class Torment:
             "clock": self.set_clock_wrong,
             "restore": self.restore,
             "old-copy": self.bring_back_an_old_copy,
+            "partition": self.partition,
+            "one-way": self.make_one_deaf,
+            "delay": self.delay,
+            "loss": self.lose,
         }
 
     def _some(self, most: int) -> list[str]:
@@ -100,6 +105,40 @@ class Torment:
             self.ground.set_clock(name, 0)
         self.ground.start(*names)
         return "set clocks wrong by " + ", ".join(f"{off[name]:+} s" for name in names)
+
+    def _while(self, weather: Weather, words: str) -> str:
+        """Let the packets' weather be so for a while; only where there is a packet switch."""
+        switch = self.ground.switch
+        assert switch is not None, "links are tormented where there is a packet switch"
+        seconds, lost = self._a_while() + 1.0, switch.lost
+        switch.weather = weather
+        self.ground.watch(seconds)
+        switch.weather = Weather()
+        return f"{words} for {seconds:.1f} s, {switch.lost - lost} packets lost"
+
+    def partition(self) -> str:
+        """The network falls apart: two groups that do not hear each other."""
+        names = self._some(len(self.ground.names) - 1)
+        cut = frozenset(map(self.ground.host, names))
+        rest = frozenset(map(self.ground.host, self.ground.names)) - cut
+        return self._while(Weather(groups=(cut, rest)), f"cut off {', '.join(names)}")
+
+    def make_one_deaf(self) -> str:
+        """One validator speaks and does not hear: links broken in one direction."""
+        [name] = self.chance.sample(self.ground.names, 1)
+        deaf = self.ground.host(name)
+        others = [self.ground.host(each) for each in self.ground.names if each != name]
+        return self._while(Weather(deaf=[(each, deaf) for each in others]), f"made {name} deaf")
+
+    def delay(self) -> str:
+        """Every packet is late, some more than others."""
+        most_ms = self.chance.randint(50, 400)
+        return self._while(Weather(delay_ms=(most_ms // 4, most_ms)), f"up to {most_ms} ms late")
+
+    def lose(self) -> str:
+        """Packets get lost."""
+        permille = self.chance.randint(20, 200)
+        return self._while(Weather(loss_permille=permille), f"lost {permille} of 1000 packets")
 
     def _skew_s(self) -> int:
         return self.chance.choice((-1, 1)) * self.chance.randint(5, LONGEST_SKEW_S)

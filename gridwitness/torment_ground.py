@@ -34,6 +34,8 @@ from gridwitness.plan import (
     ValidatorPlan,
 )
 from gridwitness.processes import Program
+from hwsim import network_leg
+from hwsim.packet_switch import PacketSwitch
 from hwsim.scaled_clock import Pacer
 from validator.backup import LEDGER, SIGN_STATE
 from wire.errors import Unavailable
@@ -47,6 +49,9 @@ TIMES = {
     # The load is of past intervals: its windows are sealed when they are complete, not before.
     "deadline_intervals": 3_000,
 }
+BROKER_HOST = "10.77.0.254"
+"""In the network of a packet switch, where the batches come from too."""
+
 FAR_MS = 10**15
 FULL_AT = 128 * 1024
 """Bytes of a file on a disk that is said to be full."""
@@ -62,9 +67,20 @@ Vote = tuple[str, int, int, str]
 class Ground:
     """The network's folder, its broker, its validators' processes, and every vote they signed."""
 
-    def __init__(self, folder: Path, count: int, intervals: int) -> None:
-        """Make keys, genesis, configurations and a load of so many intervals; nothing runs."""
+    def __init__(self, folder: Path, count: int, intervals: int, *, apart: bool = False) -> None:
+        """Make keys, genesis, configurations and a load; nothing runs.
+
+        Args:
+            folder: a new folder.
+            count: validators.
+            intervals: of a thousand readings each.
+            apart: each validator in a network namespace of its own, joined by a packet switch; this
+                process has entered one already.
+        """
         self.folder = folder
+        self.switch = PacketSwitch(folder / "desk", count) if apart else None
+        if apart:
+            network_leg.attach(str(folder / "desk"), BROKER_HOST)
         end_s = int(time.time()) // INTERVAL_S * INTERVAL_S
         self.load = Load.make(GATEWAY, intervals, end_s)
         self.names = [f"val-{number}" for number in range(1, count + 1)]
@@ -75,6 +91,9 @@ class Ground:
         for name in self.names:
             self._own_clock(name)
             arguments = ["-m", "gridwitness.cli", "validator", "run", str(self.config(name))]
+            if apart:
+                leg = ["-m", "hwsim.network_leg", str(folder / "desk"), self.host(name)]
+                arguments = [*leg, sys.executable, *arguments]
             self.programs[name] = Program(name, arguments, folder / f"{name}.log")
         self.votes: dict[Vote, bytes] = {}
         self.contradictions: list[str] = []
@@ -83,6 +102,10 @@ class Ground:
     def faulty(self) -> int:
         """How many may be away while the others go on."""
         return (len(self.names) - 1) // 3
+
+    def host(self, name: str) -> str:
+        """Where a validator's peers reach it."""
+        return "127.0.0.1" if self.switch is None else f"10.77.0.{self.names.index(name) + 1}"
 
     def config(self, name: str) -> Path:
         """A validator's configuration."""
@@ -97,7 +120,7 @@ class Ground:
             ValidatorPlan(
                 name,
                 OPERATOR,
-                peers=Address("127.0.0.1", ports.pop()),
+                peers=Address(self.host(name), ports.pop()),
                 api=Address("127.0.0.1", ports.pop()),
             )
             for name in self.names
@@ -115,7 +138,7 @@ class Ground:
             NetworkPlan(
                 name="torment",
                 time_ms=int(time.time()) * 1000,
-                broker=Address("127.0.0.1", ports.pop()),
+                broker=Address(BROKER_HOST if self.switch else "127.0.0.1", ports.pop()),
                 authorities=(AuthorityPlan(OPERATOR, OPERATOR, OPERATOR),),
                 validators=tuple(validators),
                 gateways=(gateway,),
@@ -192,6 +215,8 @@ class Ground:
         for program in self.programs.values():
             program.kill()
         self.broker.stop()
+        if self.switch is not None:
+            self.switch.close()
 
     # Looking at it.
 

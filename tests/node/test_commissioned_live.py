@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +35,8 @@ from tests.gateway.world import GOOD
 from tests.node.town import WAIT_S, GatewayClient, Town, wait_for
 from wire.history import History
 from wire.reading import SignedReading
+
+PACED = True
 
 METER, NODE, ZONE, UNIT = "TH-BKK-0117", "n3", "z1", 5
 PASSPHRASE = b"opens"
@@ -142,25 +143,6 @@ class Site:
             each for each in self.records.values() if each.reading.interval_start_s == start_s
         ]
         return found
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    town = Town(tmp_path_factory.mktemp("commissioned"), paced=True)
-    town.stand(0)
-    try:
-        town.broker.start()
-        town.start()
-        yield town
-    finally:
-        town.close()
-
-
-@pytest.fixture(scope="module")
-def gateway(town: Town) -> Iterator[GatewayClient]:
-    gateway = GatewayClient(town)
-    yield gateway
-    gateway.leave()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,7 @@ from device.provision.submission import SubmissionRefused
 from tests.device.paper_enrolment import enrolment_of
 from tests.node.town import Town
 
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    town = Town(tmp_path_factory.mktemp("enrol"), paced=True)
-    town.stand(0)
-    try:
-        town.broker.start()
-        town.start()
-        yield town
-    finally:
-        town.close()
+PACED = True
 
 
 def operator_key(folder: Path) -> Path:

@@ -4,7 +4,6 @@ import json
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,19 +12,10 @@ from tests.node.town import COMMAND, WAIT_S, GatewayClient, Town, wait_for
 from validator.consensus.messages import Prepare, encode_message
 from wire import cbor
 
+PARAMETERS = {"open_readings": False}
+STARTED = ("val-2", "val-3", "val-4")
+
 HASH = bytes(32)
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """Two of four run: val-1, whose certificate the tests borrow, is down."""
-    town = Town(tmp_path_factory.mktemp("doors"), 4, open_readings=False)
-    try:
-        town.broker.start()
-        town.start("val-2", "val-3", "val-4")
-        yield town
-    finally:
-        town.close()
 
 
 def say(town: Town, *frames: bytes) -> None:

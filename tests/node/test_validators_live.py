@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -15,24 +14,6 @@ from wire.receipt import Receipt
 from wire.results import REASONS
 
 METERS = ["b0", "c1", "c2", "c3", "pv"]
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    town = Town(tmp_path_factory.mktemp("town"))
-    try:
-        town.broker.start()
-        town.start()
-        yield town
-    finally:
-        town.close()
-
-
-@pytest.fixture(scope="module")
-def gateway(town: Town) -> Iterator[GatewayClient]:
-    gateway = GatewayClient(town)
-    yield gateway
-    gateway.leave()
 
 
 def test_a_batch_is_answered_with_a_receipt_that_verifies(
@@ -145,7 +126,10 @@ def test_a_topic_carries_its_own_gateways_batches_only(town: Town) -> None:
         readings = [town.village.close(slot)["c1"]]
         own = town.village.batch(readings, slot, gateway="gw-b", sequence=0)
         assert stranger.settle(own) == ["accepted"]
-        assert [town.status(name)["mempool"] for name in town.names] == [0] * 4
+        wait_for(
+            "nothing is left to wait",
+            lambda: [town.status(name)["mempool"] for name in town.names] == [0] * 4,
+        )
     finally:
         stranger.leave()
 
