@@ -10,7 +10,8 @@ The driver must
 4. verify messages with `messages.open_message` before `Received`;
 5. after `Commit` (or a synced block) store block and state, and make a new machine for the next
    height;
-6. after a restart give what the key has signed at this height to `Machine.restore`, first.
+6. for `Keep`: make it durable until evidence of that height has expired;
+7. after a restart give what the key has signed at this height to `Machine.restore`, first.
 
 No effect reads a clock, and the machine keeps nothing but what these events told it.
 """
@@ -18,7 +19,7 @@ No effect reads a clock, and the machine keeps nothing but what these events tol
 from dataclasses import dataclass
 
 from validator.consensus.evidence import Evidence
-from validator.consensus.messages import Message, PreparedCertificate
+from validator.consensus.messages import Message, PreparedCertificate, Proposal
 from wire.block import Commit as BlockCommit
 
 ROUND_TIMER, RESEND_TIMER = "round", "resend"
@@ -188,6 +189,17 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep, before anything is said upon it, what justified a value in a later round.
+
+    Should agreement ever break, its ROUND-CHANGEs name who broke it (`forensics`).
+    """
+
+    proposal: Proposal
+    """The accepted proposal."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Someone has signed two things that an honest validator never signs both."""
 
@@ -206,4 +218,15 @@ class Trace:
     """What it did."""
 
 
-Effect = Speak | Resend | SetTimer | BuildBlock | CheckBlock | FetchBlock | Commit | Report | Trace
+Effect = (
+    Speak
+    | Resend
+    | SetTimer
+    | BuildBlock
+    | CheckBlock
+    | FetchBlock
+    | Commit
+    | Keep
+    | Report
+    | Trace
+)

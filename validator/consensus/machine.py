@@ -241,6 +241,8 @@ class Machine:
         if new and not valid:
             return self._trace("R4", f"the value of {proposal.sender} is not valid")
         self._accepted = proposal.digest
+        if proposal.round_changes:
+            self._effects.append(do.Keep(proposal))
         self._speak(Prepare(self.height, self.round, self.me, proposal.digest))
         self._try_prepared()
         return None

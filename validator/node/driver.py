@@ -116,8 +116,7 @@ class Driver:
 
     def _begin_height(self) -> None:
         self._timing = Timing.of(self._blocks, self.tip.height + 1)
-        self.machine = self._machine()
-        self.round = 0
+        self.machine, self.round = self._machine(), 0
         self.attendance.begin(self.machine.height, time.monotonic())
         self._candidates.clear()
         self._timers.cancel()
@@ -225,6 +224,8 @@ class Driver:
                 _log.debug("consensus", rule=rule, height=self.machine.height, words=words)
             case do.Report(evidence):
                 self.on_evidence(evidence)
+            case do.Keep(proposal):
+                self.store.keep_justification(proposal)
             case _:
                 self._work(effect)
 
@@ -386,6 +387,7 @@ class Driver:
         self.store.append(candidate.block, commit, candidate.execution, candidate.batches)
         self._application.commit(candidate.execution)
         self.mempool.forget_taken(self._application.included)
+        self.mempool.forget_lapsed(self._application.may_stand)
         self.tip = Tip.of(candidate.block, commit)
         self._last_block_s = asyncio.get_running_loop().time()
         _log.info(

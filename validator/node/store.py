@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from validator.app.application import AcceptedRow, Execution
 from validator.app.paging import PAGED
 from validator.app.records import READING, claim_of
 from validator.consensus.evidence import Offence
+from validator.consensus.messages import Proposal, encode_message
 from validator.node.stored import StoredBlock, StoredReading, StoredResult, StoredSeal
 from wire import cbor
 from wire.block import Block, Commit, Header
@@ -31,6 +33,9 @@ CREATE TABLE IF NOT EXISTS blocks (
 CREATE TABLE IF NOT EXISTS batches (batch_id BLOB PRIMARY KEY, batch BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS proposed (
     digest BLOB PRIMARY KEY, height INTEGER NOT NULL, block BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS justifications (
+    height INTEGER NOT NULL, round INTEGER NOT NULL, proposal BLOB NOT NULL,
+    PRIMARY KEY (height, round));
 CREATE TABLE IF NOT EXISTS waiting (id BLOB PRIMARY KEY, encoded BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS evidence (
     validator TEXT NOT NULL, height INTEGER NOT NULL, kind TEXT NOT NULL, encoded BLOB NOT NULL,
@@ -57,6 +62,9 @@ CREATE TABLE IF NOT EXISTS claims (
     late INTEGER NOT NULL, claim BLOB NOT NULL, reading BLOB NOT NULL,
     PRIMARY KEY (late, claim, reading)) WITHOUT ROWID;
 """
+
+JUSTIFIED_BLOCKS = 50_000
+"""As long as evidence counts, so long is kept what may become evidence."""
 
 _ROOM = 64 * 1024
 """Bytes that a disk must take before a validator goes on."""
@@ -129,6 +137,19 @@ class Store:
         row = self._row("SELECT batch FROM batches WHERE batch_id = ?", batch_id)
         return None if row is None else bytes(row[0])
 
+    def keep_justification(self, proposal: Proposal) -> None:
+        """Make durable why a value was accepted in a later round, without the value."""
+        encoded = encode_message(replace(proposal, block=b""))
+        self._write(
+            "INSERT OR IGNORE INTO justifications VALUES (?, ?, ?)",
+            (proposal.height, proposal.round, encoded),
+        )
+
+    def justifications(self, height: int) -> list[bytes]:
+        """Accepted proposals of later rounds, encoded, by round."""
+        query = "SELECT proposal FROM justifications WHERE height = ? ORDER BY round"
+        return [row[0] for row in self._database.execute(query, (height,))]
+
     def put_waiting(self, transaction_id: bytes, encoded: bytes) -> None:
         """Make a registry transaction durable that waits for a block."""
         self._write("INSERT OR REPLACE INTO waiting VALUES (?, ?)", (transaction_id, encoded))
@@ -179,6 +200,7 @@ class Store:
             self._append_seals(height, execution)
             self._write_state(execution)
             insert("DELETE FROM proposed WHERE height <= ?", (height,))
+            insert("DELETE FROM justifications WHERE height < ?", (height - JUSTIFIED_BLOCKS,))
 
     def _append_readings(self, accepted: Sequence[AcceptedRow]) -> None:
         rows = (
