@@ -33,10 +33,13 @@ from wire.keys import EDDSA, SoftSigner
 from wire.witness import Batch
 
 READINGS = 5_000
-BATCH = 500
+LARGEST_BATCH = 500
 BLOCKS = 3
 VALIDATORS = 4
 MACHINES = (4, 31, 100)
+LIMIT_S = 600.0
+"""Virtual seconds within which a block is final, or something is broken."""
+
 PARAMETERS = {"empty_block_interval_ms": 10**9, "block_interval_ms": 1_000}
 
 
@@ -91,7 +94,9 @@ def run(args: argparse.Namespace) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     _say(f"{args.blocks} blocks of {args.readings} readings are signed")
     keys = {f"val-{place}": SoftSigner.generate(EDDSA) for place in range(VALIDATORS)}
-    load = BenchBlock.make(args.readings * args.blocks, BATCH, keys, PARAMETERS)
+    # Batches of one size that fill a block.
+    batch = max(each for each in range(1, LARGEST_BATCH + 1) if args.readings % each == 0)
+    load = BenchBlock.make(args.readings * args.blocks, batch, keys, PARAMETERS)
     public, message, signature = load.one_signature()
     started = time.process_time()
     for _ in range(args.readings):
@@ -131,7 +136,8 @@ async def _agree(
     parts, cpu_s, wall_s = Parts(), 0.0, 0.0
     for member in members:
         for holder, method, part in (
-            (member.application, "execute", "execute"),
+            (member.blocks, "make", "execute"),
+            (member.blocks, "check", "execute"),
             (member.application, "commit", "apply"),
             (member.store, "put_proposed", "store"),
             (member.store, "append", "store"),
@@ -151,8 +157,9 @@ async def _agree(
         started, started_wall = time.process_time(), time.perf_counter()
         for member in members:
             member.driver.nudge()
-        while min(member.driver.tip.height for member in members) <= number:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(LIMIT_S):
+            while min(member.driver.tip.height for member in members) <= number:
+                await asyncio.sleep(0.01)
         cpu_s += time.process_time() - started
         wall_s += time.perf_counter() - started_wall
     level, whole = assembly.level, [member.store.reading_count() for member in members]
