@@ -386,8 +386,7 @@ class Driver:
         """R12: make a block real, on disk first, and begin the next height."""
         self.store.append(candidate.block, commit, candidate.execution, candidate.batches)
         self._application.commit(candidate.execution)
-        self.mempool.forget_taken(self._application.included)
-        self.mempool.forget_lapsed(self._application.may_stand)
+        self.mempool.forget_taken(self._application.included, self._application.may_stand)
         self.tip = Tip.of(candidate.block, commit)
         self._last_block_s = asyncio.get_running_loop().time()
         _log.info(

@@ -85,15 +85,21 @@ class Mempool:
         if batch is not None:
             self._readings[batch.witness.statement.gateway] -= len(batch.readings)
 
-    def forget_taken(self, included: Callable[[str, int], bytes | None]) -> None:
-        """Forget batches whose sequence is on the ledger, by them or by another batch.
+    def forget_taken(
+        self,
+        included: Callable[[str, int], bytes | None],
+        may_stand: Callable[[Batch], bool] = lambda _: True,
+    ) -> None:
+        """Forget batches that no block will carry.
 
         Args:
-            included: tells the batch on the ledger of a gateway and sequence.
+            included: tells the batch on the ledger of a gateway and sequence: it, or another one.
+            may_stand: tells whether the registry still lets a block have a batch.
         """
         for batch in self.waiting():
             statement = batch.witness.statement
-            if included(statement.gateway, statement.sequence) is not None:
+            taken = included(statement.gateway, statement.sequence) is not None
+            if taken or not may_stand(batch):
                 self.remove(batch.batch_id)
 
     def add_change(self, transaction: Transaction) -> bool:
