@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GRID = "1-LV-rural1--0-sw"
 INTERVALS = 96
 SIGNING = 4
+RECEIPT_LIMIT_S = 30.0
 SETTLE_LIMIT_S = 60.0
 
 
@@ -151,16 +152,14 @@ async def _summarise(world: "World", args: argparse.Namespace, seconds: float) -
 
 
 async def _receipt(world: "World", intervals: int) -> bytes:
-    """The receipt of a signing meter's reading in the middle of the day."""
-    from gridwitness import status_pages
-    from wire.errors import Unavailable
+    """The receipt of a signing meter's reading in the middle of the day, whoever hands it out."""
+    from validator.client import Client
 
-    meter = world.choice.signing[-1]
-    port = next(iter(world.api_ports.values()))
-    answer = await status_pages.fetch(port, f"/api/v1/receipts/{meter}/{intervals // 2}")
-    if answer is None or answer.status_code != 200:
-        raise Unavailable(f"no receipt of {meter}, record {intervals // 2}")
-    return answer.content
+    meter, sequence = world.choice.signing[-1], intervals // 2
+    urls = [f"http://127.0.0.1:{port}" for port in world.api_ports.values()]
+    with Client(urls, world.network.genesis) as client:
+        found = await asyncio.to_thread(client.await_receipt, meter, sequence, RECEIPT_LIMIT_S)
+    return found.receipt.encoded
 
 
 def _show(args: argparse.Namespace, summary: dict[str, Any], world: "World") -> None:
@@ -188,7 +187,7 @@ def _words(value: Any) -> str:
 async def _keep(world: "World") -> None:
     """Stay up for visitors until Ctrl-C."""
     for name, port in world.api_ports.items():
-        print(f"{name}  http://127.0.0.1:{port}/api/v1/status", file=sys.stderr)
+        print(f"{name}  http://127.0.0.1:{port}/  (explorer)", file=sys.stderr)
     for name, port in world.status_ports.items():
         print(f"{name}  http://127.0.0.1:{port}/status", file=sys.stderr)
     print("Ctrl-C ends it", file=sys.stderr)

@@ -1,41 +1,46 @@
 """Asks running gateways and validators how they are, over HTTP on loopback.
 
-None means that nobody answers there now; what the numbers mean their rooms decide.
+None means that nobody answers there now; what the numbers mean their rooms decide. Validators are
+asked through their client, gateways by their status page.
 """
 
 import asyncio
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import httpx
 
+from validator.client import Client
+from wire.errors import Unavailable
+
 TIMEOUT_S = 5.0
 
 
-async def fetch(port: int, path: str) -> httpx.Response | None:
-    """The answer of a program on this machine; None when it is away."""
-    async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
-        try:
-            return await client.get(f"http://127.0.0.1:{port}{path}")
-        except httpx.TransportError:
-            return None
-
-
-async def _json(port: int, path: str) -> Any:
-    answer = await fetch(port, path)
-    return answer.json() if answer is not None and answer.status_code == httpx.codes.OK else None
+@cache
+def client(port: int) -> Client:
+    """The client of a validator on this machine; its connection is kept."""
+    return Client([f"http://127.0.0.1:{port}"], timeout_s=TIMEOUT_S)
 
 
 async def gateway(port: int) -> dict[str, Any] | None:
     """A gateway's status page."""
-    found: dict[str, Any] | None = await _json(port, "/status")
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as http:
+        try:
+            answer = await http.get(f"http://127.0.0.1:{port}/status")
+        except httpx.TransportError:
+            return None
+    found: dict[str, Any] | None = answer.json() if answer.status_code == httpx.codes.OK else None
     return found
 
 
 async def validator(port: int) -> dict[str, Any] | None:
     """A validator's status."""
-    found: dict[str, Any] | None = await _json(port, "/api/v1/status")
-    return found
+    try:
+        found = await asyncio.to_thread(client(port).status)
+    except Unavailable:
+        return None
+    return found.model_dump(by_alias=True)
 
 
 async def answers(port: int) -> bool:
