@@ -30,6 +30,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         verb.set_defaults(run=function)
     _add_backup(verbs)
     _add_restore(verbs)
+    _add_culprits(verbs)
     _add_bootnode(verbs)
 
 
@@ -83,6 +84,32 @@ def _add_restore(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     verb.add_argument("--json", action="store_true", help="end with one JSON object")
     verb.set_defaults(run=restore_backup)
+
+
+def _add_culprits(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "culprits",
+        help="lay ledgers that disagree together, and name who broke agreement",
+        description="Takes ledgers or backups of correct validators, the more the better. Exit"
+        " status 1 when they disagree. With fewer liars than decide alone, f + 1 of them are named"
+        " or more, and nobody correct; anybody can check the evidence.",
+    )
+    verb.add_argument("genesis", type=Path, help="the network's genesis file")
+    verb.add_argument("ledgers", type=Path, nargs="+", help="ledger.sqlite files, or backups")
+    verb.add_argument("--json", action="store_true", help="end with one JSON object")
+    verb.set_defaults(run=name_culprits)
+
+
+def name_culprits(args: argparse.Namespace) -> int:
+    """Compare ledgers and say who is to blame."""
+    from validator.culprits import compare, report, words
+    from wire.genesis import Genesis
+
+    found = compare(Genesis.load(args.genesis), args.ledgers)
+    print("\n".join(words(found, args.ledgers)))
+    if args.json:
+        print(json.dumps(report(found)))
+    return 0 if found is None else 1
 
 
 def make_backup(args: argparse.Namespace) -> int:
@@ -147,10 +174,11 @@ def run_bootnode(args: argparse.Namespace) -> int:
 
     address = config.address(args.listen, "--listen")
     genesis = Genesis.load(args.genesis)
-    book = bootnode.open_book(genesis, args.kept, args.records, int(time.time()))
+    registered = bootnode.Registered(genesis, args.kept.with_suffix(".changes"))
+    book = bootnode.open_book(genesis, registered, args.kept, args.records, int(time.time()))
     known = f"{len(book.peers)} of {len(genesis.validators)} validators known"
     print(f"bootnode of {genesis.topic_name} on http://{address}: {known}", flush=True)
-    asyncio.run(bootnode.run(genesis, book, address))
+    asyncio.run(bootnode.run(genesis, registered, book, address))
     return 0
 
 
@@ -174,15 +202,14 @@ def check_configuration(args: argparse.Namespace) -> int:
     from validator import config
     from validator.app.application import Application
     from validator.node.peers import load_peers
-    from wire.errors import Malformed
     from wire.genesis import Genesis
 
     settings = config.load(args.config)
     genesis = Genesis.load(settings.genesis)
     Application(genesis)
-    if genesis.validators.index(settings.id) is None:
-        raise Malformed(f"{settings.id} is no validator of {genesis.topic_name}")
     found = [f"bootnode {each}" for each in settings.bootnodes]
+    if genesis.validators.index(settings.id) is None:
+        found.append("not in the genesis file, so it votes when the ledger names it")
     if settings.peers is not None:
         peers = load_peers(settings.peers, genesis, int(time.time()))
         found.insert(0, f"{len(peers)} address records")

@@ -34,6 +34,7 @@ from validator.node.mempool import Mempool
 from validator.node.mesh import Mesh
 from validator.node.peers import AddressBook, Peer
 from validator.node.registrar import Registrar
+from validator.node.set_changes import SetChanges
 from validator.node.shelf import StateShelf
 from validator.node.store import Store
 from validator.node.stored import StoredBlock
@@ -194,7 +195,9 @@ class Validator:
     async def _find(self) -> None:
         """Ask bootnodes for the others as long as the validator runs."""
         bootnodes = [Bootnode(each.host, each.port) for each in self.config.bootnodes]
-        finder = Finder(self.mesh, self._addresses, bootnodes, self._own_address, self._others)
+        changes = SetChanges(self.store, lambda: self.application.ruling)
+        own, others = self._own_address, self._others
+        finder = Finder(self.mesh, self._addresses, bootnodes, own, others, changes.upto)
         await finder.run()
 
     def _others(self) -> int:

@@ -89,6 +89,18 @@ class Checkpoint:
         return Header.decode(self.header)
 
 
+def encode_changes(changes: Sequence[SetChange]) -> bytes:
+    """Changes as a list, as bootnodes are told them."""
+    return cbor.encode([change.items() for change in changes])
+
+
+def decode_changes(data: bytes) -> list[SetChange]:
+    """Read such a list; raises Malformed or BadKey."""
+    return [
+        SetChange.from_items(change) for change in fields.items(cbor.decode(data), "set changes")
+    ]
+
+
 class LightClient:
     """Validator sets by height, each believed because the one before it sealed it."""
 
@@ -132,6 +144,11 @@ class LightClient:
                 raise WrongHeader("the new validator set is not the one that the header names")
             if change.validators.hash != validators.hash:
                 self._eras.append((header.height + 1, change.validators))
+
+    @property
+    def sets(self) -> tuple[ValidatorSet, ...]:
+        """Every set that is known, the newest last."""
+        return tuple(validators for _, validators in self._eras)
 
     @property
     def newest(self) -> ValidatorSet:

@@ -110,8 +110,9 @@ def test_the_own_record_is_signed_anew_when_something_changes_or_it_ends_soon(
 class Pages:
     """A bootnode's pages without a socket."""
 
-    def __init__(self, genesis: Genesis, book: AddressBook) -> None:
-        self._app = bootnode.application(genesis, book)
+    def __init__(self, genesis: Genesis, book: AddressBook, kept: Path) -> None:
+        self.registered = bootnode.Registered(genesis, kept)
+        self._app = bootnode.application(genesis, self.registered, book)
 
     def ask(self, method: str, path: str, **content: Any) -> httpx.Response:
         async def talk() -> httpx.Response:
@@ -129,8 +130,8 @@ class Pages:
 
 
 @pytest.fixture
-def pages(book: AddressBook, genesis: Genesis) -> Pages:
-    return Pages(genesis, book)
+def pages(book: AddressBook, genesis: Genesis, tmp_path: Path) -> Pages:
+    return Pages(genesis, book, tmp_path / "changes")
 
 
 def test_a_bootnode_hands_out_what_it_was_offered(pages: Pages, genesis: Genesis) -> None:

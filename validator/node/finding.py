@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 import structlog
 
-from validator.node.peers import AddressBook, Peer
+from validator.node.peers import AddressBook, Peer, UnknownValidator
 from wire.errors import Refused, Unavailable
+from wire.light import SetChange, encode_changes
 
 TIMEOUT_S = 5.0
 LARGEST_ANSWER = 1024 * 1024
@@ -56,10 +57,16 @@ class Bootnode:
         if status not in (200, 208):
             raise Unavailable(f"{self} does not take this validator's record: {body[:200]!r}")
 
-    def _talk(self, method: str, body: bytes) -> tuple[int, bytes]:
+    def tell(self, changes: Sequence[SetChange]) -> None:
+        """Tell who are validators now; raises Unavailable. Blocks."""
+        status, body = self._talk("PUT", encode_changes(changes), "/changes")
+        if status not in (200, 208):
+            raise Unavailable(f"{self} does not take the validators' changes: {body[:200]!r}")
+
+    def _talk(self, method: str, body: bytes, path: str = "/records") -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_S)
         try:
-            connection.request(method, "/records", body)
+            connection.request(method, path, body)
             response = connection.getresponse()
             return response.status, response.read(LARGEST_ANSWER)
         except (OSError, http.client.HTTPException) as reason:
@@ -94,6 +101,7 @@ class Finder:
         bootnodes: Sequence[Bootnode],
         own: Callable[[int], Mapping[str, Any]],
         others: Callable[[], int],
+        changes: Callable[[], Sequence[SetChange]] = tuple,
     ) -> None:
         """Take the parts.
 
@@ -103,12 +111,15 @@ class Finder:
             bootnodes: whom to ask; each is asked, for any of them may withhold.
             own: gives this validator's record, signed anew when that is due.
             others: tells how many other validators there are.
+            changes: gives the changes of the validator set since genesis.
         """
         self._links = links
         self._book = book
         self._bootnodes = bootnodes
         self._own = own
         self._others = others
+        self._changes = changes
+        self._told: dict[Bootnode, int] = {}
         self._said: dict[Bootnode, str] = {}
 
     async def run(self) -> None:
@@ -133,6 +144,7 @@ class Finder:
                 await self._ask(bootnode)
                 self._say(bootnode, "")
             except Unavailable as reason:
+                self._told.pop(bootnode, None)  # It may have forgotten.
                 self._say(bootnode, str(reason))
         if self._book.peers != before:
             await self._links.update(self._book.peers)
@@ -145,8 +157,15 @@ class Finder:
                 self._book.take(record, now_s)
             except Refused as reason:
                 self._say(bootnode, f"{bootnode} hands out what is no record: {reason}")
+        changes = self._changes()
+        if len(changes) > self._told.get(bootnode, 0):
+            await asyncio.to_thread(bootnode.tell, changes)
+            self._told[bootnode] = len(changes)
         own = self._own(now_s)
-        self._book.take(own, now_s)
+        try:
+            self._book.take(own, now_s)
+        except UnknownValidator:
+            return  # It joins, and the ledger does not name it yet.
         if not any(each.get("signature") == own["signature"] for each in records):
             await asyncio.to_thread(bootnode.offer, own)
 
