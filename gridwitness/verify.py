@@ -1,7 +1,8 @@
-"""`gridwitness verify`: a receipt or a file of records explained in words, offline.
+"""`gridwitness verify`: a receipt, a folder of them or a file of records in words, offline.
 
 Decides what a file is, and how the outcome of a receipt is told. Whether a receipt holds is decided
-by `wire.receipt`; files of records are told by `gridwitness.verify_records`.
+by `wire.receipt`; folders are told by `gridwitness.receipt_folder`, files of records by
+`gridwitness.verify_records`.
 """
 
 import argparse
@@ -10,10 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gridwitness import verify_from
 from gridwitness.forged_receipt import changed_fields
 from gridwitness.known_meter import with_commissioning
 from gridwitness.labelled_meter import OtherMeter, read_label
 from gridwitness.own_account import clock_fields, doubts, own_account, words_of
+from gridwitness.progress import Bar
+from gridwitness.receipt_folder import verify_folder
 from gridwitness.verify_records import damaged_records, examine_records, fault_fields
 from gridwitness.which_meter import Sources, of_receipt, of_records
 from hsm.publickey import read_key
@@ -61,13 +65,16 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     parser = subparsers.add_parser(
         "verify",
         help="check a receipt or a meter's records offline and say in words what they prove",
-        description="Check a receipt from the genesis file down to the reading, or a meter's "
-        "records (.gwr, or a single one) against its key; offline. The key is given (--key), or "
+        description="Check a receipt from the genesis file down to the reading, a folder of them "
+        "(each, and each meter's readings together), or a meter's records (.gwr, or a single one) "
+        "against its key; offline. The key is given (--key), or "
         "known from the genesis file, the meter's enrolment or the label on its housing; where "
         "several are given they must agree. A changed record is named by field. Exit status 0: it "
         "holds; 1: it does not, or is of another meter; 2: a file or key could not be read.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="receipt (CBOR) or records (.gwr)")
+    parser.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="receipt (CBOR) or records (.gwr)"
+    )
     parser.add_argument("--genesis", type=Path, metavar="FILE", help="the network's genesis file")
     parser.add_argument(
         "--checkpoint",
@@ -91,6 +98,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         "--technician", metavar="KEY", help="the key that must have signed the commissioning record"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object for scripts")
+    verify_from.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -98,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     """Verify one file; returns the exit status."""
     try:
         genesis = Genesis.load(args.genesis) if args.genesis else None
-        data = _read(args.file)
+        data = verify_from.fetch(args, genesis) if args.file is None else _read(args.file)
         outcome = _outcome(args, data, genesis)
     except OSError as reason:
         print(f"gridwitness verify: {reason.filename}: {reason.strerror}", file=sys.stderr)
@@ -127,10 +135,23 @@ def _checkpoint(path: Path | None) -> Checkpoint | None:
         raise Refused(f"{path} is no checkpoint: {reason}") from None
 
 
-def _outcome(args: argparse.Namespace, data: bytes, genesis: Genesis | None) -> "Outcome":
+def _sources(args: argparse.Namespace, genesis: Genesis | None) -> Sources:
     key = None if args.key is None else read_key(args.key)
     label = None if args.label is None else read_label(args.label)
-    sources = Sources(genesis, key, args.enrolment, label)
+    return Sources(genesis, key, args.enrolment, label)
+
+
+def _folder(args: argparse.Namespace, genesis: Genesis | None) -> "Outcome":
+    if genesis is None:
+        raise Refused("a folder of receipts is checked with --genesis")
+    sources, checkpoint = _sources(args, genesis), _checkpoint(args.checkpoint)
+    with Bar("receipts", 1, sys.stderr) as bar:
+        found = verify_folder(args.file, genesis, sources, checkpoint, bar.show_of)
+    return Outcome(*found)
+
+
+def _outcome(args: argparse.Namespace, data: bytes, genesis: Genesis | None) -> "Outcome":
+    sources = _sources(args, genesis)
     if not _is_records(args, data):
         if genesis is None:
             raise Refused("a receipt is checked with --genesis, a meter's records with --key")
@@ -152,6 +173,8 @@ def _outcome(args: argparse.Namespace, data: bytes, genesis: Genesis | None) -> 
 
 
 def _is_records(args: argparse.Namespace, data: bytes) -> bool:
+    if args.file is None:
+        return False
     return data.startswith(HEADS) or args.file.suffix == SUFFIX or args.key is not None
 
 
