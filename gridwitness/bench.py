@@ -116,7 +116,7 @@ def validator_figures() -> dict[str, Any]:
         application = Application(block.genesis)
         batches = {batch.batch_id: batch for batch in map(Batch.open, block.batches)}
         transactions = [batch.witness.encoded for batch in batches.values()]
-        found = application.execute(1, block.time_ms, transactions, batches, Book())
+        found = application.finalize_block(1, block.time_ms, transactions, batches, Book())
         accepted = sum(len(each) for each in found.reading_results)
         assert accepted == READINGS
 

@@ -1,6 +1,6 @@
 """What the tests of attacks ask of a village: verdicts, credits, cases, refusals of batches."""
 
-from tests.app.village import BOOK, INTERVAL_S, ORDINARY, START_S, Village
+from tests.app.village import INTERVAL_S, ORDINARY, START_S, Village
 from validator.app.application import RefusedBatch
 from validator.app.records import CASE, CREDIT
 from validator.app.settlement import credited
@@ -43,7 +43,7 @@ def case_count(village: Village) -> int:
 def refusal(village: Village, batch: Batch) -> str:
     """Name of the reason for which a validator refuses a batch; "stands" when it does not."""
     try:
-        village.app.check_batch(batch, BOOK)
+        village.check(batch)
     except RefusedBatch as refused:
         return REASONS[refused.reason].name
     return "stands"

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.app.village import (
-    BOOK,
     INTERVAL_S,
     START_S,
     Register,
@@ -158,7 +157,7 @@ def retire(genesis: Genesis, meter: str, slot: int, *signers: str) -> Transactio
 def refusal(village: Village, transaction: Transaction, slot: int = 0) -> str:
     """Name of the reason for which the next block may not carry it; "" when it may."""
     try:
-        village.app.check_transaction(transaction, block_ms(slot), BOOK)
+        village.check(transaction, block_ms(slot))
     except RefusedTransaction as refused:
         return REASONS[refused.reason].name
     return ""

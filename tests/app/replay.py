@@ -50,8 +50,10 @@ def replay(genesis: str, blocks: Iterable[Block], seed: int) -> list[str]:
         chance.shuffle(batches)
         by_id = {batch.batch_id: batch for batch in batches}
         arguments = app.state.height + 1, time_ms, transactions, by_id, Checked()
-        execution = app.execute(*arguments)
-        assert app.execute(*arguments).writes == execution.writes, "executed twice, two results"
+        execution = app.finalize_block(*arguments)
+        assert app.finalize_block(*arguments).writes == execution.writes, (
+            "executed twice, two results"
+        )
         for table, row, value in execution.writes:
             if value is None:
                 rows.pop((table, row), None)

@@ -6,7 +6,6 @@ import pytest
 
 from tests.app.enrolments import NONCE, with_technician
 from tests.app.village import (
-    BOOK,
     INTERVAL_S,
     ORDINARY,
     START_S,
@@ -44,7 +43,7 @@ def resolution(
 
 def refusal(village: Village, transaction: Transaction, slot: int = 1) -> str:
     try:
-        village.app.check_transaction(transaction, block_ms(slot), BOOK)
+        village.check(transaction, block_ms(slot))
     except RefusedTransaction as refused:
         return REASONS[refused.reason].name
     return ""
@@ -141,7 +140,7 @@ def test_a_block_never_dismisses_what_it_has_settled() -> None:
     village = suspicious()
     both = [resolution(village, 0), resolution(village, 0, 0, DISMISS)]
     first = min(both, key=lambda each: each.id)
-    picked = village.app.pick_transactions(block_ms(1), both, BOOK)
+    picked = village.pick_transactions(block_ms(1), both)
     assert picked == ([first] if first is both[0] else [first, both[0]])
     with pytest.raises(InvalidBlock, match="case"):
         village.execute([], 1, both)

@@ -36,7 +36,7 @@ def one_batch(village: Village, **changes: Any) -> Batch:
 
 def refusal(village: Village, batch: Batch) -> str:
     with pytest.raises(RefusedBatch) as caught:
-        village.app.check_batch(batch, BOOK)
+        village.check(batch)
     return REASONS[caught.value.reason].name
 
 
@@ -66,7 +66,7 @@ def test_the_signature_in_the_block_counts_not_the_one_at_hand() -> None:
     forged = bytearray(batch.witness.encoded)
     forged[-1] ^= 1
     with pytest.raises(InvalidBlock, match="signature"):
-        village.app.execute(
+        village.app.finalize_block(
             1, (START_S + 1000) * 1000, [bytes(forged)], {batch.batch_id: batch}, BOOK
         )
 
@@ -74,21 +74,21 @@ def test_the_signature_in_the_block_counts_not_the_one_at_hand() -> None:
 def test_a_position_within_the_radius_stands() -> None:
     village = Village()
     north = WitnessPosition(SITE[0] + 17_000, SITE[1], 20, 5, 1)
-    village.app.check_batch(one_batch(village, position=north), BOOK)
+    village.check(one_batch(village, position=north))
 
 
 def test_a_witness_ahead_of_block_time_makes_the_block_invalid_and_is_not_picked() -> None:
     village = Village()
     batch = one_batch(village)
-    village.app.check_batch(batch, BOOK)
+    village.check(batch)
     witnessed_ms = batch.witness.statement.witnessed_at_s * 1000
     transactions = [batch.witness.encoded]
     batches = {batch.batch_id: batch}
-    assert village.app.pick(witnessed_ms - 2_001, [batch]) == []
+    assert village.pick(witnessed_ms - 2_001, [batch]) == []
     with pytest.raises(InvalidBlock, match="ahead"):
-        village.app.execute(1, witnessed_ms - 2_001, transactions, batches, BOOK)
-    assert village.app.pick(witnessed_ms - 2_000, [batch]) == [batch]
-    village.app.execute(1, witnessed_ms - 2_000, transactions, batches, BOOK)
+        village.app.finalize_block(1, witnessed_ms - 2_001, transactions, batches, BOOK)
+    assert village.pick(witnessed_ms - 2_000, [batch]) == [batch]
+    village.app.finalize_block(1, witnessed_ms - 2_000, transactions, batches, BOOK)
 
 
 def test_a_batch_stands_once() -> None:
@@ -98,8 +98,8 @@ def test_a_batch_stands_once() -> None:
         village.execute([batch, batch], 0)
     village.commit([batch], 0)
     assert village.app.included("gw-a", 0) == batch.batch_id
-    assert village.app.pick((START_S + 2000) * 1000, [batch]) == []
-    village.app.check_batch(batch, BOOK)
+    assert village.pick((START_S + 2000) * 1000, [batch]) == []
+    village.check(batch)
     with pytest.raises(InvalidBlock, match="already"):
         village.execute([batch], 0)
 
@@ -108,7 +108,7 @@ def test_another_batch_under_a_used_sequence_is_witness_equivocation() -> None:
     village = Village()
     batch = one_batch(village)
     other = village.batch([village.meters["c2"].close(0, 300, 0)], 0, sequence=0)
-    assert village.app.pick((START_S + 2000) * 1000, [batch, other]) in ([batch], [other])
+    assert village.pick((START_S + 2000) * 1000, [batch, other]) in ([batch], [other])
     village.commit([batch], 0)
     assert refusal(village, other) == "witness-equivocation"
     with pytest.raises(InvalidBlock, match="already"):
@@ -119,14 +119,14 @@ def test_what_is_not_here_is_unavailable_and_not_invalid() -> None:
     village = Village()
     batch = one_batch(village)
     with pytest.raises(Unavailable):
-        village.app.execute(1, (START_S + 1000) * 1000, [batch.witness.encoded], {}, BOOK)
+        village.app.finalize_block(1, (START_S + 1000) * 1000, [batch.witness.encoded], {}, BOOK)
 
 
 @pytest.mark.parametrize("transaction", [b"", b"garbage", cbor.encode(cbor.Tag(98, [b"", 1]))])
 def test_a_transaction_of_no_known_kind_makes_the_block_invalid(transaction: bytes) -> None:
     village = Village()
     with pytest.raises(InvalidBlock, match=r"no witness statement|a registry transaction"):
-        village.app.execute(1, START_S * 1000, [transaction], {}, BOOK)
+        village.app.finalize_block(1, START_S * 1000, [transaction], {}, BOOK)
 
 
 def test_batches_are_picked_oldest_interval_first_while_they_fit() -> None:
@@ -134,15 +134,15 @@ def test_batches_are_picked_oldest_interval_first_while_they_fit() -> None:
     days = [list(village.close(slot).values()) for slot in range(4)]
     batches = [village.batch(readings, 3) for readings in reversed(days)]
     now_ms = (START_S + 4 * INTERVAL_S + 10) * 1000
-    assert village.app.pick(now_ms, batches) == batches[::-1]
-    assert village.app.pick(now_ms, batches, 14) == [batches[3], batches[2]]
-    assert village.app.pick(now_ms, batches[::-1], 4) == []
+    assert village.pick(now_ms, batches) == batches[::-1]
+    assert village.pick(now_ms, batches, 14) == [batches[3], batches[2]]
+    assert village.pick(now_ms, batches[::-1], 4) == []
 
 
 def test_a_proposal_of_what_was_picked_is_valid() -> None:
     village = Village()
     batches = [village.batch(village.close(slot).values(), slot) for slot in range(3)]
-    picked = village.app.pick((START_S + 3 * INTERVAL_S + 10) * 1000, [*batches, batches[0]])
+    picked = village.pick((START_S + 3 * INTERVAL_S + 10) * 1000, [*batches, batches[0]])
     assert names(village.execute(picked, 2)) == [["accepted"] * 5] * 3
 
 

@@ -16,7 +16,7 @@ from tests.app.enrolments import (
     retire,
     starts,
 )
-from tests.app.village import BOOK, Village, block_ms, genesis, meter_entry, signer
+from tests.app.village import Village, block_ms, genesis, meter_entry, signer
 from validator.app.application import RefusedTransaction
 from validator.app.execution import MOST_CHANGES, InvalidBlock
 from validator.app.registry import BadRegistry, Registry
@@ -116,7 +116,7 @@ def test_what_does_not_stand_is_refused_by_name_and_spoils_a_block(
     assert refusal(village, transaction) == name
     with pytest.raises(InvalidBlock):
         village.execute([], 0, [transaction])
-    assert village.app.pick_transactions(block_ms(0), [transaction], BOOK) == []
+    assert village.pick_transactions(block_ms(0), [transaction]) == []
 
 
 def test_the_same_enrolment_unspoilt_stands_up_to_its_bounds() -> None:
@@ -132,7 +132,7 @@ def test_the_first_interval_begins_no_sooner_than_the_block(late_ms: int, name: 
     village = enrolling_village()
     transaction = Enrolment(village.genesis, 2).transaction()
     try:
-        village.app.check_transaction(transaction, starts(2) * 1000 + late_ms, BOOK)
+        village.check(transaction, starts(2) * 1000 + late_ms)
         found = ""
     except RefusedTransaction as refused:
         found = REASONS[refused.reason].name
@@ -236,7 +236,7 @@ def test_of_two_that_exclude_each_other_one_is_picked() -> None:
     one = Enrolment(village.genesis, 3).transaction()
     sooner = Enrolment(village.genesis, 2, nonce=bytes(16)).transaction()
     other = Enrolment(village.genesis, 4, "c8").transaction()
-    picked = village.app.pick_transactions(block_ms(0), [other, one, sooner], BOOK)
+    picked = village.pick_transactions(block_ms(0), [other, one, sooner])
     assert picked == [sooner, other]
     village.execute([], 0, picked)
     with pytest.raises(InvalidBlock, match="was or will be registered"):
@@ -246,7 +246,7 @@ def test_of_two_that_exclude_each_other_one_is_picked() -> None:
 def test_a_block_has_room_for_so_many_changes() -> None:
     village = enrolling_village()
     waiting = [enrol(village, 2, f"m{number}") for number in range(MOST_CHANGES + 1)]
-    picked = village.app.pick_transactions(block_ms(0), waiting, BOOK)
+    picked = village.pick_transactions(block_ms(0), waiting)
     assert len(picked) == MOST_CHANGES
     village.execute([], 0, picked)
     with pytest.raises(InvalidBlock, match="more than 32"):

@@ -17,12 +17,12 @@ from tests.app.registry_kinds import (
     signed,
     zone_entry,
 )
-from tests.app.village import BOOK, Village, block_ms, branch, gateway_entry, signer
+from tests.app.village import Village, block_ms, branch, gateway_entry, signer
 from validator.app.application import Application, InvalidBlock, RefusedBatch
 from validator.app.changes import Exchange
 from validator.app.registries import Registries
 from wire.results import REASONS
-from wire.transaction import Transaction
+from wire.transaction import Body, Transaction
 from wire.transaction_bodies import Entry, Retirement
 from wire.witness import Batch
 
@@ -276,7 +276,7 @@ def test_a_zone_that_is_no_more_is_sealed_no_more() -> None:
             gateway["zones"] = ["z1", "z2"]
 
     village = Village(two_zones)
-    ends = [
+    ends: list[Body] = [
         *(Retirement("retire-meter", "d1", starts(2)), Retirement("retire-zone", "z2", starts(2))),
         Entry("change-gateway", gateway_entry("gw-a"), starts(2)),
         Entry("change-gateway", gateway_entry("gw-b"), starts(2)),

@@ -13,6 +13,7 @@ from typing import Any
 
 from validator.app.application import Application
 from validator.app.execution import Execution
+from wire.block import MAX_READINGS
 from wire.errors import BadSignature
 from wire.genesis import Genesis
 from wire.keys import EDDSA, PublicKey, SoftSigner
@@ -252,13 +253,27 @@ class Village:
         self, batches: Sequence[Batch], slot: int, changes: Sequence[Transaction] = ()
     ) -> Execution:
         """Execute a block ten seconds after the end of interval `slot`."""
-        return self.app.execute(
+        return self.app.finalize_block(
             self.app.state.height + 1,
             block_ms(slot),
             [each.encoded for each in changes] + [batch.witness.encoded for batch in batches],
             {batch.batch_id: batch for batch in batches},
             BOOK,
         )
+
+    def check(self, tx: Batch | Transaction, time_ms: int = 0) -> None:
+        """Whether the mempool takes it; raises what it is refused with."""
+        self.app.check_tx(tx, BOOK, time_ms)
+
+    def pick(self, time_ms: int, batches: Sequence[Batch], most: int = MAX_READINGS) -> list[Batch]:
+        """Batches that a proposer chooses."""
+        return self.app.prepare_proposal(time_ms, [], batches, BOOK, most)[1]
+
+    def pick_transactions(
+        self, time_ms: int, transactions: Sequence[Transaction]
+    ) -> list[Transaction]:
+        """Transactions that a proposer chooses."""
+        return self.app.prepare_proposal(time_ms, transactions, [], BOOK)[0]
 
     def commit(
         self, batches: Sequence[Batch], slot: int, changes: Sequence[Transaction] = ()

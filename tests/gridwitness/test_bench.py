@@ -12,7 +12,7 @@ def test_every_reading_of_the_bench_is_accepted() -> None:
     batches = {batch.batch_id: batch for batch in map(Batch.open, block.batches)}
     transactions = [batch.witness.encoded for batch in batches.values()]
     book = Book()
-    found = Application(block.genesis).execute(1, block.time_ms, transactions, batches, book)
+    found = Application(block.genesis).finalize_block(1, block.time_ms, transactions, batches, book)
     codes = [ReadingResult.decode(each).code for part in found.reading_results for each in part]
     assert codes == [ACCEPTED] * 250
     assert book.checked == 250 + len(batches)

@@ -27,7 +27,10 @@ def test_a_restart_restores_the_state_from_its_rows(tmp_path: Path) -> None:
     # Both go on to the same next block.
     batch, time_ms = chain.interval(3), (START_S + 4 * INTERVAL_S + 10) * 1000
     arguments = (4, time_ms, [batch.witness.encoded], {batch.batch_id: batch}, BOOK)
-    assert again.execute(*arguments).state_root == chain.app.execute(*arguments).state_root
+    assert (
+        again.finalize_block(*arguments).state_root
+        == chain.app.finalize_block(*arguments).state_root
+    )
     store.close()
 
 

@@ -160,7 +160,7 @@ def test_a_ledger_read_again_gives_the_registries_that_ran(square: Square) -> No
             stored = node.store.block(height)
             assert stored is not None
             header, transactions = stored.block.content, stored.block.transactions
-            execution = replayed.execute(height, header.time_ms, transactions, {}, BOOK)
+            execution = replayed.finalize_block(height, header.time_ms, transactions, {}, BOOK)
             assert execution.state_root == header.state_root
             replayed.commit(execution)
         assert replayed.registries == again.registries

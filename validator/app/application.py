@@ -3,9 +3,12 @@
 Decides which batches and registry transactions may stand in a block and what follows from them: a
 result for every reading, the zone seals, settlement, the registry of coming intervals, and the
 roots that the header commits to. It keeps the state in memory and gives every change as rows, which
-the node stores; it never sees a consensus type, a clock or a disk. Calls follow ABCI 2.0:
-`check_batch` and `check_transaction` (CheckTx), `pick` and `pick_transactions` (PrepareProposal),
-`execute` (ProcessProposal and FinalizeBlock), `commit`.
+the node stores; it never sees a consensus type, a clock or a disk.
+
+Its face are the verbs of ABCI 2.0: the constructor (InitChain), `check_tx`, `prepare_proposal`,
+`process_proposal`, `finalize_block`, `commit`; the state's height and root (Info); what may be
+asked (Query); and `restore`, which takes a state from its rows (a snapshot's chunks). Votes have no
+extension.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -145,14 +148,25 @@ class Application:
         """A zone's record: how many seals said what, and its cases."""
         return inquiry.tally(self.state, zone)
 
-    def check_batch(self, batch: Batch, book: SignatureBook) -> None:
-        """Decide whether the mempool may take a batch.
+    def check_tx(self, tx: Batch | Transaction, book: SignatureBook, time_ms: int = 0) -> None:
+        """CheckTx: decide whether the mempool may take a batch or a transaction.
 
-        A batch that is on the ledger already passes: the node answers it again from its store.
+        Args:
+            tx: the batch or transaction.
+            book: which signatures stand.
+            time_ms: for a transaction, the earliest time of the block that may carry it.
 
         Raises:
-            RefusedBatch: for its carrier's faults, with a reason code.
+            RefusedBatch: for its carrier's faults, with a reason code. A batch that is on the
+                ledger already passes: the node answers it again from its store.
+            RefusedTransaction: the next block may not carry it at that time.
         """
+        if isinstance(tx, Batch):
+            self._check_batch(tx, book)
+        else:
+            outcome_of(self.affairs, Overlay(self.state), tx, self._next(time_ms), book)
+
+    def _check_batch(self, batch: Batch, book: SignatureBook) -> None:
         statement = batch.witness.statement
         known = self.included(statement.gateway, statement.sequence)
         if known == batch.batch_id:
@@ -162,7 +176,7 @@ class Application:
             raise RefusedBatch(WITNESS_EQUIVOCATION, f"sequence {statement.sequence}")
 
     def may_stand(self, batch: Batch) -> bool:
-        """Whether the registry still lets the next block have a batch that `check_batch` let pass.
+        """Whether the registry still lets the next block have a batch that `check_tx` let pass.
 
         Its key may have been called compromised since.
         """
@@ -171,16 +185,6 @@ class Application:
         except RefusedBatch:
             return False
         return True
-
-    def check_transaction(
-        self, transaction: Transaction, time_ms: int, book: SignatureBook
-    ) -> None:
-        """Decide whether the next block may carry a transaction at that time.
-
-        Raises:
-            RefusedTransaction: with a reason code.
-        """
-        outcome_of(self.affairs, Overlay(self.state), transaction, self._next(time_ms), book)
 
     def height_of(self, transaction: bytes) -> int | None:
         """The block that has a transaction of this id, None when none has."""
@@ -194,7 +198,27 @@ class Application:
     def _next(self, time_ms: int) -> Moment:
         return Moment(self._network, self.state.height + 1, time_ms)
 
-    def pick_transactions(
+    def prepare_proposal(
+        self,
+        time_ms: int,
+        transactions: Sequence[Transaction],
+        batches: Sequence[Batch],
+        book: SignatureBook,
+        max_readings: int = MAX_READINGS,
+    ) -> tuple[list[Transaction], list[Batch]]:
+        """PrepareProposal: choose what a block of that time may carry, in the order of the block.
+
+        Args:
+            time_ms: the block's time.
+            transactions: what waits.
+            batches: what waits, and `check_tx` let pass.
+            book: which signatures stand.
+            max_readings: room in the block.
+        """
+        changes = self._pick_transactions(time_ms, transactions, book)
+        return changes, self._pick(time_ms, batches, max_readings)
+
+    def _pick_transactions(
         self, time_ms: int, candidates: Sequence[Transaction], book: SignatureBook
     ) -> list[Transaction]:
         """Choose transactions for a block: authorities' first, then those that hold earliest.
@@ -217,14 +241,12 @@ class Application:
             picked.append(transaction)
         return picked
 
-    def pick(
-        self, time_ms: int, candidates: Sequence[Batch], max_readings: int = MAX_READINGS
-    ) -> list[Batch]:
+    def _pick(self, time_ms: int, candidates: Sequence[Batch], max_readings: int) -> list[Batch]:
         """Choose batches for a block: oldest interval first, then gateway and sequence.
 
         Args:
             time_ms: the block's time.
-            candidates: batches that `check_batch` let pass.
+            candidates: batches that `check_tx` let pass.
             max_readings: room in the block.
 
         Returns:
@@ -252,7 +274,7 @@ class Application:
         oldest_s = self.opened.oldest_start_s(batch)
         return oldest_s, statement.gateway, statement.sequence, batch.batch_id
 
-    def execute(
+    def process_proposal(
         self,
         height: int,
         time_ms: int,
@@ -261,7 +283,24 @@ class Application:
         book: SignatureBook,
         misbehaviour: Sequence[Misbehaviour] = (),
     ) -> Execution:
-        """Execute a block on the committed state, speculatively: nothing changes.
+        """ProcessProposal: what `finalize_block` would give; whoever votes for it keeps it.
+
+        Raises:
+            InvalidBlock: reject; no honest proposer makes this block.
+            Unavailable: a batch is not at hand.
+        """
+        return self.finalize_block(height, time_ms, transactions, batches, book, misbehaviour)
+
+    def finalize_block(
+        self,
+        height: int,
+        time_ms: int,
+        transactions: Sequence[bytes],
+        batches: Mapping[bytes, Batch],
+        book: SignatureBook,
+        misbehaviour: Sequence[Misbehaviour] = (),
+    ) -> Execution:
+        """FinalizeBlock: execute a block on the committed state; nothing changes before `commit`.
 
         Args:
             height: its height.
@@ -291,7 +330,7 @@ class Application:
         return run.finish()
 
     def commit(self, execution: Execution) -> None:
-        """Make an execution real; it must be of the state as it is."""
+        """Commit: make an execution real; it must be of the state as it is."""
         assert execution.parent_root == self.state.root, "executed on another state"
         self.state.apply(execution.writes)
         self.affairs = execution.affairs.at(execution.height + 1)

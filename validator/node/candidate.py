@@ -117,8 +117,10 @@ class Blocks:
         time_ms = max(now_ms, tip.time_ms + 1)
         fit = [each for each in waiting.evidence if self.is_fit(each, tip.height + 1)]
         evidence = tuple(each.encoded for each in fit[:MOST_EVIDENCE])
-        picked = self._application.pick_transactions(time_ms, waiting.changes, self._book)
-        batches = tuple(self._application.pick(time_ms, waiting.batches))
+        picked, chosen = self._application.prepare_proposal(
+            time_ms, waiting.changes, waiting.batches, self._book
+        )
+        batches = tuple(chosen)
         transactions = (
             *(change.encoded for change in picked),
             *(batch.witness.encoded for batch in batches),
@@ -183,7 +185,7 @@ class Blocks:
     ) -> Execution:
         by_id: Mapping[bytes, Batch] = {batch.batch_id: batch for batch in batches}
         offences = [self._offence(data, height) for data in block.evidence]
-        return self._application.execute(
+        return self._application.process_proposal(
             height, time_ms, block.transactions, by_id, self._book, offences
         )
 

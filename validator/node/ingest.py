@@ -180,7 +180,7 @@ class Ingest:
             self._refuse(genesis, gateway, hashlib.sha256(payload).digest(), MALFORMED, reason)
             raise
         try:
-            self._application.check_batch(batch, self._book)
+            self._application.check_tx(batch, self._book)
         except RefusedBatch as refused:
             self._refuse(genesis, gateway, batch.batch_id, refused.reason, refused)
             raise

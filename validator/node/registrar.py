@@ -65,7 +65,7 @@ class Registrar:
         known = self._mempool.change(transaction.id)
         if known is not None:
             return known
-        self._application.check_transaction(transaction, self._clock.now_ms(), self._book)
+        self._application.check_tx(transaction, self._book, self._clock.now_ms())
         if not self._mempool.add_change(transaction):
             raise Unavailable("too many registry transactions wait: try again after some blocks")
         self._store.put_waiting(transaction.id, data)
@@ -99,7 +99,7 @@ class Registrar:
         """
         for transaction in self._mempool.changes():
             try:
-                self._application.check_transaction(transaction, time_ms + 1, self._book)
+                self._application.check_tx(transaction, self._book, time_ms + 1)
             except RefusedTransaction as refused:
                 self._forget(transaction, refused)
 
