@@ -4,12 +4,23 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from wire import cbor
 from wire.block import Commit, Header, ValidatorSet, seal_message, verify_commit
 from wire.errors import BadSignature, Malformed, Refused, TooFewSeals
 from wire.genesis import Genesis
 from wire.keys import EDDSA, SoftSigner
-from wire.light import LightClient, SetChange, WrongHeader, WrongNetwork
+from wire.light import (
+    Checkpoint,
+    LightClient,
+    SetChange,
+    WrongHeader,
+    WrongNetwork,
+    decode_changes,
+    encode_changes,
+)
 
 SIGNERS = {
     name: SoftSigner.from_private(EDDSA, bytes([7] * 31 + [n])) for n, name in enumerate("abcdefg")
@@ -75,6 +86,62 @@ def test_a_change_that_the_old_set_has_not_sealed_is_refused() -> None:
         with pytest.raises(Refused):
             client.follow([bad])
         assert client.validators(100) == validators("abcd")
+
+
+names = st.sets(st.sampled_from("abcdefg"), min_size=4).map(lambda found: "".join(sorted(found)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(names, st.sets(st.sampled_from("abcdefg"))), min_size=1, max_size=4))
+def test_a_set_that_q_of_the_one_before_have_not_sealed_is_never_followed(
+    history: list[tuple[str, set[str]]],
+) -> None:
+    """Whatever is told: a client ends at the newest set that unbroken seals lead to."""
+    client, now, led = LightClient(NETWORK, validators("abcd")), "abcd", True
+    for place, (following, signed_by) in enumerate(history):
+        sealers = "".join(sorted(signed_by & set(now)))
+        told = change(5 * (place + 1), now, following, sealers)
+        before = client.newest
+        led = led and len(sealers) >= validators(now).quorum
+        if led:
+            client.follow([told])
+            assert client.newest == validators(following)
+        else:
+            with pytest.raises(Refused):
+                client.follow([told])
+            assert client.newest == before
+        now = following
+
+
+def test_what_changes_nothing_is_not_remembered() -> None:
+    client = LightClient(NETWORK, validators("abcd"))
+    client.follow([change(height, "abcd", "abcd", "abc") for height in range(2, 30)])
+    assert client.sets == (validators("abcd"),)
+
+
+def test_changes_travel_as_a_list() -> None:
+    told = [change(5, "abcd", "abcde", "abc"), change(9, "abcde", "bcde", "abce")]
+    assert decode_changes(encode_changes(told)) == told
+    for wrong in (b"", b"\xa0", b"\x81\x01", encode_changes(told)[:-1]):
+        with pytest.raises(Malformed):
+            decode_changes(wrong)
+
+
+def test_a_checkpoint_file_is_read_back_and_says_what_its_header_says() -> None:
+    content = header(5, "abcd", "abcde")
+    checkpoint = Checkpoint(content.encoded, validators("abcde"))
+    assert Checkpoint.decode(checkpoint.encoded) == checkpoint
+    wrong = Checkpoint(content.encoded, validators("abcd"))
+    for data in (wrong.encoded, b"", checkpoint.encoded[:-1], cbor.encode([2, b"", []])):
+        with pytest.raises(Malformed):
+            Checkpoint.decode(data)
+
+
+def test_a_checkpoint_of_another_network_is_refused() -> None:
+    found = Genesis.from_json(json.dumps(genesis()))
+    checkpoint = Checkpoint(header(5, "abcd", "abcd").encoded, validators("abcd"))
+    with pytest.raises(WrongNetwork):
+        LightClient.of(found, checkpoint)
 
 
 def test_another_network_is_refused() -> None:
