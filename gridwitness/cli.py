@@ -34,6 +34,7 @@ COMMANDS = {
     "hsm": "hsm.cli",
     "meter": "device.provision.cli",
     "verify": "gridwitness.verify",
+    "receipts": "gridwitness.receipts",
     "sim": "gridwitness.sim_commands",
 }
 

@@ -106,8 +106,11 @@ def run(args: argparse.Namespace) -> int:
     """Verify one file; returns the exit status."""
     try:
         genesis = Genesis.load(args.genesis) if args.genesis else None
-        data = verify_from.fetch(args, genesis) if args.file is None else _read(args.file)
-        outcome = _outcome(args, data, genesis)
+        if args.file is not None and args.file.is_dir():
+            outcome = _folder(args, genesis)
+        else:
+            data = verify_from.fetch(args, genesis) if args.file is None else _read(args.file)
+            outcome = _outcome(args, data, genesis)
     except OSError as reason:
         print(f"gridwitness verify: {reason.filename}: {reason.strerror}", file=sys.stderr)
         return UNREADABLE
