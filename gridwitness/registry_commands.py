@@ -23,6 +23,7 @@ from wire.errors import Refused
 from wire.event import time_words
 from wire.genesis import Genesis
 from wire.keys import PublicKey
+from wire.resolution import DISMISS, SETTLE, ResolveCase
 from wire.transaction import Body, Transaction
 from wire.transaction_bodies import (
     RETIRES,
@@ -58,6 +59,7 @@ REMEDIES = {
     "stranger-signed": "prepare it again and let only its parties sign",
     "key-exchanged": "gridwitness hsm rotate, then registry prepare rotate-key",
     "transaction-replayed": "nothing: it is on the ledger",
+    "case-moved-on": "look at the case again and prepare it with its newest --revision",
 }
 
 
@@ -105,6 +107,12 @@ def _add_prepare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     ends.add_argument(
         "--public", metavar="KEY", help="the public key as text; else the genesis file's"
     )
+    case = _kind(kinds, "resolve-case", "decide about a window", _resolution, begins=False)
+    case.add_argument("zone", metavar="ZONE", help="the case's zone")
+    case.add_argument("start_s", type=int, metavar="START", help="its window's start, Unix s")
+    case.add_argument("decision", choices=(SETTLE, DISMISS), help="credit what is signed, or not")
+    case.add_argument("--revision", type=int, required=True, metavar="N", help="the newest seal's")
+    case.add_argument("--finding", required=True, metavar="TEXT", help="what was found, in words")
 
 
 _ENTRY = "the entry as the genesis file writes it"
@@ -183,6 +191,11 @@ def _compromise(args: argparse.Namespace, genesis: Genesis) -> Body:
         else PublicKey.from_text(args.public)
     )
     return CompromiseKey(args.holder, args.role, public.thumbprint)
+
+
+def _resolution(args: argparse.Namespace, _: Genesis) -> Body:
+    said = [args.zone, args.start_s, args.revision, args.decision, args.finding]
+    return ResolveCase.of_items([ResolveCase.kind, *said])
 
 
 # sign

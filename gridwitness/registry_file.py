@@ -20,6 +20,7 @@ from wire.errors import Malformed, Refused
 from wire.event import time_words
 from wire.genesis import Genesis
 from wire.keys import PublicKey
+from wire.resolution import SETTLE, ResolveCase
 from wire.transaction import MOST_BYTES, NONCE_SIZE, Body, Transaction, payload_of
 from wire.transaction_bodies import (
     CommissionedMeter,
@@ -148,6 +149,10 @@ def told(body: Body) -> Told:
             kid = body.thumbprint.hex()[:16]
             words = f"{body.role} key {kid} of {body.holder} is compromised: it ends with the block"
             return Told(words, body.holder)
+        case ResolveCase():
+            verb = "is settled" if body.decision == SETTLE else "is dismissed"
+            window = f"the case of {body.zone}, window of {time_words(body.start_s)}"
+            return Told(f"{window}, {verb} on revision {body.revision}: {body.finding}", body.zone)
     return Told(f"a {body.kind}, which authorities sign together: gridwitness network", body.kind)
 
 
