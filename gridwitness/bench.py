@@ -31,13 +31,20 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     parser.set_defaults(run=run)
-    from gridwitness import bench_consensus, bench_gateway, bench_rules, bench_validators
+    from gridwitness import (
+        bench_api,
+        bench_consensus,
+        bench_gateway,
+        bench_rules,
+        bench_validators,
+    )
 
     parts = parser.add_subparsers(dest="part", metavar="PART")
     bench_gateway.add_command(parts)
     bench_validators.add_command(parts)
     bench_rules.add_command(parts)
     bench_consensus.add_command(parts)
+    bench_api.add_command(parts)
     _add_bus(parts)
 
 
