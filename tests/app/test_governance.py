@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.app.village import BOOK, signer
+from tests.app.village import BOOK, genesis, signer
+from validator.app.application import Application
 from validator.app.enrolment import Moment, RefusedTransaction
 from validator.app.entries import Authority
 from validator.app.governance import Registered, check_change
+from validator.app.registry import BadRegistry
 from validator.app.ruling import DELAY, Member, ParameterTable, Roll, Roster, Ruling, era_row
 from wire.errors import Refused
 from wire.governance import (
@@ -348,3 +350,11 @@ def test_whatever_is_decided_adjacent_sets_differ_by_f_at_most_and_four_are_left
         assert max(len(one - other), len(other - one)) <= most
         assert len(other) >= min(4, len(one))
         assert after.first > before.first
+
+
+def test_a_network_does_not_begin_with_one_key_for_deciding_and_voting() -> None:
+    def shared(content: dict[str, Any]) -> None:
+        content["authorities"][0]["key"] = content["validators"][0]["key"]
+
+    with pytest.raises(BadRegistry, match="a validator's"):
+        Application(genesis(shared))

@@ -53,7 +53,7 @@ from validator.app.records import (
     key,
 )
 from validator.app.registries import Registries
-from validator.app.registry import Registry
+from validator.app.registry import BadRegistry, Registry
 from validator.app.ruling import Ruling
 from validator.app.state import Overlay, State
 from wire.block import MAX_READINGS
@@ -81,6 +81,8 @@ class Application:
         """Raises BadRegistry or Malformed when the genesis file cannot be used."""
         registry = Registry.of(genesis)
         ruling = Ruling.begin(genesis, registry.authorities.values())
+        if ruling.authority_keys_ever & ruling.validator_keys_ever:
+            raise BadRegistry(["an authority's key is a validator's: one decides, one votes"])
         self.affairs = Affairs(Registries(registry), ruling)
         """Who and what is registered, and who rules, as of the newest committed block."""
 

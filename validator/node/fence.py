@@ -104,7 +104,8 @@ class Fence:
     def _has_heard(self) -> bool:
         """Whether q - 1 others have spoken since the start, and an honest one tells no more."""
         members, tip = self._members(self._tip() + 1), self._tip()
-        heights = sorted((self._told[name] for name in self._told), reverse=True)
+        told = [self._told[name] for name in self._told if members.index(name) is not None]
+        heights = sorted(told, reverse=True)
         if len(heights) < members.quorum - 1:
             return False
         return not heights or heights[min(members.faulty, len(heights) - 1)] <= tip
@@ -112,9 +113,9 @@ class Fence:
     def _lift(self, guard: Guard) -> None:
         """Vote again, above what the key may have signed, once q others are level or behind."""
         tip = self._tip()
-        names = set(self._connected()) & self._told.keys() - {self._me}
-        level = [name for name in names if self._told[name] <= tip]
         members = self._members(tip + 1)
+        names = set(self._connected()) & self._told.keys() & set(members.ids) - {self._me}
+        level = [name for name in names if self._told[name] <= tip]
         if len(level) >= min(members.quorum, len(members) - 1):
             self._set(Guard(guard.why, fenced=True, above=tip + MARGIN))
 

@@ -60,7 +60,10 @@ class Membership:
         if holders == self._known:
             return
         self._known = holders
-        self.learn(tip)
+        try:
+            self.learn(tip)
+        except OSError as reason:  # The disk: what is known in memory is told all the same.
+            _log.warning("address records not kept", reason=str(reason))
         task = asyncio.create_task(self._tell())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
