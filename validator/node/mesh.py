@@ -19,12 +19,12 @@ import structlog
 
 from validator.node import frames
 from validator.node.conduct import Conduct
+from validator.node.doorway import HANDSHAKE_S, Doorway
 from validator.node.outbox import Outbox
 from validator.node.peers import Peer
 from wire import cbor
-from wire.errors import Malformed, Refused, Unavailable
+from wire.errors import Malformed, Refused
 
-HANDSHAKE_S = 5.0
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 
 SILENCE_S = 30.0
@@ -70,10 +70,12 @@ class Mesh:
         self._outboxes: dict[str, Outbox] = {}
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
-        self._server: asyncio.Server | None = None
         self._updating = asyncio.Lock()
-        self._listens: tuple[str, int] | None = None
+        self._is_open = False
         self.on_connect: Callable[[str], None] = lambda _: None
+        self.doorway = Doorway(
+            _context(ssl.PROTOCOL_TLS_SERVER, self._own, {}), self._accepted, BUFFER
+        )
         self._learn(peers)
 
     @property
@@ -125,7 +127,8 @@ class Mesh:
 
     def _learn(self, peers: Mapping[str, Peer]) -> None:
         self._peers = {name: peer for name, peer in peers.items() if name != self.me}
-        self._server_context = _context(ssl.PROTOCOL_TLS_SERVER, self._own, self._peers)
+        self.doorway.context = _context(ssl.PROTOCOL_TLS_SERVER, self._own, self._peers)
+        self.doorway.known = {peer.host for peer in self._peers.values()}
         self._client_context = _context(ssl.PROTOCOL_TLS_CLIENT, self._own, self._peers)
         for name in self._peers:
             self._outboxes.setdefault(name, Outbox())
@@ -137,8 +140,8 @@ class Mesh:
 
         Raises Unavailable when the port is taken.
         """
-        self._listens = (host, port)
-        await self._listen_anew()
+        self.doorway.open(host, port)
+        self._is_open = True
         for peer in self._peers.values():
             self._keep_dialling(peer)
 
@@ -155,11 +158,10 @@ class Mesh:
         self._learn(peers)
         changed = [peer for peer in self._peers.values() if before.get(peer.id) != peer]
         gone = before.keys() - self._peers.keys()
-        if not (changed or gone) or self._listens is None:
+        if not (changed or gone) or not self._is_open:
             return
         for name in gone:
             self._cut_off(name)
-        await self._listen_anew()
         for peer in changed:
             known, writer = before.get(peer.id), self._writers.get(peer.id)
             if writer and known and known.certificate != peer.certificate:
@@ -176,23 +178,6 @@ class Mesh:
         if writer is not None:
             writer.close()
 
-    async def _listen_anew(self) -> None:
-        assert self._listens is not None
-        if self._server is not None:
-            self._server.close()  # Connections stay; a handshake under way is tried again.
-        host, port = self._listens
-        try:
-            self._server = await asyncio.start_server(
-                self._accepted,
-                host,
-                port,
-                ssl=self._server_context,
-                ssl_handshake_timeout=HANDSHAKE_S,
-                limit=BUFFER,
-            )
-        except OSError as reason:
-            raise Unavailable(f"cannot listen for peers on {host}:{port}: {reason}") from None
-
     def _keep_dialling(self, peer: Peer) -> None:
         if peer.id <= self.me:
             return
@@ -205,8 +190,7 @@ class Mesh:
 
     async def stop(self) -> None:
         """End all connections."""
-        if self._server is not None:
-            self._server.close()
+        self.doorway.close()
         for task in self._dialling.values():
             task.cancel()
         for writer in self._writers.values():
