@@ -44,7 +44,7 @@ class Door(H11Protocol):
         if self.inside[self._name] > MOST_OF_A_CLIENT or self.inside.total() > MOST_CONNECTIONS:
             transport.abort()
             return
-        # A listener of the socket module's says no protocol, so asyncio leaves Nagle's algorithm on:
+        # A listener of the socket module's names no protocol, so asyncio leaves Nagle's delay on:
         # an answer of two packets would wait 40 ms for an acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._arriving = self.loop.call_later(REQUEST_S, transport.abort)

@@ -20,6 +20,7 @@ from validator.api import (
     registry,
     rest,
     rpc,
+    settlement,
     transactions,
     zones,
 )
@@ -65,6 +66,7 @@ def _application(sources: Sources, events: Events, metrics: APIRouter | None) ->
         transactions.router(sources, office),
         readings.router(sources, access),
         zones.router(sources, access),
+        settlement.router(sources, access),
         registry.router(sources),
         authorities.router(sources),
         event_pages.router(sources, events),

@@ -72,14 +72,6 @@ class Flows(BaseModel):
     branches: list[Flow]
 
 
-class Case(BaseModel):
-    """A window that authorities have to resolve."""
-
-    zone: str
-    start_s: int
-    revision: int = Field(description="of the seal that opened it")
-
-
 class Step(BaseModel):
     """What was registered of a thing for a while."""
 
