@@ -1,6 +1,6 @@
 // The chain: blocks as they become final, and what is in one.
 
-import { count, facts, h, hash, line, link, quiet, short, table, timeOf, verdict } from "./dom.mjs";
+import { count, facts, h, hash, line, link, quiet, short, span, table, timeOf, verdict } from "./dom.mjs";
 import { json } from "./api.mjs";
 
 const HEADS = ["#Block", "Network time", "Proposed by", "#Round", "Seals", "#Readings", "Digest"];
@@ -22,18 +22,19 @@ function row(block, fresh = false) {
 }
 
 export async function blocks() {
-  const [found, status] = await Promise.all([json(`blocks?most=${MOST}`), json("status")]);
+  const [found, status, zones] = await Promise.all([json(`blocks?most=${MOST}`), json("status"), json("zones")]);
   const total = h("b", {}, count(status.readings));
   const list = table(HEADS, found.items.map((each) => row(each)));
   const rows = list.querySelector("tbody");
-  const seals = h("ul", { class: "quiet" });
+  const told = (seal) => h("li", {}, link(`zone/${seal.zone}/${seal.start_s}`, `zone ${seal.zone}`), " ", verdict(seal.verdict), ` ${span(seal.start_s, seal.end_s)}`);
+  const seals = h("ul", { class: "quiet" }, zones.filter((each) => each.seal).slice(0, 6).map((each) => told(each.seal)));
   const onEvent = (kind, data) => {
     if (kind === "block") {
       rows.prepend(row(data, true));
       if (rows.children.length > MOST) rows.lastChild.remove();
       json("status").then((now) => total.replaceChildren(count(now.readings)), () => {});
     } else if (kind === "seal") {
-      seals.prepend(h("li", {}, link(`zone/${data.zone}/${data.start_s}`, `zone ${data.zone}`), " ", verdict(data.verdict)));
+      seals.prepend(told(data));
       while (seals.children.length > 6) seals.lastChild.remove();
     }
   };
@@ -41,7 +42,7 @@ export async function blocks() {
     h("h1", {}, "Chain"),
     h("p", {}, total, " readings are final on this network. Each block is sealed by a quorum of the authorities' validators; what is in it nobody can change without their keys."),
     list,
-    h("h2", {}, "Verdicts as they come"),
+    h("h2", {}, "Newest verdicts"),
     seals,
   ];
   return { body, onEvent };

@@ -49,9 +49,9 @@ export async function zone(name, start = null) {
     h("h2", {}, "Windows"),
     windows(name, seals, seal),
     h("div", { class: "card" }, h("div", { class: "chart" }, canvas)),
-    table(["Window", "Verdict", "#Residual", "#Band", "#Block"], [...seals].reverse().map((each) => [
+    h("details", { class: "card" }, h("summary", {}, "The same in numbers"), table(["Window", "Verdict", "#Residual", "#Band", "#Block"], [...seals].reverse().map((each) => [
       link(path("zone", name, each.start_s), span(each.start_s, each.end_s)), verdict(each.verdict), energy(each.residual_wh), energy(each.band_wh), count(each.height),
-    ])),
+    ]))),
   ].filter(Boolean);
   const onEvent = (kind, data) => {
     if (kind === "seal" && data.zone === name && start === null) dispatchEvent(new HashChangeEvent("hashchange"));
