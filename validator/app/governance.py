@@ -134,7 +134,7 @@ def _check_base(known: bytes, base: bytes, newest: int, first: int) -> None:
 
 
 def _check_count(before: int, after: int, steps: int) -> None:
-    """So that adjacent sets share more than two thirds, and no less than f may be faulty."""
+    """So that more than two thirds of a set stay in the next one, and one may be faulty in it."""
     most = max(1, (before - 1) // 3)
     if steps > most:
         raise RefusedTransaction(TOO_MANY_AT_ONCE, f"{steps} of {before}; at most {most}")
