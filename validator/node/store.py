@@ -19,49 +19,19 @@ from validator.app.paging import PAGED
 from validator.app.records import READING, claim_of
 from validator.consensus.evidence import Offence
 from validator.consensus.messages import Proposal, encode_message
-from validator.node.stored import StoredBlock, StoredReading, StoredResult, StoredSeal
+from validator.node.stored import (
+    StoredBlock,
+    StoredReading,
+    StoredResult,
+    StoredSeal,
+    header_of,
+)
+from validator.node.tables import TABLES
 from wire import cbor
 from wire.block import Block, Commit, Header
 from wire.errors import Refused, Unavailable
 from wire.results import TxResult, ZoneSeal
 from wire.witness import Batch
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS blocks (
-    height INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, block BLOB NOT NULL,
-    final BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS batches (batch_id BLOB PRIMARY KEY, batch BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS proposed (
-    digest BLOB PRIMARY KEY, height INTEGER NOT NULL, block BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS justifications (
-    height INTEGER NOT NULL, round INTEGER NOT NULL, proposal BLOB NOT NULL,
-    PRIMARY KEY (height, round));
-CREATE TABLE IF NOT EXISTS waiting (id BLOB PRIMARY KEY, encoded BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS evidence (
-    validator TEXT NOT NULL, height INTEGER NOT NULL, kind TEXT NOT NULL, encoded BLOB NOT NULL,
-    PRIMARY KEY (validator, height, kind)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS results (
-    batch_id BLOB PRIMARY KEY, height INTEGER NOT NULL, position INTEGER NOT NULL,
-    tx_result BLOB NOT NULL, reading_results BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS results_by_height ON results (height, position);
-CREATE TABLE IF NOT EXISTS readings (
-    meter TEXT NOT NULL, sequence INTEGER NOT NULL, start_s INTEGER NOT NULL,
-    zone TEXT NOT NULL, batch_id BLOB NOT NULL, position INTEGER NOT NULL,
-    status INTEGER NOT NULL, import_wh INTEGER NOT NULL, export_wh INTEGER NOT NULL,
-    import_advance_wh INTEGER NOT NULL, export_advance_wh INTEGER NOT NULL,
-    PRIMARY KEY (meter, sequence)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS seals (
-    zone TEXT NOT NULL, start_s INTEGER NOT NULL, revision INTEGER NOT NULL,
-    end_s INTEGER NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL,
-    seal BLOB NOT NULL, inputs BLOB NOT NULL, PRIMARY KEY (zone, start_s, revision));
-CREATE INDEX IF NOT EXISTS seals_by_height ON seals (height, position);
-CREATE TABLE IF NOT EXISTS state (
-    name TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name, key))
-    WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS claims (
-    late INTEGER NOT NULL, claim BLOB NOT NULL, reading BLOB NOT NULL,
-    PRIMARY KEY (late, claim, reading)) WITHOUT ROWID;
-"""
 
 JUSTIFIED_BLOCKS = 50_000
 """As long as evidence counts, so long is kept what may become evidence."""
@@ -89,7 +59,7 @@ class Store:
         try:
             for pragma in ("journal_mode = WAL", "synchronous = FULL"):
                 self._database.execute(f"PRAGMA {pragma}")
-            self._database.executescript(_TABLES)
+            self._database.executescript(TABLES)
         except sqlite3.DatabaseError as reason:
             self._database.close()
             raise DamagedLedger(
@@ -256,7 +226,7 @@ class Store:
         rows = self._database.execute(
             "SELECT block FROM blocks WHERE height BETWEEN ? AND ? ORDER BY height", (first, last)
         )
-        return [_header(row[0]) for row in rows]
+        return [header_of(row[0]) for row in rows]
 
     def state_rows(self) -> list[tuple[str, bytes, bytes]]:
         """The application's rows."""
@@ -323,7 +293,7 @@ class Store:
             " ORDER BY height DESC, revision DESC LIMIT 1",
             *(zone, start_s, start_s),
         )
-        return None if row is None else _stored_seal(row)
+        return None if row is None else StoredSeal.of(row)
 
     def seals(self, zone: str, after_s: int, most: int) -> list[StoredSeal]:
         """The newest seal of each window of a zone that starts after a time, ascending."""
@@ -332,7 +302,7 @@ class Store:
             " WHERE zone = ? AND start_s > ? GROUP BY start_s ORDER BY start_s LIMIT ?",
             (zone, after_s, most),
         )
-        return [_stored_seal(row[:4]) for row in rows]
+        return [StoredSeal.of(row[:4]) for row in rows]
 
     def seals_at(self, height: int) -> list[bytes]:
         """Encoded ZoneSeals that a block derived, in order."""
@@ -398,16 +368,3 @@ def _disk_in_words() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as reason:
         raise DiskUnavailable(f"the ledger's disk takes no writes: {reason}") from None
-
-
-def _header(block: bytes) -> tuple[Header, Commit]:
-    """Header and parent commit of a stored block, whose transactions were checked when it came."""
-    header, _, parent_commit, _ = cbor.decode(block)
-    commit = Commit.decode(parent_commit) if parent_commit else Commit(0, bytes(32), ())
-    return Header.decode(header), commit
-
-
-def _stored_seal(row: Sequence[Any]) -> StoredSeal:
-    height, position, seal, inputs = row
-    hashes = tuple(inputs[at : at + 32] for at in range(0, len(inputs), 32))
-    return StoredSeal(int(height), int(position), seal, hashes)

@@ -1,8 +1,11 @@
 """What the ledger on disk gives back: a block, a result, a reading's place, a seal."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
-from wire.block import Block, Commit
+from wire import cbor
+from wire.block import Block, Commit, Header
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +89,17 @@ class StoredSeal:
 
     inputs: tuple[bytes, ...]
     """SHA-256 of the readings that it used, in order."""
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Self:
+        """A row of the seals' table: height, position, seal, inputs one after the other."""
+        height, position, seal, inputs = row
+        hashes = tuple(inputs[at : at + 32] for at in range(0, len(inputs), 32))
+        return cls(int(height), int(position), seal, hashes)
+
+
+def header_of(block: bytes) -> tuple[Header, Commit]:
+    """Header and parent commit of a stored block, whose transactions were checked when it came."""
+    header, _, parent_commit, _ = cbor.decode(block)
+    commit = Commit.decode(parent_commit) if parent_commit else Commit(0, bytes(32), ())
+    return Header.decode(header), commit
