@@ -243,6 +243,11 @@ def ask_status(settings: "ValidatorConfig") -> Mapping[str, Any]:
         return client.status().model_dump(by_alias=True)
 
 
+_FOLLOWS = (
+    "follows without a vote: the ledger names no key of its (gridwitness network join, rotate)"
+)
+
+
 def _words(report: Mapping[str, Any]) -> list[str]:
     peers = ", ".join(report["peers"]) or "none"
     return [
@@ -254,6 +259,7 @@ def _words(report: Mapping[str, Any]) -> list[str]:
         f"readings on the ledger: {report['readings']}; waiting for a block: {report['mempool']}",
         *_agreement(report["agreement"]),
         *([f"HALTED: {report['halted']}"] if report["halted"] else []),
+        *([] if report.get("votes", True) else [_FOLLOWS]),
     ]
 
 

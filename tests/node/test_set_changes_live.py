@@ -160,6 +160,9 @@ def test_receipts_verify_through_a_joining_a_rotation_and_a_leaving(
     assert gateway.settle(gateway.interval()) == ["accepted"] * 5
     wait_for("all go on", lambda: min(town.heights()) >= left + 2)
     assert "val-2" not in sealers(town, left + 1)
+    assert {name: town.status(name)["votes"] for name in town.processes} == {
+        name: name != "val-2" for name in town.processes
+    }
     assert joined < turned < left
     # What any gateway or judge needs is the genesis file; or a checkpoint, for later ones.
     genesis = ("--genesis", str(town.folder / "genesis.json"))

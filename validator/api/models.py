@@ -76,6 +76,9 @@ class Status(BaseModel):
     readings: int
     mempool: int
     halted: str = Field(description="why it has stopped speaking; empty while it goes on")
+    votes: bool = Field(
+        True, description="false: the ledger names no key of its for this height, and it follows"
+    )
     open_readings: bool = Field(description="whether readings are public on this network")
     agreement: Agreement
 

@@ -40,6 +40,7 @@ def status(validator: "Validator") -> dict[str, Any]:
         "readings": validator.view.reading_count(),
         "mempool": len(validator.mempool),
         "halted": driver.halted,
+        "votes": driver.voice.signer(driver.machine.height) is not None,
         "open_readings": bool(genesis.parameters.get("open_readings", genesis.paced_time)),
         "agreement": validator.watch.report(),
     }

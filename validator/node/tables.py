@@ -1,4 +1,4 @@
-"""The tables of the ledger file: blocks and what follows from them, what waits, and the state's rows.
+"""The tables of the ledger file: blocks, what follows from them, what waits, the state's rows.
 
 Decides names and types only; `store` writes and reads them.
 """
