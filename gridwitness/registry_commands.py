@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -298,16 +299,21 @@ def _submit(args: argparse.Namespace) -> int:
     transaction = registry_file.together([registry_file.read(path) for path in args.file])
     if not transaction.sign.signatures:
         raise Refused(f"nobody has signed it: gridwitness registry sign {args.file[0]} --key KEY")
-    submission = Submission(
-        transaction,
-        [Validator(Desk(url, Trust(args.ca))) for url in args.to],
-        lambda words: print(words, file=sys.stderr),
-        args.wait,
-        what="change",
-        remedies=REMEDIES,
-        otherwise="gridwitness registry show FILE",
-    )
-    final = submission.run()
+    with ExitStack() as desks:
+        validators = []
+        for url in args.to:
+            desk = Desk(url, Trust(args.ca))
+            desks.callback(desk.close)
+            validators.append(Validator(desk))
+        final = Submission(
+            transaction,
+            validators,
+            lambda words: print(words, file=sys.stderr),
+            args.wait,
+            what="change",
+            remedies=REMEDIES,
+            otherwise="gridwitness registry show FILE",
+        ).run()
     _say(args, transaction, None, f"final        in block {final.height}", height=final.height)
     return 0
 
