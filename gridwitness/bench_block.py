@@ -121,6 +121,28 @@ def _batch(
     return Batch.join(SignedWitness.open(sign_statement(statement, gateway)), readings).encoded
 
 
+def _meter(name: str, signer: SoftSigner) -> dict[str, object]:
+    return {
+        "id": name,
+        "node": "bus-1",
+        "zone": "z1",
+        "role": "customer",
+        "key": signer.public.text,
+        "reader": "gw-bench",
+        "configuration_id": "00" * 8,
+        "software": "",
+        "class_ppm": [[0, 10_000]],
+        "register_wh": 1,
+        "rating_w": 15_000,
+        "installed_w": 0,
+        "phases": 1,
+        "site": SITE,
+        "radius_m": 500,
+        "dead_wh": 0,
+        "ct_ppm": 0,
+    }
+
+
 def _genesis(
     meters: dict[str, SoftSigner],
     gateway: SoftSigner,
@@ -128,29 +150,8 @@ def _genesis(
     parameters: Mapping[str, int] | None,
 ) -> dict[str, object]:
     validators = validators or {"val-pea": SoftSigner.generate(EDDSA)}
-    authority = next(iter(validators.values())).public.text
-    entries = [
-        {
-            "id": name,
-            "node": "bus-1",
-            "zone": "z1",
-            "role": "customer",
-            "key": signer.public.text,
-            "reader": "gw-bench",
-            "configuration_id": "00" * 8,
-            "software": "",
-            "class_ppm": [[0, 10_000]],
-            "register_wh": 1,
-            "rating_w": 15_000,
-            "installed_w": 0,
-            "phases": 1,
-            "site": SITE,
-            "radius_m": 500,
-            "dead_wh": 0,
-            "ct_ppm": 0,
-        }
-        for name, signer in meters.items()
-    ]
+    authority = SoftSigner.generate(EDDSA).public.text
+    entries = [_meter(name, signer) for name, signer in meters.items()]
     zone = {
         "id": "z1",
         "parent": "",

@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from gridwitness.assembly import Assembly, Outside
+from gridwitness.assembly import Assembly, Member, Outside
 from gridwitness.bench_block import START_S, BenchBlock
 from hwsim.virtual_time import run_jumping
 from validator.consensus import effects as do
@@ -124,6 +124,21 @@ def _say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
+def _time_parts(parts: Parts, member: Member) -> None:
+    for holder, method, part in (
+        (member.blocks, "make", "execute"),
+        (member.blocks, "check", "execute"),
+        (member.application, "commit", "apply"),
+        (member.store, "put_proposed", "store"),
+        (member.store, "append", "store"),
+        (member.driver.voice, "signed", "sign"),
+        (member.hearing, "open", "check_votes"),
+        (member.driver, "_machine", "next_height"),
+        (member, "broadcast", "send"),
+    ):
+        parts.time(holder, method, part)
+
+
 async def _agree(
     load: BenchBlock, keys: list[SoftSigner], blocks: int, folder: Path
 ) -> dict[str, Any]:
@@ -135,18 +150,7 @@ async def _agree(
     each_block = len(batches) // blocks
     parts, cpu_s, wall_s = Parts(), 0.0, 0.0
     for member in members:
-        for holder, method, part in (
-            (member.blocks, "make", "execute"),
-            (member.blocks, "check", "execute"),
-            (member.application, "commit", "apply"),
-            (member.store, "put_proposed", "store"),
-            (member.store, "append", "store"),
-            (member.driver.voice, "signed", "sign"),
-            (member.hearing, "open", "check_votes"),
-            (member.driver, "_machine", "next_height"),
-            (member, "broadcast", "send"),
-        ):
-            parts.time(holder, method, part)
+        _time_parts(parts, member)
     assembly.begin()
     await asyncio.sleep(load.time_ms / 1000 - START_S)
     for number in range(blocks):

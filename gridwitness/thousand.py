@@ -211,15 +211,14 @@ class Grid:
             | {"root": "bus-1"}
             for each in self._gateways
         ]
+        authority = SoftSigner.generate(EDDSA).public.text
         content = {
             "format": 1,
             "name": "thousand",
             "time_ms": START_S * 1000,
             "paced_time": True,
             "parameters": {},
-            "authorities": [
-                {"id": "PEA", "name": "PEA", "type": "PEA", "key": self._keys[0].public.text}
-            ],
+            "authorities": [{"id": "PEA", "name": "PEA", "type": "PEA", "key": authority}],
             "validators": [
                 {"id": f"val-{place:02}", "authority": "PEA", "key": key.public.text}
                 for place, key in enumerate(self._keys)
