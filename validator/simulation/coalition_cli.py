@@ -45,7 +45,8 @@ def run_above(args: argparse.Namespace, members: ValidatorSet, seeds: range) -> 
         "failures": broken,
         "seconds": round(time.monotonic() - started, 1),
     }
-    print("\n".join(broken))
+    for words in broken:
+        print(words)
     if args.json:
         print(json.dumps(summary))
     else:
