@@ -19,6 +19,7 @@ from device.provision.enrol_command import add_enrol_command
 from device.provision.submission import SubmissionRefused
 from tests.device.paper_enrolment import enrolment_of
 from tests.node.town import Town
+from validator.desk import Desk
 
 PACED = True
 
@@ -36,6 +37,7 @@ def operator_key(folder: Path) -> Path:
 
 def enrol(town: Town, file: Path, key: Path, *validators: str) -> int:
     parser = argparse.ArgumentParser()
+    parser.set_defaults(desk=lambda url, _: Desk(url))
     add_enrol_command(parser.add_subparsers())
     arguments: list[Any] = ["enrol", file, "--genesis", town.folder / "genesis.json"]
     for url in validators:
