@@ -6,6 +6,7 @@ Decides nothing about what is right; it counts, and tells whether all validators
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +49,9 @@ async def ledger(ports: Sequence[int], day: FeederDay, zone: str) -> Ledger:
     Raises:
         Unavailable: a validator does not answer.
     """
-    clients = [status_pages.client(port) for port in ports]
-    return await asyncio.to_thread(_ledger, clients, day, zone)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(status_pages.client(port)) for port in ports]
+        return await asyncio.to_thread(_ledger, clients, day, zone)
 
 
 def _ledger(clients: Sequence[Client], day: FeederDay, zone: str) -> Ledger:

@@ -6,7 +6,6 @@ asked through their client, gateways by their status page.
 
 import asyncio
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 import httpx
@@ -17,9 +16,8 @@ from wire.errors import Unavailable
 TIMEOUT_S = 5.0
 
 
-@cache
 def client(port: int) -> Client:
-    """The client of a validator on this machine; its connection is kept."""
+    """The client of a validator on this machine; whoever takes it closes it."""
     return Client([f"http://127.0.0.1:{port}"], timeout_s=TIMEOUT_S)
 
 
@@ -37,10 +35,14 @@ async def gateway(port: int) -> dict[str, Any] | None:
 async def validator(port: int) -> dict[str, Any] | None:
     """A validator's status."""
     try:
-        found = await asyncio.to_thread(client(port).status)
+        return await asyncio.to_thread(_status, port)
     except Unavailable:
         return None
-    return found.model_dump(by_alias=True)
+
+
+def _status(port: int) -> dict[str, Any]:
+    with client(port) as asked:
+        return asked.status().model_dump(by_alias=True)
 
 
 async def answers(port: int) -> bool:

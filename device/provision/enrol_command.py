@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from device.provision import enrolment
@@ -60,10 +61,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not args.validator:
         raise Refused("nobody to send it to: give --validator http://HOST:PORT, or --check")
-    validators = [Validator(args.desk(url, args.ca)) for url in args.validator]
-    transaction = _signed(args, examined)
-    tell = (lambda _: None) if args.json else print
-    final = Submission(transaction, validators, tell, args.wait).run()
+    with ExitStack() as stack:
+        asked = [closing(args.desk(url, args.ca)) for url in args.validator]
+        validators = [Validator(stack.enter_context(each)) for each in asked]
+        transaction = _signed(args, examined)
+        tell = (lambda _: None) if args.json else print
+        final = Submission(transaction, validators, tell, args.wait).run()
     if not args.json:
         print(
             f"enrolled       {examined.body.meter}, in block {final.height};"

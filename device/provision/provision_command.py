@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -276,7 +276,8 @@ def _known(args: argparse.Namespace) -> tuple[Any, ...]:
 
     found = registered.from_genesis(args.genesis) if args.genesis else []
     if args.validator:
-        found += registered.from_validator(args.desk(args.validator, args.ca), args.meter)
+        with closing(args.desk(args.validator, args.ca)) as desk:
+            found += registered.from_validator(desk, args.meter)
     return tuple(found)
 
 

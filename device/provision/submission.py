@@ -92,6 +92,9 @@ class Desk(Protocol):
     ) -> Said:
         """Ask once; raises Unavailable when there is no answer."""
 
+    def close(self) -> None:
+        """End its connections."""
+
 
 class Validator:
     """One validator's word about one transaction."""

@@ -1,6 +1,7 @@
 """Enrolments: made without a network, signed in order, brought to a block; troubles are a line."""
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -204,8 +205,9 @@ class Steady:
 def bring(*validators: FakeValidator, patience_s: float = 5) -> tuple[Final, list[str]]:
     lines: list[str] = []
     clock = Steady()
-    with running(*validators):
-        asked = [Validator(Desk(each.url)) for each in validators]
+    with running(*validators), contextlib.ExitStack() as stack:
+        desks = [stack.enter_context(contextlib.closing(Desk(each.url))) for each in validators]
+        asked = [Validator(each) for each in desks]
         made = Submission(signed(), asked, lines.append, patience_s, clock.now_s, clock.pause).run()
     return made, lines
 
