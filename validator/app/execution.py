@@ -17,7 +17,7 @@ from validator.app.enrolment import Moment
 from validator.app.entries import Meter
 from validator.app.neighbours import Gap
 from validator.app.opening import OpenedReadings
-from validator.app.records import BATCH, OFFENCE, key
+from validator.app.records import BATCH, OFFENCE, key, lane
 from validator.app.registries import Registries
 from validator.app.registry import Registry
 from validator.app.resolving import resolve
@@ -300,6 +300,7 @@ class BlockRun:
             results.append(result.encoded)
             if signed is not None and meter is not None and admission.code == ACCEPTED:
                 self._touch(meter, signed.reading.interval_start_s, admission.gaps)
+                self._touch_exchange(meter, signed.reading)
                 row = AcceptedRow(batch.batch_id, position, zone, signed.reading)
                 self.accepted.append(row)
         return tuple(results)
@@ -313,6 +314,19 @@ class BlockRun:
             self.fresh.holes.update(
                 Hole(name, gap.start_s, meter.id, gap.for_good) for name in zones
             )
+
+    def _touch_exchange(self, meter: Meter, reading: Reading) -> None:
+        """The first reading after an exchange of meters shows the gap before it."""
+        exchange = self.registries.exchange(meter.id)
+        if exchange is None:
+            return
+        if self.overlay.before(lane(meter.id, b""), reading.sequence) is not None:
+            return
+        gap_s = reading.interval_start_s - reading.interval_s
+        there = self.registries.at(gap_s).zones_of_meter
+        for name in (meter.id, exchange.old):
+            zones = there.get(name, ())
+            self.fresh.holes.update(Hole(zone, gap_s, name, False) for zone in zones)
 
     def finish(self) -> Execution:
         """Seal what the block makes due and compute its roots."""

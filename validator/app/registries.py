@@ -38,7 +38,6 @@ from validator.app.feeder import Feeder
 from validator.app.looked import Looked
 from validator.app.parameters import Parameters
 from validator.app.registry import Registry
-from validator.app.unmetered import UnmeteredLoad
 from wire.keys import PublicKey
 from wire.transaction_bodies import ROLES
 
@@ -203,10 +202,6 @@ class Registries:
         """A technician of that time."""
         return cast("Technician | None", self._entry("technicians", name, at_s))
 
-    def load(self, name: str, at_s: int) -> UnmeteredLoad | None:
-        """An unmetered load of that interval."""
-        return cast("UnmeteredLoad | None", self._entry("unmetered", name, at_s))
-
     def _entry(self, table: str, name: str, at_s: int) -> AnyEntry | None:
         if (table, name) not in self._steps:
             return self._tables[table].get(name)
@@ -344,6 +339,13 @@ class Registries:
         """Where a meter's registers join those of the one before it; None: it replaced none."""
         enrolled = self.enrolment(meter)
         return None if enrolled is None else enrolled.exchange
+
+    def successor(self, meter: str) -> tuple[str, Exchange] | None:
+        """The meter that took one's place, and where their registers join; None when none did."""
+        last = self.latest("meters", meter)
+        if last is None or last.exchange is None or last.exchange.old != meter:
+            return None
+        return next(edit.id for edit in last.edits if isinstance(edit, Put)), last.exchange
 
     # Keys.
 

@@ -11,7 +11,6 @@ what no meter has signed, and none takes a credit back.
 from validator.app.carrier import SignatureBook
 from validator.app.cases import Case, Now, Status, case_of, close_case
 from validator.app.feeder import Feeder, Member
-from validator.app.parameters import Parameters
 from validator.app.parties import Proposal, check_parties, operator
 from validator.app.records import (
     RESOLUTION,
@@ -98,7 +97,7 @@ def _settle(registries: Registries, overlay: Overlay, body: ResolveCase) -> None
     sealed = Sealed.of(row)
     intervals = max(1, sealed.merged)
     feeder = registries.at(body.start_s).feeders[body.zone].over(intervals)
-    measured = signed_energy(parameters, overlay, feeder, body.start_s, sealed.merged)
+    measured = signed_energy(registries, overlay, feeder, body.start_s, sealed.merged)
     for member in feeder.inner:
         if member.id in measured:
             credit(overlay, member, body.start_s, intervals, measured[member.id])
@@ -111,18 +110,19 @@ def _settle(registries: Registries, overlay: Overlay, body: ResolveCase) -> None
 
 
 def signed_energy(
-    parameters: Parameters, overlay: Overlay, feeder: Feeder, start_s: int, spans: int
+    registries: Registries, overlay: Overlay, feeder: Feeder, start_s: int, spans: int
 ) -> dict[str, Measured]:
     """What each meter has signed for a window, late readings and registers included.
 
     Args:
-        parameters: of the rules.
+        registries: who and what is registered.
         overlay: the state.
         feeder: the zone, for the window's length.
         start_s: start of the window.
         spans: intervals of a merged window, 0 for an ordinary one.
     """
-    registers = Registers(parameters, overlay)
+    parameters = registries.base.parameters
+    registers = Registers(parameters, overlay, registries)
     whole = merged(parameters, registers, feeder, start_s, feeder.intervals).measured
     if spans:
         return whole

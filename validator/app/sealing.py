@@ -175,7 +175,7 @@ class _Sealing:
             if int.from_bytes(value, "big") <= self._now.time_s
         }
         due = waited | self._for_good(holes)
-        registers = Registers(self._parameters, self._overlay)
+        registers = Registers(self._parameters, self._overlay, self._registries)
         for zone, start_s in sorted(due):
             if registers.looked_up > _MOST_LOOKED_UP:
                 return
@@ -230,7 +230,7 @@ class _Sealing:
         feeder = self._feeder(zone, first_s)
         assert feeder is not None, "what was sealed was registered"
         whole = feeder.over(before.merged)
-        registers = Registers(self._parameters, self._overlay)
+        registers = Registers(self._parameters, self._overlay, self._registries)
         window = merged(self._parameters, registers, whole, first_s, before.merged)
         self._seal(whole, first_s, before.merged, window)
 

@@ -4,7 +4,8 @@ Decides which reading of a meter and interval counts: of the meter itself or its
 of another reader; two under different sequences dispute each other, and one whose interval is
 badly known, or whose meter says itself that it has not measured, is as good as missing. Decides
 what a meter counted in a merged window: the difference of its registers at both ends, which any
-reading next to them tells. When windows are judged is decided by `validator.app.sealing`.
+reading next to them tells; where one meter took another's place, its registers tell the other's
+end. When windows are judged is decided by `validator.app.sealing`.
 """
 
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from validator.app.feeder import Feeder, Member
 from validator.app.parameters import Parameters
 from validator.app.records import AcceptedReading
+from validator.app.registries import Registries
 from validator.app.state import Overlay
 from validator.app.zone_seal import Measured
 from wire.reading import ORIGIN_MODBUS
@@ -121,9 +123,10 @@ class _Edge(NamedTuple):
 class Registers:
     """What meters' registers showed at the boundaries of intervals."""
 
-    def __init__(self, parameters: Parameters, overlay: Overlay) -> None:
+    def __init__(self, parameters: Parameters, overlay: Overlay, registries: Registries) -> None:
         self._parameters = parameters
         self._overlay = overlay
+        self._registries = registries
         self._found: dict[tuple[str, int], AcceptedReading | None] = {}
 
     @property
@@ -140,14 +143,29 @@ class Registers:
 
     def opening(self, meter: str, at_s: int) -> _Edge | None:
         """A meter's registers at the start of a window."""
+        own = self._opening(meter, at_s)
+        exchange = self._registries.exchange(meter) if own is None else None
+        if exchange is None:
+            return own
+        return _joined(self._closing(exchange.old, at_s), exchange.old_wh, exchange.start_wh)
+
+    def closing(self, meter: str, at_s: int) -> _Edge | None:
+        """A meter's registers at the end of a window."""
+        own = self._closing(meter, at_s)
+        found = self._registries.successor(meter) if own is None else None
+        if found is None:
+            return own
+        name, exchange = found
+        return _joined(self._opening(name, at_s), exchange.start_wh, exchange.old_wh)
+
+    def _opening(self, meter: str, at_s: int) -> _Edge | None:
         inside = self.usable(meter, at_s)
         if inside is not None:
             return _before(inside)
         outside = self.usable(meter, at_s - self._parameters.interval_s)
         return None if outside is None else _after(outside)
 
-    def closing(self, meter: str, at_s: int) -> _Edge | None:
-        """A meter's registers at the end of a window."""
+    def _closing(self, meter: str, at_s: int) -> _Edge | None:
         inside = self.usable(meter, at_s - self._parameters.interval_s)
         if inside is not None:
             return _after(inside)
@@ -155,8 +173,11 @@ class Registers:
         return None if outside is None else _before(outside)
 
     def has_returned(self, meter: str, start_s: int) -> bool:
-        """Whether a meter has a reading of this interval or a later one."""
-        return self._overlay.newest_s(meter) >= start_s
+        """Whether a meter, or the one in its place, has a reading of this interval or later."""
+        if self._overlay.newest_s(meter) >= start_s:
+            return True
+        found = self._registries.successor(meter)
+        return found is not None and self._overlay.newest_s(found[0]) >= start_s
 
 
 def _before(record: AcceptedReading) -> _Edge:
@@ -166,6 +187,20 @@ def _before(record: AcceptedReading) -> _Edge:
 
 def _after(record: AcceptedReading) -> _Edge:
     return _Edge(record.import_wh, record.export_wh, record)
+
+
+def _joined(edge: _Edge | None, own: tuple[int, int], other: tuple[int, int]) -> _Edge | None:
+    """One meter's registers, as the other would show them that it took the place of, or gave it.
+
+    Args:
+        edge: of the one that has readings.
+        own: what it showed at the exchange, Wh.
+        other: what the other showed then, Wh.
+    """
+    if edge is None:
+        return None
+    import_wh, export_wh = edge.import_wh - own[0] + other[0], edge.export_wh - own[1] + other[1]
+    return _Edge(import_wh, export_wh, edge.record)
 
 
 def merged(
