@@ -4,6 +4,7 @@ Decides which keys there are and their types, and that every path is relative to
 Who is a validator and which parameters rule comes from the genesis file, never from here.
 """
 
+import ipaddress
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,16 @@ class Address:
     def __str__(self) -> str:
         """As address records write it, `host:port`."""
         return f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody on another machine hears what is said to it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,15 +249,26 @@ def load(path: Path) -> ValidatorConfig:
         mqtt=top.mqtt("mqtt"),
     )
     top.end()
+    _check(config, path.name)
+    return config
+
+
+def _check(config: ValidatorConfig, name: str) -> None:
+    """What single keys cannot show: that they fit together."""
     if config.passphrase_file is None and isinstance(config.key, Path):
-        raise BadConfiguration(f"{path.name}: passphrase_file is needed, it opens the key file")
+        raise BadConfiguration(f"{name}: passphrase_file is needed, it opens the key file")
     if config.peers is None and not config.bootnodes:
-        raise BadConfiguration(f"{path.name}: needs peers, bootnodes, or both")
+        raise BadConfiguration(f"{name}: needs peers, bootnodes, or both")
     if (config.api_certificate is None) != (config.api_key is None):
-        raise BadConfiguration(f"{path.name}: api_certificate and api_key go together")
+        raise BadConfiguration(f"{name}: api_certificate and api_key go together")
+    if config.api_certificate is None and not config.api.is_loopback:
+        raise BadConfiguration(
+            f"{name}: the API at {config.api} would speak plain HTTP where others listen: name"
+            f" api_certificate and api_key, or set api = 127.0.0.1:{config.api.port}"
+            " behind a proxy that speaks HTTPS"
+        )
     if config.bootnodes and config.advertise.host in ANYWHERE:
         raise BadConfiguration(
-            f"{path.name}: others cannot connect to {config.advertise.host}: say in advertise"
+            f"{name}: others cannot connect to {config.advertise.host}: say in advertise"
             " where they reach this validator"
         )
-    return config

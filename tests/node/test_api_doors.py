@@ -16,7 +16,7 @@ from tests.node.office import PLENTY, Bureau, ask, served
 from tests.node.town import wait_for
 from validator.api import doors
 from validator.api.guard import Guard, Limits, client_name
-from validator.api.server import Certificate, NoCertificate, ServingThread, check_address
+from validator.api.server import Certificate, ServingThread
 from validator.config import Address
 from validator.node.frames import Rate
 from wire.errors import Unavailable
@@ -180,13 +180,6 @@ def test_a_body_that_dribbles_in_is_given_up(bureau: Bureau) -> None:
     scope = {"type": "http", "method": "POST", "path": "/rpc", "headers": [], "query_string": b""}
     asyncio.run(guard(scope | {"raw_path": b"/rpc"}, receive, send))  # type: ignore[arg-type]
     assert told[0]["status"] == 408
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "validator.example"])
-def test_plain_http_is_for_loopback_only(host: str) -> None:
-    with pytest.raises(NoCertificate, match="api_certificate"):
-        check_address(Address(host, 8_800), None)
-    check_address(Address(host, 8_800), Certificate(Path("a"), Path("b")))
 
 
 def test_over_tls_the_same_pages_are_served(bureau: Bureau, tmp_path: Path) -> None:

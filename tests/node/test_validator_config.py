@@ -48,6 +48,19 @@ def test_others_are_known_from_a_file_from_bootnodes_or_from_both(tmp_path: Path
     assert str(found.advertise) == "here:3"
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "[::]", "validator.example"])
+def test_plain_http_is_for_loopback_only(tmp_path: Path, host: str) -> None:
+    edited = content() | {"api": f"{host}:8800"}
+    with pytest.raises(Refused, match="api_certificate"):
+        load(tmp_path, edited)
+    shown = {"api_certificate": "api.pem", "api_key": "api.key"}
+    assert load(tmp_path, edited | shown).api_key == tmp_path / "api.key"
+    with pytest.raises(Refused, match="go together"):
+        load(tmp_path, edited | {"api_key": "api.key"})
+    for loopback in ("127.0.0.2", "localhost", "[::1]"):
+        assert load(tmp_path, content() | {"api": f"{loopback}:8800"}).api_key is None
+
+
 def test_a_key_in_a_token_needs_no_passphrase(tmp_path: Path) -> None:
     uri = "pkcs11:token=t;object=k?module-path=/lib/p.so&pin-source=file:pin"
     edited = content() | {"key": uri}

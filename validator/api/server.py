@@ -1,15 +1,14 @@
 """The HTTP server of a validator: FastAPI under uvicorn, in a thread with a loop of its own.
 
 Pages are answered while the validator's own loop executes a large block; what they change goes back
-into that loop. Decides how the server starts and ends with its program, which owns the signals, and
-where it may speak without TLS: on loopback. What is served is decided in `pages`, and for a
-bootnode in `validator.bootnode`.
+into that loop. Decides how the server starts and ends with its program, which owns the signals.
+Where it may speak without TLS the configuration decides; what is served, `pages`, and for a
+bootnode `validator.bootnode`.
 """
 
 import asyncio
 import concurrent.futures
 import contextlib
-import ipaddress
 import logging
 import socket
 import threading
@@ -27,7 +26,7 @@ from validator.api.pages import Pages
 from validator.api.sources import Sources
 from validator.config import Address
 from validator.node.tally import Tally
-from wire.errors import Refused, Unavailable
+from wire.errors import Unavailable
 from wire.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -40,12 +39,6 @@ _END_S = 1
 _BACKLOG = 128
 
 _Result = TypeVar("_Result")
-
-
-class NoCertificate(Refused):
-    """Pages were to be served in the clear where others can listen."""
-
-    code = "no-certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +59,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
-
-
-def check_address(address: Address, certificate: Certificate | None) -> None:
-    """Raises NoCertificate where pages would be served in the clear to others."""
-    if certificate is None and not is_loopback(address.host):
-        raise NoCertificate(
-            f"the API at {address} would speak plain HTTP, which is for loopback only: set"
-            " api_certificate and api_key in validator.toml, or api = 127.0.0.1:"
-            f"{address.port} behind a proxy that speaks HTTPS"
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nobody else can hear what is said to this host."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def sources_of(validator: "Validator", main: asyncio.AbstractEventLoop) -> Sources:
@@ -139,7 +112,6 @@ async def serve(validator: "Validator") -> None:
     certificate = None
     if config.api_certificate is not None and config.api_key is not None:
         certificate = Certificate(config.api_certificate, config.api_key)
-    check_address(config.api, certificate)
     sources = sources_of(validator, asyncio.get_running_loop())
     pages = Pages(sources, metrics=metrics.router(validator))
     thread = ServingThread(pages.guarded, config.api, "the API", certificate)
