@@ -238,6 +238,28 @@ def test_who_is_told_later_is_met_and_who_has_a_new_certificate_is_met_anew(
     asyncio.run(scenario())
 
 
+def test_who_is_no_peer_any_more_is_cut_off_and_not_let_in_again(town: Town) -> None:
+    async def scenario() -> None:
+        async with (
+            asyncio.timeout(WAIT_S),
+            listening(town, "val-1") as (one,),
+            listening(town, "val-2") as (other,),
+        ):
+            await meet(one, other, 1)
+            await other.mesh.update({})
+            while one.mesh.connected or other.mesh.connected:
+                await asyncio.sleep(0.02)
+            # It knocks again: the other's trust store does not know its certificate any more.
+            with contextlib.suppress(OSError):
+                reader, _ = await asyncio.open_connection(
+                    "127.0.0.1", other.port, ssl=one.mesh._client_context
+                )
+                assert await reader.read() == b""
+            assert (other.mesh.known, other.mesh.connected) == ([], [])
+
+    asyncio.run(scenario())
+
+
 def test_a_certificate_that_is_no_use_harms_nobody_else(town: Town) -> None:
     peers = load_peers(town.folder / "peers.json", town.genesis, int(time.time()))
     spoiled = replace(peers["val-2"], id="val-3", pem="-----BEGIN CERTIFICATE-----\nAA==\n")
