@@ -153,6 +153,7 @@ def table(grid: str, tallies: "Sequence[Tally]") -> str:
         metering = tally.metering
         name = f"{metering.step_wh} Wh, {metering.skew_s} s ({metering.boundary_skew_s} s)"
         name += ", kvarh" if metering.reactive else ""
+        name += ", 0.2S" if metering.fine_boundary else ""
         found = "".join(f"{tally.detection(theft):8.1%}" for theft in THEFT_COLUMNS)
         smallest = shown["smallest_theft_w"]
         least = "none" if smallest is None else f"{smallest / 1000:.2f} kW"

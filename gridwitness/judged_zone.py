@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hwsim.feeder import CLASS_05_PPM, CLASS_1_PPM, CURRENT_TRANSFORMER_PPM
 from hwsim.grid_zone import HOURS, GridZone, MeterPoint
 from hwsim.meter_errors import Counted, Metering
 from validator.app import entries
@@ -45,7 +44,7 @@ class JudgedZone:
     def of(cls, zone: GridZone, metering: Metering) -> "JudgedZone":
         """Register a grid's zone."""
         parameters = Parameters()
-        meters = [entries.meter(_meter(each, metering.step_wh)) for each in zone.points]
+        meters = [entries.meter(_meter(each, metering)) for each in zone.points]
         boundary = [each for each in meters if each.role is entries.Role.BOUNDARY]
         inner = [each for each in meters if each.role is not entries.Role.BOUNDARY]
         registered = entries.zone(zone.entry(_ZONE, _OPERATOR))
@@ -75,9 +74,8 @@ def band_kw(band_wh: float) -> float:
     return round(band_wh / HOURS / 1_000, 2)
 
 
-def _meter(point: MeterPoint, step_wh: int) -> dict[str, Any]:
+def _meter(point: MeterPoint, metering: Metering) -> dict[str, Any]:
     """A registry entry; what the balance does not look at is the same for all."""
-    boundary = point.role == "boundary"
     return {
         "id": point.id,
         "node": point.node,
@@ -86,12 +84,12 @@ def _meter(point: MeterPoint, step_wh: int) -> dict[str, Any]:
         "key": "",
         "reader": _READER,
         "configuration_id": "00" * 8,
-        "class_ppm": CLASS_05_PPM if boundary else CLASS_1_PPM,
-        "register_wh": step_wh,
+        "class_ppm": metering.class_of(point),
+        "register_wh": metering.step_wh,
         "rating_w": point.rating_w,
         "installed_w": point.installed_w,
         "phases": point.phases,
         "site": [0, 0],
         "radius_m": 0,
-        "ct_ppm": CURRENT_TRANSFORMER_PPM if boundary else 0,
+        "ct_ppm": metering.transformer_ppm_of(point),
     }

@@ -16,6 +16,10 @@ from hwsim.feeder import CLASS_05_PPM, CLASS_1_PPM, CURRENT_TRANSFORMER_PPM, INT
 from hwsim.grid_flows import Row
 from hwsim.grid_zone import HOURS, MeterPoint
 
+CLASS_02S_PPM = [[0, 4_000], [10, 2_000]]
+FINE_TRANSFORMER_PPM = 2_000
+"""Class 0.2S, of IEC 62053-22 and IEC 61869-2."""
+
 _PPM = 1_000_000
 _PERMILLE = 1_000
 
@@ -62,6 +66,21 @@ class Metering:
     reactive: bool = False
     """Whether meters count reactive energy and the rule sees it."""
 
+    fine_boundary: bool = False
+    """Whether the boundary meter and its transformers are of class 0.2S instead of 0.5."""
+
+    def class_of(self, point: MeterPoint) -> list[list[int]]:
+        """Class limits of a meter: load in permille of its rating, limit in ppm."""
+        if point.role != "boundary":
+            return CLASS_1_PPM
+        return CLASS_02S_PPM if self.fine_boundary else CLASS_05_PPM
+
+    def transformer_ppm_of(self, point: MeterPoint) -> int:
+        """Limit of a meter's current and voltage transformers, ppm."""
+        if point.role != "boundary":
+            return 0
+        return FINE_TRANSFORMER_PPM if self.fine_boundary else CURRENT_TRANSFORMER_PPM
+
     def skew_of(self, point: MeterPoint) -> int:
         """How badly this meter's intervals are known, seconds."""
         return self.boundary_skew_s if point.role == "boundary" else self.skew_s
@@ -82,11 +101,7 @@ class MeterErrors:
         even = self._chance.uniform
         self._common = even(-1, 1) * common_ppm / _PPM
         self._gains = [even(-1, 1) for _ in points]
-        self._transformers = [
-            even(-1, 1) * CURRENT_TRANSFORMER_PPM / _PPM if each.role == "boundary" else 0.0
-            for each in points
-        ]
-        self._limits = [_limits(each) for each in points]
+        self._transformers = [even(-1, 1) if each.role == "boundary" else 0.0 for each in points]
         self._points = points
 
     def draw(self) -> list[Chance]:
@@ -107,10 +122,11 @@ class MeterErrors:
             chance: as drawn for it.
             metering: step and skew.
         """
-        now = rows[1]
-        limit = next(ppm for from_wh, ppm in self._limits[place] if now[0] + now[1] >= from_wh)
-        gain = 1 + self._gains[place] * limit / _PPM + self._transformers[place] + self._common
-        skew = metering.skew_of(self._points[place]) / INTERVAL_S
+        now, point = rows[1], self._points[place]
+        limit = _limit(metering.class_of(point), point, now[0] + now[1])
+        transformers = self._transformers[place] * metering.transformer_ppm_of(point)
+        gain = 1 + (self._gains[place] * limit + transformers) / _PPM + self._common
+        skew = metering.skew_of(point) / INTERVAL_S
         late_start, late_end = chance.late[0] * skew, chance.late[1] * skew
         first = rows[1] if late_start > 0 else rows[0]
         last = rows[2] if late_end > 0 else rows[1]
@@ -128,8 +144,7 @@ class MeterErrors:
         return Counted(*advances)
 
 
-def _limits(point: MeterPoint) -> list[tuple[float, int]]:
-    """Class limits by energy of an interval, descending."""
-    table = CLASS_05_PPM if point.role == "boundary" else CLASS_1_PPM
-    full_wh = point.rating_w * HOURS
-    return [(load * full_wh / _PERMILLE, ppm) for load, ppm in reversed(table)]
+def _limit(table: list[list[int]], point: MeterPoint, energy_wh: float) -> int:
+    """Class limit at the mean load of an interval, ppm."""
+    load = energy_wh / (point.rating_w * HOURS) * _PERMILLE
+    return next(ppm for from_load, ppm in reversed(table) if load >= from_load)

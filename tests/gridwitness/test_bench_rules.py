@@ -80,7 +80,7 @@ def test_honest_windows_are_balanced_under_every_metering(tallies: list[Tally]) 
     assert [each.metering for each in tallies] == list(METERINGS)
     assert {each.windows for each in tallies} == {60}
     assert [each.false_alarms for each in tallies] == [0] * len(tallies)
-    assert [each.loss_outside for each in tallies if each.metering.step_wh == 1] == [0] * 4
+    assert [each.loss_outside for each in tallies if each.metering.step_wh == 1] == [0] * 5
 
 
 def test_what_is_larger_than_the_band_is_always_found(tallies: list[Tally]) -> None:
@@ -96,6 +96,12 @@ def test_what_is_larger_than_the_band_is_always_found(tallies: list[Tally]) -> N
 def test_coarse_registers_see_less(tallies: list[Tally]) -> None:
     of = {each.metering: each.detection(500) for each in tallies}
     assert of[Metering(100, 10, 1)] < of[Metering(10, 10, 1)] < of[Metering(1, 10, 1)]
+
+
+def test_a_better_boundary_meter_sees_more(tallies: list[Tally]) -> None:
+    fine = next(each for each in tallies if each.metering.fine_boundary)
+    main = next(each for each in tallies if each.metering == MAIN)
+    assert sum(fine.bands_wh) < sum(main.bands_wh)
 
 
 def test_a_missing_meter_is_neither_balanced_nor_an_accusation(tallies: list[Tally]) -> None:
@@ -158,7 +164,7 @@ def test_the_command_gives_the_agreed_keys_and_the_plots(
         *("grid", "intervals", "false_alarm_rate", "naive_false_alarm_rate", "detection_1kw"),
         *("detection_2kw", "naive_detection_1kw", "seal_us"),
     }
-    assert (grid["grid"], grid["intervals"], len(grid["meterings"])) == ("street", 24, 8)
+    assert (grid["grid"], grid["intervals"], len(grid["meterings"])) == ("street", 24, 9)
     assert found["cost"]["readings_per_s_per_core"] == 1_000
     names = {path.name for path in (tmp_path / "plots").iterdir()}
     assert names == {"detection.svg", "residual-street.svg"}
