@@ -8,10 +8,12 @@ import httpx
 import pytest
 import structlog
 
-from tests.app.enrolments import Enrolment, starts
+from tests.app.enrolments import NONCE, TECHNICIAN, Enrolment, starts
 from tests.app.village import Register, signer
 from tests.node.office import Bureau, ask
 from wire.access import AccessRequest, HolderSecret
+from wire.transaction import Transaction, payload_of
+from wire.transaction_bodies import ResiteMeter
 
 SECRET = HolderSecret(bytes(range(32)))
 OTHER = HolderSecret(bytes(32))
@@ -144,3 +146,39 @@ def test_no_secret_is_ever_logged_or_told(
     told = [repr(logged), *capfd.readouterr(), *(each.text for each in answers)]
     assert all(SECRET.text not in each for each in told)
     assert logged[-1]["route"] == "/api/v1/readings/{meter}"
+
+
+def test_the_next_holder_sees_nothing_of_the_one_before_and_the_other_way_round(
+    tmp_path: Path,
+) -> None:
+    def first_holder(content: dict[str, list[dict[str, object]]]) -> None:
+        content["meters"][1]["holder"] = SECRET.digest.hex()
+
+    bureau = Bureau(tmp_path, edit=first_holder, open_readings=False)
+    village, genesis = bureau.chain.village, bureau.chain.genesis
+    # The same meter at its place, registered otherwise from the interval of slot 2 on.
+    made = Enrolment(
+        genesis, 2, "c1", record={"node": "n1"}, entry={"node": "n1", "holder": OTHER.digest.hex()}
+    ).body()
+    body = ResiteMeter(made.entry, made.from_s, made.commissioning)
+    change = Transaction.of(payload_of(genesis.network, NONCE, 1_000, body))
+    for name in ("c1", TECHNICIAN, "PEA"):
+        change = change.with_signature(signer(name))
+    bureau.grow(1, (change,))
+    bureau.grow(1)
+    village.meters["c1"].entry = dict(made.entry)
+    bureau.grow(2)
+    seen = {}
+    for name, secret in (("first", SECRET), ("second", OTHER)):
+        header = {"Authorization": secret.header}
+        page = ask(bureau, "/api/v1/readings/c1", headers=header).json()
+        codes = [
+            ask(bureau, f"/api/v1/receipts/c1/{sequence}", headers=header).status_code
+            for sequence in range(4)
+        ]
+        seen[name] = ([each["sequence"] for each in page["items"]], codes)
+    bureau.close()
+    assert seen == {
+        "first": ([0, 1], [200, 200, 404, 404]),
+        "second": ([2, 3], [404, 404, 200, 200]),
+    }
