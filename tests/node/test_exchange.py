@@ -10,6 +10,7 @@ import pytest
 
 from tests.node.chain import Chain
 from tests.node.square import WallClock
+from validator.consensus.timeouts import Pace
 from validator.node.catching_up import CatchingUp
 from validator.node.evidence_pool import EvidencePool
 from validator.node.exchange import Ears, Exchange
@@ -67,6 +68,7 @@ class Desk:
             store=chain.store,
             proposed=chain.store.encoded_block,
             receive=lambda _: None,
+            pace=Pace(),
         )
         check = cast(Any, None)
         genesis = chain.genesis
@@ -135,6 +137,15 @@ def test_what_nobody_has_is_not_answered_but_for_the_end_of_the_ledger(desk: Des
     assert desk.answer("get-batch", HASH) == []
     assert desk.answer("get-block", HASH) == []
     assert desk.answer("get-final", 9, 2**20) == [["final", 9]]
+
+
+def test_a_ping_is_answered_with_its_token_and_a_pong_nobody_waits_for_is_passed_over(
+    desk: Desk,
+) -> None:
+    assert desk.answer("ping", bytes(range(8))) == [["pong", bytes(range(8))]]
+    assert desk.answer("pong", bytes(8)) == []
+    with pytest.raises(Refused):
+        desk.answer("ping", bytes(9))
 
 
 def test_a_peer_without_budget_is_not_answered(desk: Desk) -> None:

@@ -6,6 +6,7 @@ off by the mesh.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +103,7 @@ class Exchange:
     async def _tell(self) -> None:
         while True:
             self.announce()
-            self._round_trips.ask(asyncio.get_running_loop().time())
+            self._round_trips.ask(time.monotonic())
             await asyncio.sleep(STATUS_S)
 
     def _greet(self, peer: str) -> None:
@@ -132,8 +133,8 @@ class Exchange:
 
     def _on_pong(self, peer: str, frame: list[Any]) -> None:
         _, token = fields.items(frame, "pong", 2)
-        now_s = asyncio.get_running_loop().time()
-        self._round_trips.answered(peer, fields.octets(token, "token", TOKEN), now_s)
+        answer = fields.octets(token, "token", TOKEN)
+        self._round_trips.answered(peer, answer, time.monotonic())
 
     def _on_transaction(self, peer: str, frame: list[Any]) -> None:
         _, data = fields.items(frame, "transaction", 2)
