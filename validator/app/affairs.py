@@ -10,7 +10,9 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from validator.app.carrier import SignatureBook
+from validator.app.changes import Put
 from validator.app.enrolment import Moment, RefusedTransaction, check_transaction
+from validator.app.entries import Gateway, Technician, Zone
 from validator.app.governance import UNFIT_PARAMETERS, Registered, check_change
 from validator.app.records import GOVERNANCE, REGISTRY, RULING
 from validator.app.registries import Registries
@@ -76,6 +78,11 @@ class Affairs:
         operators = {each.operator for each in base.zones.values()}
         operators |= {each.operator for each in base.gateways.values()}
         operators |= {each.operator for each in base.technicians.values()}
+        edits = [edit for change in self.registries.changes for edit in change.edits]
+        entries = [edit.entry for edit in edits if isinstance(edit, Put)]
+        operators |= {
+            each.operator for each in entries if isinstance(each, Zone | Gateway | Technician)
+        }
         return Registered(self.registries.keys_ever, operators)
 
 
