@@ -12,6 +12,7 @@ what it collided with is never taken back.
 import hashlib
 from dataclasses import dataclass
 
+from validator.app.capacity import capacity
 from validator.app.carrier import Carrier, SignatureBook
 from validator.app.entries import Meter
 from validator.app.geometry import Point, within
@@ -110,7 +111,7 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admiss
     """Decide about a well-formed reading; write it to the overlay when it is accepted."""
     reading = signed.reading
     registries = carriage.registries
-    meter = registries.at(reading.interval_start_s).meters.get(reading.meter)
+    meter = registries.meter(reading.meter, reading.interval_start_s)
     if meter is None:
         known = registries.was_registered("meters", reading.meter)
         return Admission(NOT_REGISTERED_THEN if known else UNKNOWN_METER, b"", None)
@@ -235,7 +236,7 @@ def _interval(carriage: Carriage, meter: Meter, reading: Reading) -> int:
 
 def _capacity(carriage: Carriage, meter: Meter, reading: Reading) -> int:
     """C: no more energy than the fuse and the installed power let through."""
-    most = carriage.registries.at(reading.interval_start_s).capacities[meter.id]
+    most = capacity(meter, carriage.registries.base.parameters)
     if reading.import_advance_wh > most.import_wh:
         return OVER_RATING
     if reading.export_advance_wh > most.export_wh:

@@ -307,7 +307,7 @@ class BlockRun:
 
     def _touch(self, meter: Meter, start_s: int, gaps: tuple[Gap, ...]) -> None:
         """Note the windows that an accepted reading belongs to, and the gaps beside it."""
-        zones = self.registries.at(start_s).zones_of_meter[meter.id]
+        zones = self.registries.zones_of(meter, start_s)
         self.fresh.windows.update((name, start_s) for name in zones)
         for gap in gaps:
             zones = self.registries.at(gap.start_s).zones_of_meter.get(meter.id, ())

@@ -38,6 +38,7 @@ from validator.app.feeder import Feeder
 from validator.app.looked import Looked
 from validator.app.parameters import Parameters
 from validator.app.registry import Registry
+from validator.app.relations import zones_of
 from wire.keys import PublicKey
 from wire.transaction_bodies import ROLES
 
@@ -188,21 +189,26 @@ class Registries:
 
     def meter(self, name: str, at_s: int) -> Meter | None:
         """A meter of that interval."""
-        return cast("Meter | None", self._entry("meters", name, at_s))
+        return cast("Meter | None", self._entry("meters", at_s, name))
 
     def gateway(self, name: str, at_s: int) -> Gateway | None:
         """A gateway of that time."""
-        return cast("Gateway | None", self._entry("gateways", name, at_s))
+        return cast("Gateway | None", self._entry("gateways", at_s, name))
 
     def zone(self, name: str, at_s: int) -> Zone | None:
         """A zone of that interval."""
-        return cast("Zone | None", self._entry("zones", name, at_s))
+        return cast("Zone | None", self._entry("zones", at_s, name))
+
+    def zones_of(self, meter: Meter, start_s: int) -> tuple[str, ...]:
+        """Zones whose seal of that interval uses a meter: its own, and the one around at times."""
+        zone = self.zone(meter.zone, start_s)
+        return () if zone is None else zones_of(meter, {zone.id: zone})
 
     def technician(self, name: str, at_s: int) -> Technician | None:
         """A technician of that time."""
-        return cast("Technician | None", self._entry("technicians", name, at_s))
+        return cast("Technician | None", self._entry("technicians", at_s, name))
 
-    def _entry(self, table: str, name: str, at_s: int) -> AnyEntry | None:
+    def _entry(self, table: str, at_s: int, name: str) -> AnyEntry | None:
         if (table, name) not in self._steps:
             return self._tables[table].get(name)
         found = self.find(table, name, at_s)
@@ -223,14 +229,11 @@ class Registries:
         tables, written = {}, {}
         for table in READERS:
             names = partial(self.ids_ever, table)
-            tables[table] = Looked(names, partial(self._entry_of, table, at_s))
+            tables[table] = Looked(names, partial(self._entry, table, at_s))
             written[table] = Looked(names, partial(self._written_of, table, at_s))
         prepared = partial(self._feeder, at_s)
         found: Any = tables
         return replace(self.base, **found, written=written, inside=self._inside, prepared=prepared)
-
-    def _entry_of(self, table: str, at_s: int, name: str) -> AnyEntry | None:
-        return self._entry(table, name, at_s)
 
     def _written_of(self, table: str, at_s: int, name: str) -> Mapping[str, Any] | None:
         found = self.find(table, name, at_s)
@@ -299,20 +302,20 @@ class Registries:
 
     def later(self, table: str, name: str, from_s: int) -> list[AnyEntry]:
         """What is registered under an id for that interval, and for every later one."""
-        first = self._entry(table, name, from_s)
+        first = self._entry(table, from_s, name)
         found = [] if first is None else [first]
         for change in self._steps.get((table, name), ()):
             if change.from_s > from_s:
-                entry = self._entry(table, name, change.from_s)
+                entry = self._entry(table, change.from_s, name)
                 found += [] if entry is None else [entry]
         return found
 
     def lasts(self, table: str, name: str, from_s: int) -> bool:
         """Whether an id is registered for that interval and for every later one."""
-        if self._entry(table, name, from_s) is None:
+        if self._entry(table, from_s, name) is None:
             return False
         last = self.latest(table, name)
-        return last is None or self._entry(table, name, last.from_s) is not None
+        return last is None or self._entry(table, last.from_s, name) is not None
 
     def inside(self, table: str, zone: str) -> Sequence[str]:
         """Ids of what is in a zone at any time: meters, unmetered loads, or zones below it."""
@@ -347,8 +350,6 @@ class Registries:
             return None
         return next(edit.id for edit in last.edits if isinstance(edit, Put)), last.exchange
 
-    # Keys.
-
     @property
     def keys_ever(self) -> Mapping[bytes, PublicKey]:
         """Keys of technicians, gateways and meters that ever are registered, by raw bytes.
@@ -375,7 +376,7 @@ class Registries:
         one of them: `is_ended` tells.
         """
         table, name = ROLES[role]
-        entry = self._entry(table, holder, at_s)
+        entry = self._entry(table, at_s, holder)
         key = None if entry is None else getattr(entry, name)
         if key is None:
             return ()
@@ -383,7 +384,7 @@ class Registries:
         for change in self._steps.get((table, holder), ()):
             for edit in change.edits:
                 if isinstance(edit, Rekey) and (edit.id, edit.role) == (holder, role):
-                    old = getattr(self._entry(table, holder, change.from_s - 1), name, None)
+                    old = getattr(self._entry(table, change.from_s - 1, holder), name, None)
                     if old is not None and change.from_s <= at_s <= edit.until_s:
                         keys.append(old)
         return tuple(dict.fromkeys(keys))
