@@ -16,6 +16,7 @@ from tests.app.village import BOOK, signer
 from tests.node.chain import Chain
 from tests.node.square import WallClock
 from validator.app.application import Application
+from validator.consensus.timeouts import Pace
 from validator.node.candidate import Blocks
 from validator.node.catching_up import CatchingUp
 from validator.node.driver import Driver
@@ -89,9 +90,12 @@ class Late:
         """As a validator answers from its store."""
         sent: list[list[Any]] = []
         mesh = SimpleNamespace(
-            may_answer=lambda _: True, send=lambda _, frame: sent.append(frame), broadcast=None
+            may_answer=lambda _: True,
+            looked_up=lambda *_: None,
+            send=lambda _, frame: sent.append(frame),
+            broadcast=None,
         )
-        driver = SimpleNamespace(store=self.chain.store)
+        driver = SimpleNamespace(store=self.chain.store, pace=Pace())
         ears = SimpleNamespace(registrar=SimpleNamespace(), evidence=SimpleNamespace())
         exchange = Exchange(cast(Any, mesh), cast(Any, driver), cast(Any, ears))
         exchange.handle("late", ["get-final", first, most_bytes])

@@ -11,6 +11,7 @@ from validator.node.conduct import (
     LIE,
     LONGEST_QUIET_S,
     LONGEST_SHUT_S,
+    LOOK_UP_BYTES,
     QUIET_S,
     RECOVERY_PER_S,
     SHUT_S,
@@ -162,6 +163,15 @@ def test_answers_cost_the_askers_budget_and_votes_nothing(conduct: Conduct) -> N
     conduct.sends(KINDS["proposal"], 2**40, START_S)
     assert conduct.may_be_answered(START_S)
     conduct.sends(KINDS["final"], int(BYTES.at_once) + 1, START_S)
+    assert not conduct.may_be_answered(START_S)
+    assert conduct.may_be_answered(START_S + 1)
+
+
+def test_small_blocks_cost_the_asker_as_well(conduct: Conduct) -> None:
+    blocks = int(BYTES.at_once) // LOOK_UP_BYTES
+    conduct.looks_up(blocks, START_S)
+    assert conduct.may_be_answered(START_S)
+    conduct.looks_up(256, START_S)
     assert not conduct.may_be_answered(START_S)
     assert conduct.may_be_answered(START_S + 1)
 

@@ -37,6 +37,7 @@ class Links:
         self.sent: list[list[Any]] = []
         self.blamed: list[str] = []
         self.has_budget = True
+        self.looks = 0
         self.connected: list[str] = []
 
     def send(self, peer: str, frame: list[Any]) -> None:
@@ -50,6 +51,9 @@ class Links:
 
     def may_answer(self, peer: str) -> bool:
         return self.has_budget
+
+    def looked_up(self, peer: str, blocks: int) -> None:
+        self.looks += blocks
 
 
 class Desk:
@@ -137,6 +141,14 @@ def test_what_nobody_has_is_not_answered_but_for_the_end_of_the_ledger(desk: Des
     assert desk.answer("get-batch", HASH) == []
     assert desk.answer("get-block", HASH) == []
     assert desk.answer("get-final", 9, 2**20) == [["final", 9]]
+
+
+def test_each_look_into_the_ledger_is_charged_to_who_asked(desk: Desk) -> None:
+    desk.links.looks = 0
+    desk.answer("get-final", 1, 2**20)
+    assert desk.links.looks == 3, "two blocks, and a look for the third"
+    desk.answer("get-final", 2**62 - 1, 2**20)
+    assert desk.links.looks == 4
 
 
 def test_a_ping_is_answered_with_its_token_and_a_pong_nobody_waits_for_is_passed_over(

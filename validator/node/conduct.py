@@ -45,6 +45,9 @@ FRAMES = Rate(2_000, 5_000)
 BYTES = Rate(8 * 2**20, 32 * 2**20)
 """Bytes of any kind, in; and of answers, out."""
 
+LOOK_UP_BYTES = 8 * 1024
+"""A final block that is looked up counts as so many bytes of answer: small blocks are work too."""
+
 CONNECTIONS = Rate(0.5, 20)
 """Connections taken; each new one is greeted with all that waits."""
 
@@ -196,6 +199,10 @@ class Conduct:
             self._asked.setdefault(kind.answer, deque(maxlen=MOST_ASKED)).append(now_s)
         elif not kind.rate:
             self._answers.spend(size, now_s)
+
+    def looks_up(self, blocks: int, now_s: float) -> None:
+        """A question of its cost so many look-ups into the ledger, whatever they found."""
+        self._answers.spend(blocks * LOOK_UP_BYTES, now_s)
 
     def may_be_answered(self, now_s: float) -> bool:
         """Whether its questions are worth a look into the ledger now."""

@@ -175,12 +175,15 @@ class Exchange:
         if not self._mesh.may_answer(peer):
             return
         entries: list[bytes] = []
+        looked_up = 0
         for height in range(first, first + MOST_BLOCKS):
             entry = self._driver.store.final(height)
+            looked_up += 1
             if entry is None or (entries and len(entry) > left):
                 break
             entries.append(entry)
             left -= len(entry)
+        self._mesh.looked_up(peer, looked_up)
         self._mesh.send(peer, ["final", first, *entries])
 
     # Answered.

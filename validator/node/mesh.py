@@ -125,6 +125,10 @@ class Mesh:
         """Whether a peer's questions are worth a look into the ledger now."""
         return self.conduct(peer).may_be_answered(time.monotonic())
 
+    def looked_up(self, peer: str, blocks: int) -> None:
+        """A peer's question was worth so many look-ups into the ledger."""
+        self.conduct(peer).looks_up(blocks, time.monotonic())
+
     def _learn(self, peers: Mapping[str, Peer]) -> None:
         self._peers = {name: peer for name, peer in peers.items() if name != self.me}
         self.doorway.context = _context(ssl.PROTOCOL_TLS_SERVER, self._own, self._peers)
