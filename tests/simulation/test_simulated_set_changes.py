@@ -10,7 +10,7 @@ SEVEN = validators(7)
 FOUR = validators(4)
 
 
-@pytest.mark.parametrize(("count", "byzantine", "seeds"), [(4, 1, 60), (7, 2, 15)])
+@pytest.mark.parametrize(("count", "byzantine", "seeds"), [(4, 1, 40), (7, 2, 10)])
 def test_no_seed_with_set_changes_breaks_agreement_or_stays_stuck(
     count: int, byzantine: int, seeds: int
 ) -> None:
