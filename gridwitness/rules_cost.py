@@ -91,10 +91,10 @@ def seal_us(meters: int, reactive: bool) -> float:
 
 def measure(say: Callable[[str], None]) -> Cost:
     """Measure all of it; takes some twenty seconds."""
-    from gridwitness import bench
+    from gridwitness import bench_figures
 
     say("zone seals")
     plain = {size: seal_us(size, reactive=False) for size in SIZES}
     reactive = {size: seal_us(size, reactive=True) for size in SIZES}
-    block = bench.validator_figures()
+    block = bench_figures.block_execution()
     return Cost(plain, reactive, block["readings_per_s"], block["verify_per_s_per_core"])
