@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from tests.app.village import signer
-from tests.node.town import GatewayClient, Town, wait_for
+from tests.node.town import WAIT_S, GatewayClient, Town, wait_for
+from validator.client import Client
 from wire.answer import Refusal
 from wire.block import Block, Commit, verify_commit
 from wire.receipt import Receipt
@@ -53,9 +55,24 @@ def test_the_api_serves_blocks_whose_seals_make_them_final(town: Town) -> None:
     verify_commit(commit, town.genesis.validators, town.genesis.network, 1)
 
 
+def test_the_client_hears_of_new_blocks_and_waits_for_a_receipt(
+    town: Town, gateway: GatewayClient
+) -> None:
+    urls = [f"http://127.0.0.1:{town.api_ports[name]}" for name in town.names]
+    with Client(["http://127.0.0.1:1", *urls], town.genesis) as client:
+        last = max(each.sequence for each in client.readings("c1"))
+        with ThreadPoolExecutor(1) as waiting:
+            found = waiting.submit(client.await_receipt, "c1", last + 1, WAIT_S)
+            assert gateway.settle(gateway.interval()) == ["accepted"] * 5
+            receipt = found.result().receipt
+        assert receipt.verify(town.genesis).reading.sequence == last + 1
+        kinds = {each.kind for each, _ in zip(client.events(WAIT_S, "0"), range(4), strict=False)}
+    assert kinds == {"block", "seal"}
+
+
 def test_zone_seals_are_public(town: Town) -> None:
     page = json.loads(town.get("val-3", "/api/v1/zones/z1/seals")[1])["items"]
-    assert [seal["verdict"] for seal in page] == ["BALANCED", "BALANCED"]
+    assert [seal["verdict"] for seal in page] == ["BALANCED"] * 3
 
 
 @pytest.mark.parametrize(
