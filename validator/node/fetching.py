@@ -67,7 +67,7 @@ class Fetching:
         now_s = time.monotonic()
         return {
             f"{kind} {name.hex()[:8]}": now_s - since_s
-            for (kind, name), since_s in self._missing.items()
+            for (kind, name), since_s in dict(self._missing).items()
         }
 
     async def batch(self, batch_id: bytes, holders: Sequence[str]) -> Batch:

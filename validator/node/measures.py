@@ -8,8 +8,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from validator.consensus import messages
-from validator.consensus.messages import Message, Prepare, Proposal
+from validator.consensus.messages import COMMIT, Message, Prepare, Proposal
 from wire.block import NO_COMMIT, Block, Commit, ValidatorSet
 
 ROUND_S = (0.1, 0.27, 0.72, 1.9, 5.2, 14.0, 37.0, 100.0)
@@ -96,17 +95,17 @@ class Measures:
             self.proposals["created" if message.sender == self.me else "accepted"] += 1
             if self._proposed_s is None:
                 self._proposed_s = now_s
-        elif isinstance(message, Prepare | messages.Commit):
+        elif isinstance(message, Prepare):  # Or a COMMIT, which is one too.
             self._count(message, now_s)
 
-    def _count(self, message: Prepare | messages.Commit, now_s: float) -> None:
+    def _count(self, message: Prepare, now_s: float) -> None:
         members = self._members(self._height)
         voters = self._voters.setdefault((message.kind, message.digest), set())
         if message.sender in voters or self._proposed_s is None:
             return
         voters.add(message.sender)
         delay_s = now_s - self._proposed_s
-        vote = "prevote" if isinstance(message, Prepare) else "precommit"
+        vote = "precommit" if message.kind == COMMIT else "prevote"
         if len(voters) == members.quorum:
             self.delay_s[f"quorum_{vote}"] = delay_s
         if len(voters) == len(members):
