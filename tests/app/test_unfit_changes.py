@@ -95,6 +95,11 @@ UNFIT: dict[str, tuple[Body, tuple[str, ...], str]] = {
         ("PEA",),
         "key-taken",
     ),
+    "a validator's key": (
+        rotation("gw-a", "witness", starts(2), new="val"),
+        ("PEA",),
+        "key-taken",
+    ),
     "an authority's key": (
         rotation("gw-a", "witness", starts(2), new="MEA"),
         ("PEA",),

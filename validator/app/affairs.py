@@ -13,6 +13,7 @@ from validator.app.carrier import SignatureBook
 from validator.app.changes import Put
 from validator.app.enrolment import Moment, RefusedTransaction, check_transaction
 from validator.app.entries import Gateway, Technician, Zone
+from validator.app.entries import Gateway, Technician, Zone
 from validator.app.governance import UNFIT_PARAMETERS, Registered, check_change
 from validator.app.records import GOVERNANCE, REGISTRY, RULING
 from validator.app.registries import Registries
@@ -51,13 +52,16 @@ class Affairs:
         """
         if isinstance(transaction.body, ChangeValidators | ChangeAuthorities | ChangeParameters):
             return self._governed(transaction, moment, book)
+        ruling = self.ruling
+        taken = ruling.authority_keys_ever | ruling.validator_keys_ever
+        moment = replace(moment, keys_taken=taken)
         accepted = check_transaction(self.registries, transaction, moment, book)
         write = (REGISTRY, transaction.id, accepted.change.packed())
         affairs = replace(self, registries=self.registries.with_change(accepted.change))
         return Outcome(affairs, (write,), accepted.operator_key.thumbprint)
 
     def _governed(self, transaction: Transaction, moment: Moment, book: SignatureBook) -> "Outcome":
-        decision = check_change(self.ruling, transaction, moment, self._registered(), book)
+        decision = check_change(self.ruling, transaction, moment, self._registered(moment), book)
         following = decision.following
         if isinstance(following, ParameterTable):
             try:
@@ -73,17 +77,17 @@ class Affairs:
         thumbprint = hashlib.sha256(thumbprints).digest()
         return Outcome(replace(self, ruling=ruling), writes, thumbprint)
 
-    def _registered(self) -> Registered:
-        base = self.registries.base
-        operators = {each.operator for each in base.zones.values()}
-        operators |= {each.operator for each in base.gateways.values()}
-        operators |= {each.operator for each in base.technicians.values()}
-        edits = [edit for change in self.registries.changes for edit in change.edits]
-        entries = [edit.entry for edit in edits if isinstance(edit, Put)]
-        operators |= {
-            each.operator for each in entries if isinstance(each, Zone | Gateway | Technician)
+    def _registered(self, moment: Moment) -> Registered:
+        """Keys that are taken, and who operates something now or later."""
+        registries = self.registries
+        operators = {
+            entry.operator
+            for table in ("gateways", "technicians", "zones")
+            for name in registries.ids_ever(table)
+            for entry in registries.later(table, name, moment.time_s)
+            if isinstance(entry, Gateway | Technician | Zone)
         }
-        return Registered(self.registries.keys_ever, operators)
+        return Registered(registries.keys_ever, operators)
 
 
 @dataclass(frozen=True, slots=True)
