@@ -10,9 +10,7 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from validator.app.carrier import SignatureBook
-from validator.app.changes import Put
 from validator.app.enrolment import Moment, RefusedTransaction, check_transaction
-from validator.app.entries import Gateway, Technician, Zone
 from validator.app.entries import Gateway, Technician, Zone
 from validator.app.governance import UNFIT_PARAMETERS, Registered, check_change
 from validator.app.records import GOVERNANCE, REGISTRY, RULING
