@@ -18,7 +18,7 @@ from validator.node.candidate import Blocks, Candidate
 from validator.node.driver import Driver
 from validator.node.fetching import Fetching
 from validator.node.hearing import Hearing
-from validator.node.ingest import Broker, Ingest, batch_topic
+from validator.node.ingest import Ingest, batch_topic
 from validator.node.ledger import Ledger
 from validator.node.mempool import Mempool
 from validator.node.store import Store
@@ -44,12 +44,12 @@ class LoopClock:
         return self._begin_ms + round(asyncio.get_running_loop().time() * 1000)
 
 
-class PaperBroker(Broker):
+class PaperBroker:
     """A broker without a connection: what is published goes to one function."""
 
     def __init__(self, publish: Callable[[str, bytes], None]) -> None:
         """Take who is told."""
-        self.arrived = asyncio.Queue()
+        self.arrived: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self._publish = publish
 
     def publish(self, topic: str, payload: bytes) -> None:

@@ -16,6 +16,7 @@ from validator.app.application import Application
 from validator.config import ValidatorConfig
 from validator.ending import end_of_process
 from validator.key import KeyInForce, open_keys
+from validator.node.broker import Broker, BrokerAccess
 from validator.node.candidate import Blocks, Candidate
 from validator.node.catching_up import CatchingUp
 from validator.node.driver import Driver
@@ -26,7 +27,7 @@ from validator.node.fetching import Fetching
 from validator.node.finding import Bootnode, Finder
 from validator.node.folder import claim_folder
 from validator.node.hearing import Hearing
-from validator.node.ingest import Broker, BrokerAccess, Ingest, batch_topic
+from validator.node.ingest import Ingest, batch_topic
 from validator.node.ledger import Ledger
 from validator.node.ledger_view import LedgerView
 from validator.node.membership import Membership, holders_keys

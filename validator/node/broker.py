@@ -1,0 +1,117 @@
+"""A validator's connection to the broker: batches arrive, answers go out.
+
+Connects, comes back by itself, and holds what arrived in a bounded queue. What a message is worth
+is decided in `ingest`.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from validator.node.ingest import MOST_WAITING
+
+SESSION_EXPIRY_S = 7 * 24 * 3_600
+KEEPALIVE_S = 15
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAccess:
+    """Where the broker is, and who one is to it."""
+
+    host: str
+    """Host name."""
+
+    port: int
+    """TLS port."""
+
+    ca: Path
+    """The broker's certificate authority."""
+
+    certificate: Path
+    """Own client certificate; its common name is the validator's id."""
+
+    key: Path
+    """Its key."""
+
+
+class Broker:
+    """A connection that comes back by itself; messages arrive in the event loop, bounded."""
+
+    def __init__(self, me: str, access: BrokerAccess, topic: str) -> None:
+        """Take where to connect and what to subscribe to."""
+        self._topic = topic
+        self._loop = asyncio.get_running_loop()
+        self.arrived: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MOST_WAITING)
+        self.connected = False
+        self._access = access
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=me, protocol=mqtt.MQTTv5)
+        self._client.tls_set(
+            ca_certs=str(access.ca),
+            certfile=str(access.certificate),
+            keyfile=str(access.key),
+            tls_version=ssl.PROTOCOL_TLS_CLIENT,
+        )
+        self._client.reconnect_delay_set(min_delay=1, max_delay=5)
+        self._client.max_queued_messages_set(MOST_WAITING)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+
+    def start(self) -> None:
+        """Connect in the background, now and whenever the connection is lost."""
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        self._client.connect_async(
+            self._access.host,
+            self._access.port,
+            keepalive=KEEPALIVE_S,
+            clean_start=False,
+            properties=properties,
+        )
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Disconnect and end the thread."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish at QoS 1; what does not arrive is asked for again by its gateway."""
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ContentType = "application/cbor"
+        self._client.publish(topic, payload, qos=1, properties=properties)
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: object, _flags: object, code: ReasonCode, *_: object
+    ) -> None:
+        if code.is_failure:
+            _log.warning("the broker refuses the connection", reason=str(code))
+            return
+        self.connected = True
+        client.subscribe(self._topic, qos=1)
+        _log.info("broker connected")
+
+    def _on_disconnect(self, *_: object) -> None:
+        self.connected = False
+        _log.warning("broker away")
+
+    def _on_message(self, _: mqtt.Client, __: object, message: mqtt.MQTTMessage) -> None:
+        # RuntimeError: the loop has been closed while the thread was ending.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._take, message.topic, bytes(message.payload))
+
+    def _take(self, topic: str, payload: bytes) -> None:
+        if self.arrived.full():
+            self.arrived.get_nowait()  # Its gateway sends it again when no receipt comes.
+        self.arrived.put_nowait((topic, payload))
