@@ -132,9 +132,14 @@ class Node:
 class Square:
     """Four validators, of which some may be down, and what passes between them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **parameters: int) -> None:
         self.folder = folder
-        self.village = Village(found)
+
+        def begin(content: dict[str, Any]) -> None:
+            found(content)
+            content["parameters"] |= parameters
+
+        self.village = Village(begin)
         self.genesis: Genesis = self.village.genesis
         self.nodes: dict[str, Node] = {}
         self.passes: Callable[[Message, str, str], bool] = lambda *_: True
@@ -162,6 +167,6 @@ class Square:
         asyncio.get_running_loop().call_soon(arrive)
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not holds():
                 await asyncio.sleep(0.005)

@@ -23,14 +23,15 @@ NONCES = count()
 
 @pytest.fixture
 def square(tmp_path: Path) -> Iterator[Square]:
-    square = Square(tmp_path)
+    # Rounds are long enough for a machine that has much else to do.
+    square = Square(tmp_path, round_timeout_ms=400, round_timeout_cap_ms=3_000)
     yield square
     square.kill(*list(square.nodes))
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(120):
             await test()
 
     asyncio.run(bounded())
