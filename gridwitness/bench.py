@@ -21,14 +21,12 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         bench_consensus,
         bench_gateway,
         bench_registry,
-        bench_registry,
         bench_rules,
         bench_validators,
     )
 
     parts = parser.add_subparsers(dest="part", metavar="PART")
     bench_gateway.add_command(parts)
-    bench_registry.add_command(parts)
     bench_registry.add_command(parts)
     bench_validators.add_command(parts)
     bench_rules.add_command(parts)
