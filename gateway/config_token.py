@@ -29,8 +29,8 @@ class TokenConfig:
     """The same for the reader key."""
 
     changes: tuple[Path, ...] = ()
-    """Registry transactions about this gateway since the genesis file, in order: what added it,
-    and each rotation of its keys."""
+    """Registry transactions since the genesis file, in order: what added this gateway, each
+    rotation of its keys, new technicians and zones of its meters."""
 
 
 def token_of(table: Table) -> TokenConfig:

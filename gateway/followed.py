@@ -1,10 +1,12 @@
-"""What is registered of a gateway itself, by the genesis file and the signed changes since.
+"""The registry as a gateway is told of it: the genesis file's, and signed changes since.
 
-Decides which keys are the gateway's at a time: a rotation is believed because the key before it has
-signed it, an entry because its operator has. Whether a block has them, the validators know; until
-one has, they answer that the key is unknown, and readings wait.
+Decides which keys, technicians and zones are registered at a time: an entry is believed because its
+operator has signed it, a rotation because the key before it has. What a technician commissioned
+stands when he is no more, so that technicians stay known. Whether a block has a change, the
+validators know; until one has, they answer that something is unknown, and readings wait.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from gateway.config import GatewayConfig
@@ -13,48 +15,72 @@ from wire.errors import Malformed, Refused
 from wire.genesis import Genesis
 from wire.keys import PublicKey
 from wire.transaction import Transaction
-from wire.transaction_bodies import ROLES, Entry, RotateKey
+from wire.transaction_bodies import ROLES, Entry, Retirement, RotateKey
+
+_OPERATED = ("gateways", "technicians", "zones")
+"""What has an operator of its own, whose signature is enough here."""
+
+_Tables = dict[str, dict[str, dict[str, Any]]]
 
 
-def own_entry(config: GatewayConfig, genesis: Genesis, at_s: int) -> dict[str, Any]:
-    """The gateway's entry at a time; raises BadConfiguration when nothing registers it."""
-    named = (each for each in genesis.registry["gateways"] if each["id"] == config.id)
-    newest: dict[str, Any] | None = next(named, None)
-    entry = newest
+def followed(config: GatewayConfig, genesis: Genesis, at_s: int) -> Genesis:
+    """The genesis file with what the named changes have made of it at a time.
+
+    Raises:
+        BadConfiguration: a change cannot be read, is another network's, or is not signed.
+    """
+    newest, in_force = _tables(genesis), _tables(genesis)
     for path in config.token.changes:
         try:
             transaction = Transaction.open(path.read_bytes())
-            newest = _followed(config.id, genesis, transaction, newest)
+            if transaction.network != genesis.network:
+                raise Malformed(f"it is for another network than {genesis.topic_name}")
+            table, name, entry = _change(genesis, transaction, newest)
         except OSError as reason:
             raise BadConfiguration(f"the change {path}: {reason.strerror}") from None
         except Refused as reason:
             raise BadConfiguration(f"the change {path} does not stand: {reason}") from None
-        if entry is None or transaction.from_s <= at_s:
-            entry = newest
+        _put(newest, table, name, entry)
+        if table == "technicians" and entry is not None:
+            in_force[table][str(entry["key"])] = entry
+        elif table != "technicians" and (transaction.from_s <= at_s or name not in in_force[table]):
+            _put(in_force, table, name, entry)
+    changed = {table: list(entries.values()) for table, entries in in_force.items()}
+    return replace(genesis, registry={**genesis.registry, **changed})
+
+
+def _tables(genesis: Genesis) -> _Tables:
+    return {
+        table: {str(each["id"]): each for each in genesis.registry[table]}
+        for table in (*_OPERATED, "meters")
+    }
+
+
+def _put(tables: _Tables, table: str, name: str, entry: dict[str, Any] | None) -> None:
     if entry is None:
-        cure = "register it, and name the signed file in 'changes'"
-        raise BadConfiguration(f"gateway {config.id} is not in the genesis registry: {cure}")
-    return entry
+        tables[table].pop(name, None)
+    else:
+        tables[table][name] = entry
 
 
-def _followed(
-    gateway: str, genesis: Genesis, transaction: Transaction, before: dict[str, Any] | None
-) -> dict[str, Any]:
-    """The entry after a change; raises Refused when it is not about this gateway, or unsigned."""
-    if transaction.network != genesis.network:
-        raise Malformed(f"it is for another network than {genesis.topic_name}")
+def _change(
+    genesis: Genesis, transaction: Transaction, known: _Tables
+) -> tuple[str, str, dict[str, Any] | None]:
+    """Table, id and entry after a change; raises Refused when nobody who may has signed it."""
     match transaction.body:
-        case Entry(table="gateways", entry=entry) if entry["id"] == gateway:
-            operator = _key_of(genesis, str(entry.get("operator")))
-            transaction.sign.verify(operator)
-            return dict(entry)
-        case RotateKey(statement=said) if said.holder == gateway and before is not None:
-            table, name = ROLES.get(said.role, ("", ""))
-            if table == "gateways":
-                body = transaction.body
-                body.announcement.verify(PublicKey.from_text(before[name]))
-                return {**before, name: said.new.text}
-    raise Malformed(f"it changes nothing of gateway {gateway}")
+        case Entry(table=table, entry=entry) if table in _OPERATED:
+            transaction.sign.verify(_key_of(genesis, str(entry.get("operator"))))
+            return table, str(entry["id"]), dict(entry)
+        case Retirement(table=table, id=name) if name in known.get(table, {}):
+            transaction.sign.verify(_key_of(genesis, str(known[table][name].get("operator"))))
+            return table, name, None
+        case RotateKey(statement=said) as body if said.role in ROLES:
+            table, field = ROLES[said.role]
+            before = known[table].get(said.holder)
+            if before is not None and before[field]:
+                body.announcement.verify(PublicKey.from_text(before[field]))
+                return table, said.holder, {**before, field: said.new.text}
+    raise Malformed(f"a {transaction.kind} of what a gateway does not know")
 
 
 def _key_of(genesis: Genesis, authority: str) -> PublicKey:

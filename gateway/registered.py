@@ -3,9 +3,10 @@
 Decides that configuration and registry agree before anything is polled: an unknown meter, a meter
 that another gateway reads, or one whose kind differs is refused by name. Keys and places come from
 the genesis file, or, for a meter enrolled later, from the enrolment that the configuration names,
-when the meter and the zone's operator have signed it and a technician its commissioning; the
-gateway's own keys from the signed changes that it names. Whether and from when on they hold, the
-validators decide; until then they answer "unknown-meter" and its readings wait.
+when the meter and the zone's operator have signed it and a technician its commissioning. Keys,
+technicians and zones that changed since come from the signed changes that it names. Whether and
+from when on they hold, the validators decide; until then they answer "unknown-meter" and its
+readings wait.
 """
 
 import time
@@ -16,7 +17,7 @@ from typing import Any
 from gateway.config import SIGNING, BusConfig, BusMeter, GatewayConfig
 from gateway.config_table import BadConfiguration
 from gateway.delivery.intervals import Subject
-from gateway.followed import own_entry
+from gateway.followed import followed
 from gateway.meters import templates
 from gateway.meters.decode import Limits
 from gateway.meters.template import Template
@@ -91,7 +92,8 @@ def registration(config: GatewayConfig, genesis: Genesis, at_s: int | None = Non
         at_s: network time, Unix seconds, by which a key is in force; now when not given.
     """
     try:
-        gateway = own_entry(config, genesis, int(time.time()) if at_s is None else at_s)
+        genesis = followed(config, genesis, int(time.time()) if at_s is None else at_s)
+        gateway = _entry(genesis.registry["gateways"], config.id, "gateway")
         return Registration(
             PublicKey.from_text(gateway["witness_key"]),
             PublicKey.from_text(gateway["reader_key"]),

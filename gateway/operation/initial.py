@@ -40,8 +40,8 @@ reader = $reader
 # The keys that are to follow them (gridwitness hsm rotate). The registered one of the two signs.
 # witness_next = ""
 # reader_next = ""
-# Signed changes of the registry about this gateway (.gwt), in order: what added it to a running
-# network, and each rotation of its keys. The key in force when the gateway starts signs.
+# Signed changes of the registry (.gwt), in order: what added this gateway to a running network, a
+# rotation of its keys (the one in force when it starts signs), new technicians and zones.
 # changes = []
 # SoftHSM's configuration; empty for other tokens.
 softhsm2_conf = $softhsm2_conf

@@ -7,19 +7,19 @@ import pytest
 from gateway import config
 from gateway.config_table import BadConfiguration
 from gateway.registered import Registration, registration
-from tests.app.enrolments import starts
+from tests.app.enrolments import NEW, Enrolment, starts
 from tests.app.registry_kinds import GENESIS, compromise, made, rotation, signed
 from tests.app.village import gateway_entry, signer
 from tests.gateway.world import GOOD
 from wire.keys import PublicKey
 from wire.transaction import Transaction
-from wire.transaction_bodies import Entry
+from wire.transaction_bodies import Entry, Retirement
 
 HEAD = GOOD[: GOOD.index("[[bus]]")]
 
 
 def followed(
-    folder: Path, *changes: Transaction, gateway: str = "gw-a", slot: int = 9
+    folder: Path, *changes: Transaction, gateway: str = "gw-a", slot: int = 9, more: str = ""
 ) -> Registration:
     """What the gateway takes as registered in an interval, told these changes."""
     names = [f"{number}.gwt" for number, _ in enumerate(changes)]
@@ -27,7 +27,7 @@ def followed(
         (folder / name).write_bytes(change.encoded)
     text = HEAD.replace('"gw-1"', f'"{gateway}"')
     text = text.replace("[token]\n", f"[token]\nchanges = {names}\n".replace("'", '"'))
-    (folder / "gateway.toml").write_text(text)
+    (folder / "gateway.toml").write_text(text + more)
     return registration(config.load(folder / "gateway.toml"), GENESIS, starts(slot))
 
 
@@ -56,8 +56,14 @@ def test_a_gateway_that_a_change_added_is_known_by_it(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "another gateway's": (signed(rotation("gw-b", "witness", starts(2)), ["PEA"]), "nothing of"),
-    "another kind": (signed(compromise("gw-a", "witness"), ["PEA"]), "nothing of gateway gw-a"),
+    "an unknown gateway's": (
+        signed(rotation("gw-x", "witness", starts(2)), ["PEA"]),
+        "a rotate-key of what a gateway does not know",
+    ),
+    "another kind": (
+        signed(compromise("gw-a", "witness"), ["PEA"]),
+        "a compromise-key of what a gateway does not know",
+    ),
     "announced by another key": (
         signed(rotation("gw-a", "witness", starts(2), old="gw-b"), ["PEA"]),
         "another key than the one in force",
@@ -76,6 +82,34 @@ def test_a_change_that_shows_nothing_is_refused_in_words(
 ) -> None:
     with pytest.raises(BadConfiguration, match=words):
         followed(tmp_path, change)
+
+
+BUS = """
+[[bus]]
+name = "b"
+kind = "rtu"
+port = "/dev/null"
+
+[[bus.meter]]
+id = "c9"
+unit = 9
+template = "gridwitness"
+enrolment = "c9.gwe"
+"""
+
+
+def test_a_technician_who_came_later_commissions_meters_that_are_polled(tmp_path: Path) -> None:
+    enrolment = Enrolment(
+        GENESIS, signers=(NEW, "tech-2", "PEA"), record_signers=(NEW, "tech-2")
+    ).transaction()
+    (tmp_path / "c9.gwe").write_bytes(enrolment.encoded)
+    with pytest.raises(BadConfiguration, match="the technician's key"):
+        followed(tmp_path, more=BUS)
+    found = followed(tmp_path, made("add technician", 2), more=BUS)
+    [(_, [meter])] = found.buses
+    assert meter.id == NEW
+    ended = signed(Retirement("retire-technician", "tech-2", starts(4)), ["PEA"])
+    assert followed(tmp_path, made("add technician", 2), ended, more=BUS) == found
 
 
 def test_a_change_that_is_not_there_is_named(tmp_path: Path) -> None:
