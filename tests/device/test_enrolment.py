@@ -359,3 +359,16 @@ def test_the_signed_file_is_kept_before_anything_is_sent(
         assert command(files / "m.gwe", "--validator", validator.url, "--json") == 0
     assert validator.bodies == [kept.encoded]
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["height"] == 7
+
+
+def test_a_replacement_is_one_when_the_old_meter_is_registered() -> None:
+    made = record(signer(TECHNICIAN))
+    entry = enrolment.entry_of(made, METER.public, SOFTWARE, PLACEMENT)
+    begun = enrolment.begin(GENESIS.network, entry, starts(2), made, "c3")
+    again = enrolment.begin(GENESIS.network, entry, starts(2), made, "c3")
+    assert (begun.kind, begun.id) == ("replace-meter", again.id)
+    assert enrolment.begin(GENESIS.network, entry, starts(2), made).kind == "enrol-meter"
+    by = signer(TECHNICIAN)
+    signed = enrolment.on_site(begun, METER.public, METER.sign(begun.to_sign(METER.public)), by)
+    words = enrolment.described(enrolment.examine(signed, GENESIS))
+    assert words[0] == "replaces       c3"
