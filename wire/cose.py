@@ -70,6 +70,13 @@ class Sign1:
         return hashlib.sha256(self.sig_structure).digest()
 
     @property
+    def hint(self) -> tuple[int, bytes]:
+        """Algorithm and key hint claimed by the header; raises Malformed when one is missing."""
+        if len(self.protected) <= _SHORT_HEADER:
+            return _short_hint(self.protected)
+        return self.alg, self.kid
+
+    @property
     def alg(self) -> int:
         """COSE algorithm number claimed by the header."""
         alg = self.headers.get(HEADER_ALG)
@@ -106,6 +113,12 @@ def _headers(protected: bytes) -> Mapping[Any, Any]:
     if not isinstance(headers, dict):
         raise Malformed("the protected header is not a map")
     return MappingProxyType(headers)
+
+
+@lru_cache(maxsize=16_384)
+def _short_hint(protected: bytes) -> tuple[int, bytes]:
+    message = Sign1(protected, b"", b"")
+    return message.alg, message.kid
 
 
 _short_headers = lru_cache(maxsize=16_384)(_headers)

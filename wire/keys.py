@@ -141,6 +141,11 @@ class PublicKey:
         """The first 8 bytes of the thumbprint: a hint for finding the key, never a proof of it."""
         return self.thumbprint[:8]
 
+    @cached_property
+    def hint(self) -> tuple[int, bytes]:
+        """Algorithm and kid: what a header says of the key."""
+        return self.alg, self.kid
+
     def verify(self, message: bytes, signature: bytes) -> None:
         """Check a raw 64-byte COSE signature over `message`.
 

@@ -101,7 +101,7 @@ def open_reading(encoded: bytes) -> SignedReading | None:
     """Decode a reading; None when it is malformed."""
     try:
         signed = SignedReading.open(encoded)
-        _ = signed.kid, signed.cose.alg
+        _ = signed.cose.hint  # Raises when it names no key.
     except Refused:
         return None
     return signed
@@ -163,7 +163,7 @@ def _key_of(
 
 
 def _names(signed: SignedReading, public: PublicKey) -> bool:
-    return signed.kid == public.kid and signed.cose.alg == public.alg
+    return signed.cose.hint == public.hint
 
 
 def _repetition(overlay: Overlay, place: bytes, signed: SignedReading) -> int:
@@ -201,7 +201,8 @@ def _location(carriage: Carriage, meter: Meter, reading: Reading) -> int:
     """
     registries, parameters = carriage.registries, carriage.registries.base.parameters
     then = registries.gateway(carriage.carrier.gateway.id, reading.interval_start_s)
-    gateways = [carriage.carrier.gateway, *([] if then is None else [then])]
+    now = carriage.carrier.gateway
+    gateways = (now,) if then is None or then is now else (now, then)
     serving = [each for each in gateways if meter.zone in each.zones]
     if not serving:
         return ZONE_NOT_SERVED

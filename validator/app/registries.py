@@ -380,8 +380,11 @@ class Registries:
         key = None if entry is None else getattr(entry, name)
         if key is None:
             return ()
+        steps = self._steps.get((table, holder))
+        if steps is None:
+            return (key,)
         keys = [key]
-        for change in self._steps.get((table, holder), ()):
+        for change in steps:
             for edit in change.edits:
                 if isinstance(edit, Rekey) and (edit.id, edit.role) == (holder, role):
                     old = getattr(self._entry(table, change.from_s - 1, holder), name, None)

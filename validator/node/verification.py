@@ -70,6 +70,6 @@ def check_beforehand(
 ) -> None:
     """Check a batch's signatures, so that `Book.stands` knows them; for a worker thread."""
     for signed in readings:
-        public = None if signed is None else keys.get(signed.kid)
+        public = None if signed is None else keys.get(signed.cose.hint[1])
         if signed is not None and public is not None:
             book.stands(public, signed.cose.sig_structure, signed.cose.signature)
