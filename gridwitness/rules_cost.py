@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gridwitness.bench_figures import block_execution
 from gridwitness.judged_zone import JudgedZone
 from hwsim.grid_zone import GridZone, MeterPoint, line_branch, with_kappas
 from hwsim.meter_errors import Counted, Metering
