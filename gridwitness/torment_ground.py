@@ -53,8 +53,8 @@ BROKER_HOST = "10.77.0.254"
 """In the network of a packet switch, where the batches come from too."""
 
 FAR_MS = 10**15
-FULL_AT = 128 * 1024
-"""Bytes of a file on a disk that is said to be full."""
+FULL_AT = 512
+"""Bytes of a file on a full disk: less than a log of changes begins with, which is written anew."""
 LOOK_S = 0.1
 START_S = 60.0
 SILENCE_S = 30.0
