@@ -5,22 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from gridwitness.paper_meters import COS_PPM, INTERVAL_S, SITE, PaperMeter, Witnessing
 from wire.genesis import Genesis
 from wire.keys import EDDSA, ES256, PublicKey, SoftSigner
-from wire.reading import ClockEvidence, Reading, SignedReading, sign_reading
-from wire.witness import (
-    Batch,
-    SignedWitness,
-    WitnessPosition,
-    WitnessStatement,
-    readings_root,
-    sign_statement,
-)
+from wire.reading import SignedReading
+from wire.witness import Batch
 
 START_S = 1_751_328_000
-INTERVAL_S = 900
-SITE = [187_883_000, 989_853_000]
 METERS = 100
+GATEWAY = "gw-bench"
+_ADVANCE_WH = 100
 
 
 @dataclass(frozen=True)
@@ -52,21 +46,21 @@ class BenchBlock:
             validators: their keys by id; one that nobody knows when None.
             parameters: of the network, where they are not the usual ones.
         """
-        meters = {f"meter-{number:03}": SoftSigner.generate(ES256) for number in range(METERS)}
+        meters = [
+            PaperMeter(f"meter-{number:03}", "bus-1", SoftSigner.generate(ES256), START_S)
+            for number in range(METERS)
+        ]
         gateway = SoftSigner.generate(ES256)
         genesis = Genesis.from_json(json.dumps(_genesis(meters, gateway, validators, parameters)))
-        signed: list[bytes] = []
-        previous = {name: bytes(32) for name in meters}
-        for number in range(readings):
-            sequence, name = number // METERS, f"meter-{number % METERS:03}"
-            encoded = _reading(name, sequence, previous[name], meters[name])
-            previous[name] = SignedReading.open(encoded).sig_hash
-            signed.append(encoded)
+        signed = [
+            meters[number % METERS].read(number // METERS, _ADVANCE_WH)
+            for number in range(readings)
+        ]
         end_s = START_S + (readings // METERS + 1) * INTERVAL_S
         batches = []
         for first in range(0, readings, batch):
-            part = tuple(signed[first : first + batch])
-            batches.append(_batch(genesis, gateway, first // batch, part, end_s))
+            witnessing = Witnessing(GATEWAY, genesis.topic_name, first // batch, end_s)
+            batches.append(witnessing.of(tuple(signed[first : first + batch]), gateway).encoded)
         return cls(genesis, tuple(batches), (end_s + 1) * 1000)
 
     def one_signature(self) -> tuple[PublicKey, bytes, bytes]:
@@ -79,79 +73,15 @@ class BenchBlock:
         return public, signed.cose.sig_structure, signed.cose.signature
 
 
-def _reading(meter: str, sequence: int, previous: bytes, signer: SoftSigner) -> bytes:
-    reading = Reading(
-        meter=meter,
-        node="bus-1",
-        interval_start_s=START_S + sequence * INTERVAL_S,
-        interval_s=INTERVAL_S,
-        import_wh=1_000 + 100 * (sequence + 1),
-        export_wh=0,
-        import_advance_wh=100,
-        export_advance_wh=0,
-        sequence=sequence,
-        boots=1,
-        operating_s=(sequence + 1) * INTERVAL_S,
-        status=1 << 19,
-        clock=ClockEvidence(2, 1, 0, 1),
-        previous=previous,
-        software_id=bytes(4),
-        configuration_id=bytes(8),
-        events=0,
-        origin=0,
-    )
-    return sign_reading(reading, signer)
-
-
-def _batch(
-    genesis: Genesis, gateway: SoftSigner, sequence: int, readings: tuple[bytes, ...], at_s: int
-) -> bytes:
-    statement = WitnessStatement(
-        gateway="gw-bench",
-        network=genesis.topic_name,
-        witnessed_at_s=at_s,
-        sequence=sequence,
-        tree_size=len(readings),
-        previous=bytes(32),
-        position=WitnessPosition(SITE[0], SITE[1], 50, 0, 0),
-        clock_quality=2,
-        clock_error_ms=10,
-        root=readings_root(readings),
-    )
-    return Batch.join(SignedWitness.open(sign_statement(statement, gateway)), readings).encoded
-
-
-def _meter(name: str, signer: SoftSigner) -> dict[str, object]:
-    return {
-        "id": name,
-        "node": "bus-1",
-        "zone": "z1",
-        "role": "customer",
-        "key": signer.public.text,
-        "reader": "gw-bench",
-        "configuration_id": "00" * 8,
-        "software": "",
-        "class_ppm": [[0, 10_000]],
-        "register_wh": 1,
-        "rating_w": 15_000,
-        "installed_w": 0,
-        "phases": 1,
-        "site": SITE,
-        "radius_m": 500,
-        "dead_wh": 0,
-        "ct_ppm": 0,
-    }
-
-
 def _genesis(
-    meters: dict[str, SoftSigner],
+    meters: list[PaperMeter],
     gateway: SoftSigner,
     validators: Mapping[str, SoftSigner] | None,
     parameters: Mapping[str, int] | None,
 ) -> dict[str, object]:
     validators = validators or {"val-pea": SoftSigner.generate(EDDSA)}
     authority = SoftSigner.generate(EDDSA).public.text
-    entries = [_meter(name, signer) for name, signer in meters.items()]
+    entries = [meter.entry("z1", GATEWAY) for meter in meters]
     zone = {
         "id": "z1",
         "parent": "",
@@ -160,7 +90,7 @@ def _genesis(
         "branches": [],
         "root": "bus-1",
     }
-    site = {"site": SITE, "site_cos_ppm": 946_713, "radius_m": 200, "zones": ["z1"]}
+    site = {"site": list(SITE), "site_cos_ppm": COS_PPM, "radius_m": 200, "zones": ["z1"]}
     keys = {
         "witness_key": gateway.public.text,
         "reader_key": SoftSigner.generate(ES256).public.text,
@@ -176,7 +106,7 @@ def _genesis(
             {"id": name, "authority": "PEA", "key": key.public.text}
             for name, key in validators.items()
         ],
-        "gateways": [{"id": "gw-bench", "operator": "PEA", **site, **keys}],
+        "gateways": [{"id": GATEWAY, "operator": "PEA", **site, **keys}],
         "meters": entries,
         "zones": [zone],
         "unmetered": [],

@@ -7,21 +7,13 @@ ordinary day: signatures, rules, a seal for each street and interval, credits.
 from dataclasses import dataclass
 from typing import Any, Self
 
+from gridwitness.paper_meters import COS_PPM, INTERVAL_S, SITE, PaperMeter, Witnessing
 from wire.genesis import Genesis
-from wire.keys import ES256, SoftSigner
-from wire.reading import ClockEvidence, Reading, SignedReading, sign_reading
-from wire.witness import (
-    Batch,
-    SignedWitness,
-    WitnessPosition,
-    WitnessStatement,
-    readings_root,
-    sign_statement,
-)
+from wire.keys import ES256, Signer, SoftSigner
+from wire.witness import Batch
 
-INTERVAL_S = 900
-SITE = (187_883_000, 989_853_000)
-COS_PPM = 946_713
+__all__ = ["COS_PPM", "INTERVAL_S", "METERS", "OPERATOR", "SITE", "Load"]
+
 STREETS = 10
 HOUSES = 99
 METERS = STREETS * (HOUSES + 1)
@@ -48,36 +40,24 @@ class Load:
     @classmethod
     def make(cls, gateway: str, intervals: int, end_s: int) -> Self:
         """Sign that many intervals of every meter, the last of which ends at `end_s`."""
-        keys = {name: SoftSigner.generate(ES256) for name in _names()}
-        previous = dict.fromkeys(keys, bytes(32))
-        readings = []
-        for sequence in range(intervals):
-            start_s = end_s - (intervals - sequence) * INTERVAL_S
-            for name, key in keys.items():
-                readings.append(
-                    sign_reading(_reading(name, sequence, start_s, previous[name]), key)
-                )
-                previous[name] = SignedReading.open(readings[-1]).sig_hash
-        meters = tuple(_meter(name, gateway, key) for name, key in keys.items())
-        return cls(gateway, tuple(readings), meters, tuple(map(_zone, range(STREETS))))
+        begin_s = end_s - intervals * INTERVAL_S
+        meters = [
+            PaperMeter(name, f"bus-{name[1:]}", SoftSigner.generate(ES256), begin_s)
+            for name in _names()
+        ]
+        readings = [
+            meter.read(sequence, HOUSES * HOUSE_WH if _is_boundary(meter.name) else HOUSE_WH)
+            for sequence in range(intervals)
+            for meter in meters
+        ]
+        entries = tuple(_entry(meter, gateway) for meter in meters)
+        return cls(gateway, tuple(readings), entries, tuple(map(_zone, range(STREETS))))
 
     def batch(
-        self, genesis: Genesis, signer: Any, sequence: int, readings: tuple[bytes, ...], at_s: int
+        self, genesis: Genesis, key: Signer, sequence: int, readings: tuple[bytes, ...], at_s: int
     ) -> Batch:
-        """A batch of these, witnessed by `signer` at that time."""
-        statement = WitnessStatement(
-            gateway=self.gateway,
-            network=genesis.topic_name,
-            witnessed_at_s=at_s,
-            sequence=sequence,
-            tree_size=len(readings),
-            previous=bytes(32),
-            position=WitnessPosition(*SITE, 50, 0, 0),
-            clock_quality=2,
-            clock_error_ms=10,
-            root=readings_root(readings),
-        )
-        return Batch.join(SignedWitness.open(sign_statement(statement, signer)), readings)
+        """A batch of these, witnessed with `key` at that time."""
+        return Witnessing(self.gateway, genesis.topic_name, sequence, at_s).of(readings, key)
 
 
 def _names() -> list[str]:
@@ -89,51 +69,9 @@ def _is_boundary(name: str) -> bool:
     return name.endswith("-00")
 
 
-def _reading(name: str, sequence: int, start_s: int, previous: bytes) -> Reading:
-    advance_wh = HOUSES * HOUSE_WH if _is_boundary(name) else HOUSE_WH
-    return Reading(
-        meter=name,
-        node=f"bus-{name[1:]}",
-        interval_start_s=start_s,
-        interval_s=INTERVAL_S,
-        import_wh=1_000_000 + advance_wh * (sequence + 1),
-        export_wh=0,
-        import_advance_wh=advance_wh,
-        export_advance_wh=0,
-        sequence=sequence,
-        boots=1,
-        operating_s=(sequence + 1) * INTERVAL_S,
-        status=1 << 19,
-        clock=ClockEvidence(2, 1, 0, 1),
-        previous=previous,
-        software_id=bytes(4),
-        configuration_id=bytes(8),
-        events=0,
-        origin=0,
-    )
-
-
-def _meter(name: str, gateway: str, key: SoftSigner) -> dict[str, Any]:
-    boundary = _is_boundary(name)
-    return {
-        "id": name,
-        "node": f"bus-{name[1:]}",
-        "zone": name.partition("-")[0],
-        "role": "boundary" if boundary else "customer",
-        "key": key.public.text,
-        "reader": gateway,
-        "configuration_id": "00" * 8,
-        "software": "",
-        "class_ppm": [[0, 10_000]],
-        "register_wh": 1,
-        "rating_w": 200_000 if boundary else 15_000,
-        "installed_w": 0,
-        "phases": 3,
-        "site": list(SITE),
-        "radius_m": 500,
-        "dead_wh": 0,
-        "ct_ppm": 0,
-    }
+def _entry(meter: PaperMeter, gateway: str) -> dict[str, Any]:
+    role = "boundary" if _is_boundary(meter.name) else "customer"
+    return meter.entry(meter.name.partition("-")[0], gateway, role)
 
 
 def _zone(street: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from typing import Any
 import structlog
 
 from gridwitness.assembly import Assembly, Outside
+from gridwitness.paper_meters import COS_PPM, INTERVAL_S, SITE, PaperMeter, Witnessing
 from hwsim.virtual_time import run_jumping
 from validator.node.candidate import Candidate
 from validator.simulation.atlas import MAPS
@@ -31,20 +32,10 @@ from wire.answer import BatchReceipt, open_answer
 from wire.genesis import Genesis
 from wire.keys import EDDSA, ES256, SoftSigner
 from wire.light import LightClient
-from wire.reading import ClockEvidence, Reading, SignedReading, sign_reading
 from wire.results import ACCEPTED, ZoneSeal
-from wire.witness import (
-    Batch,
-    SignedWitness,
-    WitnessPosition,
-    WitnessStatement,
-    readings_root,
-    sign_statement,
-)
+from wire.witness import Batch
 
 START_S = 1_751_328_000
-INTERVAL_S = 900
-SITE = [187_883_000, 989_853_000]
 SPREAD_S = 20.0
 """Gateways publish within so long after an interval."""
 
@@ -55,63 +46,6 @@ AGAIN_S = 30.0
 """A gateway without a receipt publishes again after so long."""
 
 _DOZEN_WH = (40, 420)
-
-
-@dataclass
-class Meter:
-    """One meter that signs."""
-
-    name: str
-    """Meter id."""
-
-    key: SoftSigner
-    """Its key."""
-
-    role: str
-    """customer or boundary."""
-
-    import_wh: int = 1_000
-    """Its counter."""
-
-    previous: bytes = bytes(32)
-    """Hash of the last signed reading."""
-
-    def read(self, interval: int, advance_wh: int) -> bytes:
-        """Sign the reading of an interval."""
-        self.import_wh += advance_wh
-        reading = Reading(
-            meter=self.name,
-            node="bus-1",
-            interval_start_s=START_S + interval * INTERVAL_S,
-            interval_s=INTERVAL_S,
-            import_wh=self.import_wh,
-            export_wh=0,
-            import_advance_wh=advance_wh,
-            export_advance_wh=0,
-            sequence=interval,
-            boots=1,
-            operating_s=(interval + 1) * INTERVAL_S,
-            status=1 << 19,
-            clock=ClockEvidence(2, 1, 0, 1),
-            previous=self.previous,
-            software_id=bytes(4),
-            configuration_id=bytes(8),
-            events=0,
-            origin=0,
-        )
-        signed = sign_reading(reading, self.key)
-        self.previous = SignedReading.open(signed).sig_hash
-        return signed
-
-    def entry(self, zone: str, reader: str) -> dict[str, Any]:
-        """Its entry in the registry."""
-        return {
-            **{"id": self.name, "node": "bus-1", "zone": zone, "role": self.role},
-            **{"key": self.key.public.text, "reader": reader, "software": ""},
-            **{"configuration_id": "00" * 8, "class_ppm": [[0, 10_000]], "register_wh": 1},
-            **{"rating_w": 150_000, "installed_w": 0, "phases": 3, "site": SITE},
-            **{"radius_m": 500, "dead_wh": 0, "ct_ppm": 0},
-        }
 
 
 @dataclass
@@ -127,7 +61,7 @@ class Gateway:
     key: SoftSigner
     """Its witness key."""
 
-    meters: list[Meter]
+    meters: list[PaperMeter]
     """The boundary meter first."""
 
     def witness(self, topic_name: str, interval: int, chance: random.Random) -> Batch:
@@ -136,24 +70,13 @@ class Gateway:
         advances_wh = [sum(parts_wh), *parts_wh]
         pairs = zip(self.meters, advances_wh, strict=True)
         readings = tuple(meter.read(interval, advance_wh) for meter, advance_wh in pairs)
-        statement = WitnessStatement(
-            gateway=self.name,
-            network=topic_name,
-            witnessed_at_s=START_S + (interval + 1) * INTERVAL_S,
-            sequence=interval,
-            tree_size=len(readings),
-            previous=bytes(32),
-            position=WitnessPosition(SITE[0], SITE[1], 50, 0, 0),
-            clock_quality=2,
-            clock_error_ms=10,
-            root=readings_root(readings),
-        )
-        return Batch.join(SignedWitness.open(sign_statement(statement, self.key)), readings)
+        at_s = START_S + (interval + 1) * INTERVAL_S
+        return Witnessing(self.name, topic_name, interval, at_s).of(readings, self.key)
 
     def entry(self) -> dict[str, Any]:
         """Its entry in the registry."""
         return {
-            **{"id": self.name, "operator": "PEA", "site": SITE, "site_cos_ppm": 946_713},
+            **{"id": self.name, "operator": "PEA", "site": list(SITE), "site_cos_ppm": COS_PPM},
             **{"radius_m": 200, "zones": [self.zone], "witness_key": self.key.public.text},
             "reader_key": SoftSigner.generate(ES256).public.text,
         }
@@ -192,11 +115,7 @@ class Grid:
         for number in range(gateways):
             mine = range(number, meters, gateways)
             made = [
-                Meter(
-                    f"m{each:04}",
-                    SoftSigner.generate(ES256),
-                    "customer" if each >= gateways else "boundary",
-                )
+                PaperMeter(f"m{each:04}", "bus-1", SoftSigner.generate(ES256), START_S)
                 for each in mine
             ]
             witness = SoftSigner.generate(ES256)
@@ -225,9 +144,9 @@ class Grid:
             ],
             "gateways": [each.entry() for each in self._gateways],
             "meters": [
-                meter.entry(each.zone, each.name)
+                meter.entry(each.zone, each.name, "customer" if place else "boundary")
                 for each in self._gateways
-                for meter in each.meters
+                for place, meter in enumerate(each.meters)
             ],
             "zones": zones,
             "unmetered": [],
