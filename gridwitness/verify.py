@@ -314,8 +314,8 @@ def _explain(
     else:
         lines.append(f"  zone      {seal.zone}: {seal.verdict.name}, {VERDICTS[seal.verdict]}")
         lines.append(
-            f"            {seal.residual_wh} Wh lost on the way, explained are"
-            f" {seal.loss_low_wh} to {seal.loss_high_wh} Wh, give or take {seal.band_wh} Wh"
+            f"            {seal.residual_wh} Wh lost on the way; its lines explain"
+            f" {seal.loss_low_wh} to {seal.loss_high_wh} Wh, and {seal.band_wh} Wh could hide"
         )
         lines += [f"            {words}" for words in _remarks(seal, reading.interval_s)]
     lines += [f"  {each}" for each in told]
