@@ -217,6 +217,39 @@ def test_settled_by_a_case_a_window_is_never_merged_into_another() -> None:
     assert "c2" not in credits_at(village, 1), "its registers are not known at the window's end"
 
 
+def test_a_merged_window_takes_the_cases_of_its_windows_with_it() -> None:
+    """Else one resolution would credit an interval twice, and name intervals nobody has sealed."""
+    village = Village(with_technician)
+    village.commit([village.batch(village.close(0).values(), 0)], 0)
+    village.commit([village.batch(village.close(1, c2=None).values(), 1)], 1)
+    village.commit([village.batch(village.close(2, c2=None, b0=(9_000, 0)).values(), 2)], 2)
+    village.commit([village.batch(village.close(3, c2=None).values(), 3)], 3)
+    village.commit([], 7)
+    waits = resolution(village, 2)
+    assert refusal(village, waits, 7) == ""
+    village.meters["c2"].import_wh += 900
+    village.commit([village.batch([village.close(4)["c2"]], 7)], 7)
+    cases = [(each.start_s, each.case.status) for each in village.app.cases()]
+    assert cases == [(starts(1), Status.OPEN), (starts(2), Status.CLEARED)]
+    assert refusal(village, waits, 7) == "case-closed"
+    village.commit([], 7, [resolution(village, 1, 1)])
+    assert credits_at(village, 1)["c2"] == (900, 0)
+    assert credits_at(village, 2) == {}
+    assert village.app.tally("z1")[-2:] == (2, 2)
+
+
+def test_a_dismissed_case_of_a_window_that_was_merged_is_not_settled_any_more() -> None:
+    village = Village(with_technician)
+    village.commit([village.batch(village.close(0).values(), 0)], 0)
+    village.commit([village.batch(village.close(1, c2=None).values(), 1)], 1)
+    village.commit([village.batch(village.close(2, c2=None, b0=(9_000, 0)).values(), 2)], 2)
+    village.commit([], 7)
+    village.commit([], 7, [resolution(village, 2, 0, DISMISS)])
+    village.meters["c2"].import_wh += 600
+    village.commit([village.batch([village.close(3)["c2"]], 7)], 7)
+    assert refusal(village, resolution(village, 2, nonce=bytes(16)), 7) == "case-moved-on"
+
+
 def nested(content: dict[str, Any]) -> None:
     with_technician(content)
     content["zones"].append(

@@ -98,6 +98,7 @@ def test_all_faults_are_named_at_once() -> None:
         pytest.param("class_k_den", 0, id="division by 0"),
         pytest.param("a0_ppm", 1_000_001, id="more than the whole"),
         pytest.param("interval_s", 700, id="no part of an hour"),
+        pytest.param("bridge_wait_s", 10**9 + 1, id="beyond what the ledger can hold"),
     ],
 )
 def test_a_parameter_out_of_range_is_refused(name: str, value: Any) -> None:

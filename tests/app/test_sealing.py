@@ -184,3 +184,17 @@ def test_a_flood_of_overdue_windows_is_sealed_over_several_blocks() -> None:
     assert seals_of(village) == [(0, 0, "BALANCED")] + [
         (slot, 0, "INCONCLUSIVE") for slot in range(1, 2_499)
     ]
+
+
+def test_losses_and_ratings_beyond_all_sense_are_sealed_as_the_most_a_seal_can_say() -> None:
+    """One operator registers its own zones: no number of its may end everybody's chain."""
+
+    def absurd(content: dict[str, Any]) -> None:
+        content["zones"][0]["branches"][0]["rho"] = 10**15
+        content["meters"][1]["rating_w"] = 10**12
+
+    village = Village(absurd)
+    village.commit([village.batch(village.close(0, c1=None).values(), 0)], 0)
+    village.commit([], 5)
+    assert seals_of(village)[0] == (0, 0, "INCONCLUSIVE")
+    assert (village.seals[0].loss_high_wh, village.seals[0].band_wh) == (2**63 - 1, 2**63 - 1)

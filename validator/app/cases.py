@@ -2,13 +2,15 @@
 
 Decides what a case is and when it changes: a window that does not add up opens one, so does a
 revision worse than what was settled, so does an inconclusive window whose acceptance window has
-ended. A later BALANCED revision clears it. A resolution is signed by the zone's grid operator and
-names the revision that it was made on; `settle` credits what meters have signed and nobody has
-credited yet, late readings included, `dismiss` credits nothing. No case credits what no meter
-signed, and none takes a credit back.
+ended. A later BALANCED revision clears it; a merged window has one case, and clears those of the
+windows that it takes in. A resolution is signed by the zone's grid operator and names the revision
+that it was made on; `settle` credits what meters have signed and nobody has credited yet, late
+readings included, `dismiss` credits nothing. No case credits what no meter signed, and none takes a
+credit back.
 """
 
 import struct
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import NamedTuple, Self
 
@@ -104,12 +106,12 @@ def open_case(overlay: Overlay, now: Now, seal: ZoneSeal, cause: Cause) -> None:
     overlay.put(CASE, key(seal.zone, seal.start_s), case.packed())
 
 
-def clear_case(overlay: Overlay, now: Now, seal: ZoneSeal, length_s: int) -> None:
-    """Close the open cases of windows that a BALANCED seal is about."""
-    for start_s in range(seal.start_s, seal.end_s, length_s):
-        found = case_of(overlay, seal.zone, start_s)
+def clear_cases(overlay: Overlay, now: Now, zone: str, starts: Iterable[int]) -> None:
+    """Close the open cases of windows that a later seal has cleared, or taken into its own."""
+    for start_s in starts:
+        found = case_of(overlay, zone, start_s)
         if found is not None and found.status == Status.OPEN:
-            close_case(overlay, now, seal.zone, start_s, found._replace(status=Status.CLEARED))
+            close_case(overlay, now, zone, start_s, found._replace(status=Status.CLEARED))
 
 
 def close_case(overlay: Overlay, now: Now, zone: str, start_s: int, case: Case) -> None:

@@ -15,6 +15,9 @@ from wire.fields import uint
 
 _POSITIVE = ("interval_s", "class_k_den", "acceptance_window_s")
 _LONGEST_BRIDGE = 31 * 96
+_LARGEST = 10**9
+"""Of any parameter: 31 years in seconds. What a rule adds to a time or multiplies stays far from
+the ends of the integers that the ledger holds."""
 _AT_MOST_A_MILLION = ("a0_ppm", "a1_ppm", "common_ppm")
 
 
@@ -80,7 +83,10 @@ class Parameters:
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Take the rules' parameters out of the genesis file's; raises Malformed."""
         known = {each.name for each in fields(cls)}
-        found = {name: uint(values[name], f"parameter {name}") for name in known & values.keys()}
+        found = {
+            name: uint(values[name], f"parameter {name}", _LARGEST)
+            for name in known & values.keys()
+        }
         parameters = cls(**found)
         for name in _POSITIVE:
             if getattr(parameters, name) == 0:

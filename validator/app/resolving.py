@@ -86,15 +86,21 @@ def _case(overlay: Overlay, body: ResolveCase) -> Case:
         raise RefusedTransaction(CASE_CLOSED, Status(case.status).name.lower())
     if case.revision != body.revision:
         raise RefusedTransaction(CASE_MOVED_ON, f"it is at revision {case.revision}")
+    if _sealed(overlay, body).offset:
+        raise RefusedTransaction(CASE_MOVED_ON, "its window is part of a longer one by now")
     return case
+
+
+def _sealed(overlay: Overlay, body: ResolveCase) -> Sealed:
+    row = overlay.get(SEALED, key(body.zone, body.start_s))
+    assert row is not None, "a case is about a sealed window"
+    return Sealed.of(row)
 
 
 def _settle(registries: Registries, overlay: Overlay, body: ResolveCase) -> None:
     """Credit what meters have signed; mark the window's intervals as settled."""
     parameters = registries.base.parameters
-    row = overlay.get(SEALED, key(body.zone, body.start_s))
-    assert row is not None, "a case is about a sealed window"
-    sealed = Sealed.of(row)
+    sealed = _sealed(overlay, body)
     intervals = max(1, sealed.merged)
     feeder = registries.at(body.start_s).feeders[body.zone].over(intervals)
     measured = signed_energy(registries, overlay, feeder, body.start_s, sealed.merged)

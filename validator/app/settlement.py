@@ -10,7 +10,7 @@ and needs no row of its own.
 from collections.abc import Mapping
 from typing import Protocol
 
-from validator.app.cases import Cause, Now, clear_case, open_case
+from validator.app.cases import Cause, Now, clear_cases, open_case
 from validator.app.feeder import Feeder, Member
 from validator.app.records import (
     CREDIT,
@@ -56,11 +56,15 @@ def settle(
         How the window is settled now.
     """
     _count(overlay, seal)
+    length_s = (seal.end_s - seal.start_s) // feeder.intervals
     if seal.verdict is Verdict.BALANCED:
         for member in feeder.inner:
             credit(overlay, member, seal.start_s, feeder.intervals, measured[member.id])
-        clear_case(overlay, now, seal, (seal.end_s - seal.start_s) // feeder.intervals)
+        clear_cases(overlay, now, seal.zone, range(seal.start_s, seal.end_s, length_s))
         return settled | SETTLED_BY_BALANCE
+    # Windows that are part of this one now have no case of their own.
+    inside = range(seal.start_s + length_s, seal.end_s, length_s)
+    clear_cases(overlay, now, seal.zone, inside)
     if seal.verdict in (Verdict.SUSPECT, Verdict.IMPOSSIBLE):
         open_case(overlay, now, seal, Cause.DOES_NOT_ADD_UP)
     elif settled & SETTLED_BY_BALANCE:

@@ -28,6 +28,9 @@ from validator.app.parameters import Parameters
 from wire.results import Verdict
 
 _PPM = 1_000_000
+_MOST_TOLD = 2**63 - 1
+"""Wh. Registered losses and ratings may make more of it than a seal's integers hold; a seal then
+says this much. The verdict is drawn from the exact sums."""
 
 
 class Measured(NamedTuple):
@@ -280,7 +283,13 @@ def _judgement(feeder: Feeder, parameters: Parameters, sums: _Sums, lost: Losses
     if sums.missing and verdict is Verdict.BALANCED:
         verdict = Verdict.INCONCLUSIVE
     band_wh = loss.high_wh - loss.low_wh + 2 * tolerance_wh + sums.high_wh - sums.low_wh
-    return Judgement(verdict, sums.residual_wh, loss, band_wh, coverage, lost.overloaded)
+    told = LossBounds(_told(loss.low_wh), _told(loss.high_wh))
+    residual_wh = _told(sums.residual_wh)
+    return Judgement(verdict, residual_wh, told, _told(band_wh), coverage, lost.overloaded)
+
+
+def _told(energy_wh: int) -> int:
+    return max(-_MOST_TOLD, min(energy_wh, _MOST_TOLD))
 
 
 def _verdict(parameters: Parameters, sums: _Sums, loss: LossBounds) -> tuple[Verdict, int]:
