@@ -22,6 +22,7 @@ from tests.consensus.hand import (
 )
 from validator.consensus import effects as do
 from validator.consensus.messages import Commit, Prepare, Proposal, RoundChange
+from validator.consensus.timeouts import LAST_ROUND
 from wire.block import verify_commit
 
 BEGIN = do.BlockTimer(HEIGHT)
@@ -226,6 +227,16 @@ def test_r9_f_plus_one_in_later_rounds_pull_along_to_the_nearest() -> None:
     hand.hear(change("b", 4))
     assert hand.machine.round == 4
     assert hand.spoke() == [("round-change", 4)]
+
+
+def test_r9_who_is_lied_into_the_last_round_stays_there() -> None:
+    hand = Hand("c")
+    hand.give(BEGIN)
+    hand.hear(change("a", LAST_ROUND), change("b", LAST_ROUND))
+    assert hand.machine.round == LAST_ROUND
+    hand.time_out()
+    assert hand.machine.round == LAST_ROUND
+    assert hand.spoke() == [("round-change", LAST_ROUND)]
 
 
 def test_r9_one_sender_is_one_however_often_it_speaks() -> None:

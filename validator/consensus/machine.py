@@ -35,7 +35,7 @@ from validator.consensus.messages import (
     RoundChange,
 )
 from validator.consensus.proposer import leader
-from validator.consensus.timeouts import Timeouts
+from validator.consensus.timeouts import LAST_ROUND, Timeouts
 from validator.consensus.votes import Ballots, RoundChanges, Sightings, Spoken, seals_of, senders
 from wire.block import Commit as BlockCommit
 from wire.block import ValidatorSet
@@ -296,7 +296,7 @@ class Machine:
     def _on_timeout(self, kind: str) -> None:
         if kind == do.ROUND_TIMER:
             self._trace("R7", f"round {self.round} took too long")
-            self._move(self.round + 1)
+            self._move(min(self.round + 1, LAST_ROUND))
         elif kind == do.RESEND_TIMER:
             self._resend()
             self._bodies.ask_again()

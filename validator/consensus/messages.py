@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
+from validator.consensus.timeouts import LAST_ROUND
 from wire import cbor, fields
 from wire.block import ValidatorSet, seal_message
 from wire.errors import BadSignature, Malformed
@@ -17,7 +18,6 @@ from wire.errors import BadSignature, Malformed
 PROPOSAL, PREPARE, COMMIT, ROUND_CHANGE = "proposal", "prepare", "commit", "round-change"
 UNSIGNED = bytes(64)
 
-_MAX_ROUND = 2**32 - 1
 
 
 def _tagged(kind: str, network: bytes, height: int, round_number: int, content: bytes) -> bytes:
@@ -62,7 +62,7 @@ class Prepare:
             raise Malformed(f"a {cls.kind} was expected")
         return cls(
             fields.uint(height, "height"),
-            fields.uint(round_number, "round", most=_MAX_ROUND),
+            fields.uint(round_number, "round", most=LAST_ROUND),
             fields.identifier(sender, "sender"),
             fields.octets(digest, "digest", 32),
             fields.octets(signature, "signature", 64),
@@ -138,11 +138,11 @@ class RoundChange:
         prepared_round = prepared_digest = None
         if claim is not None:
             prepared_round, prepared_digest = fields.items(claim, "claim", 2)
-            fields.uint(prepared_round, "prepared round", most=_MAX_ROUND)
+            fields.uint(prepared_round, "prepared round", most=LAST_ROUND)
             fields.octets(prepared_digest, "prepared digest", 32)
         return cls(
             fields.uint(height, "height"),
-            fields.uint(round_number, "round", most=_MAX_ROUND),
+            fields.uint(round_number, "round", most=LAST_ROUND),
             fields.identifier(sender, "sender"),
             prepared_round,
             prepared_digest,
@@ -198,7 +198,7 @@ class Proposal:
         changes = fields.items(item[7], "round changes")
         return cls(
             fields.uint(item[1], "height"),
-            fields.uint(item[2], "round", most=_MAX_ROUND),
+            fields.uint(item[2], "round", most=LAST_ROUND),
             fields.identifier(item[3], "sender"),
             fields.octets(item[4], "digest", 32),
             fields.blob(item[6], "block"),

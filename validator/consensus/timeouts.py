@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 LARGEST_SHIFT = 6
 
+LAST_ROUND = 2**32 - 1
+"""What a message has room for: whoever is lied into it stays, and the next height begins anew."""
+
 ROUND_TRIPS = 4
 """A base lasts at least so many round trips. Agreeing takes one and a half (proposal, PREPARE,
 COMMIT), asking for a batch one more; with a base of 2 s this begins to matter at 500 ms."""
