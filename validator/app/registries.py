@@ -380,9 +380,7 @@ class Registries:
         key = None if entry is None else getattr(entry, name)
         if key is None:
             return ()
-        steps = self._steps.get((table, holder))
-        if steps is None:
-            return (key,)
+        steps = self._steps.get((table, holder), ())
         keys = [key]
         for change in steps:
             for edit in change.edits:
@@ -390,7 +388,7 @@ class Registries:
                     old = getattr(self._entry(table, change.from_s - 1, holder), name, None)
                     if old is not None and change.from_s <= at_s <= edit.until_s:
                         keys.append(old)
-        return tuple(dict.fromkeys(keys))
+        return tuple(dict.fromkeys(keys)) if steps else (key,)
 
     def is_ended(self, key: PublicKey, height: int) -> bool:
         """Whether a block of that height may admit nothing by this key: it is compromised."""
