@@ -392,9 +392,8 @@ class Registries:
 
     def is_ended(self, key: PublicKey, height: int) -> bool:
         """Whether a block of that height may admit nothing by this key: it is compromised."""
-        return bool(self.compromised) and (
-            self.compromised.get(key.thumbprint, _FOR_EVER_S) < height
-        )
+        ended = self.compromised
+        return bool(ended) and ended.get(key.thumbprint, _FOR_EVER_S) < height
 
 
 def _order(change: Change) -> tuple[int, bytes]:
