@@ -86,6 +86,8 @@ def make(
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     if not ledger.exists():
         raise Unavailable(f"there is no ledger in {data}: has this validator ever run?")
+    if not path.parent.is_dir():
+        raise Unavailable(f"there is no folder {path.parent}: make it first")
     part = path.with_name(path.name + ".part")
     try:
         _copy(ledger, part, progress)

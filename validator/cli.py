@@ -230,17 +230,27 @@ def show_status(args: argparse.Namespace) -> int:
 
 
 def ask_status(settings: "ValidatorConfig") -> Mapping[str, Any]:
-    """Return a running validator's report; raises Unavailable."""
+    """Return a running validator's report; raises Unavailable, also when another answers there."""
     from validator.client import Client
     from validator.config import ANYWHERE
     from validator.desk import Trust
+    from wire.errors import Unavailable
 
     scheme = "http" if settings.api_certificate is None else "https"
     host = "127.0.0.1" if settings.api.host in ANYWHERE else settings.api.host
     own = Trust(certificate=settings.api_certificate)
     urls = [f"{scheme}://{host}:{settings.api.port}"]
     with Client(urls, trust=own, timeout_s=_ASK_TIMEOUT_S) as client:
-        return client.status().model_dump(by_alias=True)
+        try:
+            report = client.status().model_dump(by_alias=True)
+        except Unavailable as reason:
+            raise Unavailable(f"{reason}; does {settings.id} run?") from None
+    if report["validator"] != settings.id:
+        other = report["validator"]
+        raise Unavailable(
+            f"at {urls[0]} answers {other}, not {settings.id}: each needs its own api"
+        )
+    return report
 
 
 _FOLLOWS = (

@@ -54,8 +54,11 @@ class Answer:
             told = self.json
         except Unavailable:
             told = None
-        found = [told.get(name, "") for name in ("detail", "remedy")] if _is_dict(told) else []
-        return plain(": ".join(str(each) for each in found if each)) or f"status {self.status}"
+        if not _is_dict(told):
+            return f"status {self.status}"
+        detail, remedy = str(told.get("detail", "")), str(told.get("remedy", ""))
+        found = [detail, "" if remedy in detail else remedy]
+        return plain(": ".join(each for each in found if each)) or f"status {self.status}"
 
 
 def _is_dict(value: Any) -> bool:

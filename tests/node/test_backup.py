@@ -200,6 +200,10 @@ def test_the_commands_say_what_they_did(
     assert json.loads(capsys.readouterr().out)["height"] == HEIGHT
     assert main(["validator", "backup", str(config), file]) == 1
     assert "exists" in capsys.readouterr().err
+    assert main(["validator", "backup", str(config), str(tmp_path / "nowhere" / "b")]) == 75
+    assert "no folder" in capsys.readouterr().err
+    assert main(["validator", "status", str(config)]) == 75
+    assert f"does {home.chain.me} run?" in capsys.readouterr().err
     assert main(["validator", "restore", str(config), file]) == 1
     assert "never overwritten" in capsys.readouterr().err
     assert main(["validator", "restore", str(config)]) == 1

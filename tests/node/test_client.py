@@ -12,6 +12,8 @@ import pytest
 
 from gridwitness import certificates
 from gridwitness.addresses import free_ports
+from gridwitness.cli import main
+from gridwitness.configuration import toml
 from tests.app.enrolments import Enrolment, starts
 from tests.app.village import signer
 from tests.node.office import Bureau, served
@@ -19,6 +21,7 @@ from tests.node.town import wait_for
 from validator.api.server import Certificate
 from validator.client import Client, FalseReceipt, NotThere, RequestRefused
 from validator.desk import SYSTEM, Reader, Trust
+from validator.desk import Answer as Said
 from wire.access import HolderSecret
 from wire.errors import Malformed, Unavailable
 from wire.receipt import Receipt
@@ -137,6 +140,27 @@ def test_a_strangers_words_are_one_printable_line() -> None:
         client.status()
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 400
+
+
+def test_a_remedy_that_the_problem_says_already_is_said_once() -> None:
+    told = Said("u", 422, json.dumps({"detail": "refused: no", "remedy": "no"}).encode())
+    assert told.words == "refused: no"
+    told = Said("u", 404, json.dumps({"detail": "no block", "remedy": "look"}).encode())
+    assert told.words == "no block: look"
+    assert Said("u", 500, b"[]").words == "status 500"
+
+
+def test_a_status_is_of_the_validator_that_was_asked_for(
+    bureau: Bureau, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("peers", "genesis", "key", "passphrase_file", "tls_certificate", "tls_key", "data")
+    mqtt = {"host": "b", "port": 1, "ca": "c", "certificate": "c", "key": "k"}
+    where = {"listen": "127.0.0.1:1", "api": url.removeprefix("http://"), "mqtt": mqtt}
+    config = tmp_path / "validator.toml"
+    for name, status in ((bureau.chain.me, 0), ("val-other", 75)):
+        config.write_text(toml({"id": name, **dict.fromkeys(names, "x"), **where}))
+        assert main(["validator", "status", str(config)]) == status
+    assert f"answers {bureau.chain.me}, not val-other" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
