@@ -93,7 +93,11 @@ def _add_join(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verb.add_argument("--broker", metavar="HOST:PORT", help="the MQTT broker")
     verb.add_argument("--listen", required=True, metavar="HOST:PORT", help="for the others")
     verb.add_argument("--advertise", metavar="HOST:PORT", help="where they reach it (--listen)")
-    verb.add_argument("--api", default="127.0.0.1:8800", metavar="HOST:PORT", help="%(default)s")
+    verb.add_argument(
+        "--api",
+        metavar="HOST:PORT",
+        help="127.0.0.1:8800; with --network 10 below --listen, as the others of that machine",
+    )
     verb.add_argument("--out", type=Path, metavar="FILE", help=f"the change (DIR/ID{SUFFIX})")
     _add_at(verb)
 

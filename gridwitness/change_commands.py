@@ -89,6 +89,8 @@ def _joining(args: argparse.Namespace) -> tuple[Any, Any]:
         raise Refused("give --network, or --genesis and --broker")
     if peers is None and not args.bootnode:
         raise Refused("give --peers or --bootnode: how else does it find the others?")
+    listen = place(args.listen, "--listen")
+    api_port = 8800 if network is None else listen.port - 10
     return (
         Joining(
             id=args.id,
@@ -96,9 +98,9 @@ def _joining(args: argparse.Namespace) -> tuple[Any, Any]:
             genesis=genesis,
             peers=peers,
             bootnodes=tuple(args.bootnode),
-            listen=place(args.listen, "--listen"),
+            listen=listen,
             advertise=place(args.advertise or args.listen, "--advertise"),
-            api=place(args.api, "--api"),
+            api=place(args.api or f"127.0.0.1:{api_port}", "--api"),
             broker=place(broker, "--broker"),
             authority_folder=ca,
         ),
@@ -172,9 +174,21 @@ def _proposed(args: argparse.Namespace, standing: "Standing") -> "Transaction":
         return standing.of_validators(validators)
     if authorities:
         return standing.of_authorities(authorities)
-    if not all(value.isdecimal() for _, value in values):
+    return standing.of_parameters(_values(values))
+
+
+def _values(pairs: list[tuple[str, str]]) -> list[tuple[str, int]]:
+    """Parameters that can be changed, and their numbers."""
+    from gridwitness.plan import PARAMETERS
+    from validator.app.governance import FIXED
+
+    if not all(value.isdecimal() for _, value in pairs):
         raise Refused("a parameter is a whole number: --set block_interval_ms=2000")
-    return standing.of_parameters([(name, int(value)) for name, value in values])
+    known = sorted(PARAMETERS.keys() - FIXED)
+    for name, _ in pairs:
+        if name not in known:
+            raise Refused(f"{name[:40]} cannot be changed; these can: {', '.join(known)}")
+    return [(name, int(value)) for name, value in pairs]
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -121,6 +121,7 @@ def test_who_joins_gets_a_folder_and_the_others_its_address(
     found = run(capsys, "join", "--dir", str(home), "--id", "val-new", "--authority", "MEA", *where)
     settings = config.load(home / "validator.toml")
     assert (settings.id, settings.advertise.port) == ("val-new", 9999)
+    assert settings.api.port == 9989, "8800 is another's on the machine of a test network"
     transaction = change_file.read(Path(found["change"]))
     body = transaction.body
     assert isinstance(body, ChangeValidators)
@@ -157,6 +158,7 @@ def test_what_is_no_change_is_refused_in_one_line(
     assert "one kind" in fails(capsys, "propose", *out)
     assert "one kind" in fails(capsys, "propose", "--remove", "val-pea", "--set", "a=1", *out)
     assert "whole number" in fails(capsys, "propose", "--set", "a=b", *out)
+    assert "cannot be changed" in fails(capsys, "propose", "--set", "interval_s=60", *out)
     assert "NAME=VALUE" in fails(capsys, "propose", "--set", "a", *out)
     (tmp_path / "nonsense").write_bytes(b"nonsense")
     fails(capsys, "sign", str(tmp_path / "nonsense"), *key(network, "PEA"))
