@@ -95,10 +95,10 @@ def _add_prepare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         if kind == "replace-meter":
             parser.add_argument("--old", required=True, metavar="METER", help="what it replaces")
     for kind in TABLE_OF:
-        parser = _kind(kinds, kind, f"{kind.replace('-', ' a ', 1)}", _entry)
+        parser = _kind(kinds, kind, _in_words(kind), _entry)
         parser.add_argument("--entry", type=Path, required=True, metavar="JSON", help=_ENTRY)
     for kind in RETIRES:
-        parser = _kind(kinds, kind, f"end a {kind.partition('-')[2]}'s registration", _retirement)
+        parser = _kind(kinds, kind, f"{_in_words(kind)}: its registration ends", _retirement)
         parser.add_argument("id", metavar="ID", help="whose registration ends")
     rotate = _kind(kinds, "rotate-key", "let a key follow another", _rotation, begins=False)
     rotate.add_argument("announcement", type=Path, metavar="FILE", help="of hsm rotate")
@@ -117,6 +117,12 @@ def _add_prepare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 _ENTRY = "the entry as the genesis file writes it"
+
+
+def _in_words(kind: str) -> str:
+    """`add-gateway` as people say it."""
+    verb, _, what = kind.partition("-")
+    return f"{verb} an unmetered load" if what == "unmetered" else f"{verb} a {what}"
 
 
 def _kind(

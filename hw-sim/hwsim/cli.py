@@ -20,8 +20,15 @@ def add_commands(
     )
     feeder.add_argument("--json", action="store_true", help="the whole day as JSON")
     feeder.set_defaults(run=show_feeder)
-    meters = verbs.add_parser("meters", help="simulated Eastron meters on Modbus TCP and RTU")
-    meters.add_argument("--config", type=Path, required=True, help="JSON, see hwsim.meters_config")
+    meters = verbs.add_parser(
+        "meters",
+        help="simulated Eastron meters that follow a feeder's day, as the demo starts them",
+        description='CONFIG is {"pace": FILE, "day": FILE,'
+        ' "tcp": [{"port": N, "units": {"1": METER}}], "rtu": [{"link": FILE, "units": {…}}]}:'
+        " the network's time, a feeder's day, and who answers where. For meters that run by"
+        " themselves: sim line.",
+    )
+    meters.add_argument("--config", type=Path, required=True, help="JSON")
     meters.set_defaults(run=run_meters)
     line = verbs.add_parser(
         "line",
