@@ -309,6 +309,10 @@ class Steps:
             kind = str(record.content.get("key", "flash"))
             _, signature = asked.proof(console, kind, begun.to_sign(self._public))
             done = enrolment.on_site(begun, self._public, signature, self._technician)
+            if old and not known:
+                self.found.warnings.append(
+                    f"{old} is not registered now: the file enrols a meter and replaces none"
+                )
         except Refused as reason:
             raise faults.NOT_ENROLLABLE.fault(why=reason) from None
         self.found.enrolment = done
