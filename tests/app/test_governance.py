@@ -3,7 +3,7 @@
 Authorities EGAT, ERC, MEA, PEA; validators val-1 to val-4, one of each.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -358,3 +358,18 @@ def test_a_network_does_not_begin_with_one_key_for_deciding_and_voting() -> None
 
     with pytest.raises(BadRegistry, match="a validator's"):
         Application(genesis(shared))
+
+
+def test_a_strangers_change_never_goes_through_the_whole_registry() -> None:
+    """Anybody may ask twenty times a second, and a network may have a hundred thousand keys."""
+
+    class LookedUp(frozenset[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            raise AssertionError("every key was looked at")
+
+    state = ruling()
+    case, moment = Case(steps(state, add("val-5")), ("stranger",)), Moment(NETWORK, HEIGHT, 0)
+    for keys, reason in ((LookedUp(), 92), (LookedUp([key("val-5").raw]), 70)):
+        with pytest.raises(RefusedTransaction) as caught:
+            check_change(state, case.transaction(), moment, Registered(keys, ()), BOOK)
+        assert caught.value.reason == reason

@@ -17,7 +17,7 @@ from validator.app.records import GOVERNANCE, REGISTRY, RULING
 from validator.app.registries import Registries
 from validator.app.registry import BadRegistry
 from validator.app.ruling import ParameterTable, Ruling, era_row
-from wire.governance import ChangeAuthorities, ChangeParameters, ChangeValidators
+from wire.governance import REVOKE, ChangeAuthorities, ChangeParameters, ChangeValidators
 from wire.transaction import Transaction
 
 
@@ -59,7 +59,9 @@ class Affairs:
         return Outcome(affairs, (write,), accepted.operator_key.thumbprint)
 
     def _governed(self, transaction: Transaction, moment: Moment, book: SignatureBook) -> "Outcome":
-        decision = check_change(self.ruling, transaction, moment, self._registered(moment), book)
+        decision = check_change(
+            self.ruling, transaction, moment, self._registered(transaction, moment), book
+        )
         following = decision.following
         if isinstance(following, ParameterTable):
             try:
@@ -75,9 +77,14 @@ class Affairs:
         thumbprint = hashlib.sha256(thumbprints).digest()
         return Outcome(replace(self, ruling=ruling), writes, thumbprint)
 
-    def _registered(self, moment: Moment) -> Registered:
-        """Keys that are taken, and who operates something now or later."""
-        registries = self.registries
+    def _registered(self, transaction: Transaction, moment: Moment) -> Registered:
+        """Keys that are taken; and who operates something now or later, where that matters."""
+        registries, body = self.registries, transaction.body
+        revokes = isinstance(body, ChangeAuthorities) and any(
+            step.verb == REVOKE for step in body.steps
+        )
+        if not revokes:  # The whole registry is gone through for nothing else.
+            return Registered(registries.keys_ever, ())
         operators = {
             entry.operator
             for table in ("gateways", "technicians", "zones")

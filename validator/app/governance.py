@@ -156,8 +156,7 @@ def _next_roster(
     for step in body.steps:
         _take_step(ruling, step, members, observers)
     _check_count(before, len(members), len(body.steps))
-    taken = {*ruling.validator_keys_ever, *ruling.authority_keys_ever, *registered.keys}
-    _check_new_keys(body, taken)
+    _check_new_keys(ruling, body, registered)
     return Roster(first, _in_order(members.values()), _in_order(observers.values()))
 
 
@@ -203,8 +202,7 @@ def _next_roll(ruling: Ruling, body: ChangeAuthorities, registered: Registered, 
     for step in body.steps:
         _change_authority(step, authorities, revoked, in_use)
     _check_count(before, len(authorities), len(body.steps))
-    taken = {*ruling.validator_keys_ever, *ruling.authority_keys_ever, *registered.keys}
-    _check_new_keys(body, taken)
+    _check_new_keys(ruling, body, registered)
     found = sorted(authorities.values(), key=lambda each: each.id)
     return Roll(first, tuple(found), tuple(sorted(revoked)))
 
@@ -257,10 +255,12 @@ def _next_table(ruling: Ruling, body: ChangeParameters, first: int) -> Parameter
 # Signatures.
 
 
-def _check_new_keys(body: Governing, taken: Collection[bytes]) -> None:
+def _check_new_keys(ruling: Ruling, body: Governing, registered: Registered) -> None:
     keys = [key.raw for key in new_keys(body)]
+    # Anybody can have this asked: keys are looked up, never gathered.
+    taken = (ruling.validator_keys_ever, ruling.authority_keys_ever, registered.keys)
     for number, raw in enumerate(keys):
-        if raw in taken or raw in keys[:number]:
+        if raw in keys[:number] or any(raw in each for each in taken):
             raise RefusedTransaction(KEY_TAKEN, raw.hex()[:16])
 
 
