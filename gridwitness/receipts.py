@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device.provision.keys import add_key_options
 from gridwitness.progress import Bar
 from hsm.durable import replace
 from wire.access import HolderSecret, link_parts
@@ -30,7 +31,8 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         help="fetch a meter's receipts into a folder, each verified",
         description="Asks validators for the receipts of a meter, verifies each from the genesis "
         "file down and keeps it as METER-SEQUENCE.receipt. `gridwitness verify FOLDER` then says "
-        "what they prove together, offline.",
+        "what they prove together, offline. Where readings are private, --link is the holder's way "
+        "to them and --authority-key an authority's.",
     )
     parser.add_argument("meter", nargs="?", metavar="METER", help="not needed with --link")
     parser.add_argument("--genesis", type=Path, required=True, metavar="FILE")
@@ -41,6 +43,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         "--at", action="append", metavar="URL", help="a validator's API; may be given several times"
     )
     parser.add_argument("--link", metavar="LINK", help="the meter's holder link, or a file of it")
+    add_key_options(parser, "authority", required=False)
     parser.add_argument("--ca", type=Path, metavar="FILE", help="vouches for https:// ones, PEM")
     parser.add_argument("--since", type=_day, default=0, metavar="YYYY-MM-DD", help="UTC")
     parser.add_argument("--until", type=_day, metavar="YYYY-MM-DD", help="UTC, not included")
@@ -57,14 +60,17 @@ def _day(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Fetch, verify, keep; returns the exit status."""
+    from gridwitness.verify_from import reader_of
     from validator.client import Client
-    from validator.desk import Reader, Trust
+    from validator.desk import Trust
 
     genesis = Genesis.load(args.genesis)
     meter, urls, secret = _whom(args)
-    reader = None if secret is None else Reader(genesis.network, holder=secret)
     args.dir.mkdir(parents=True, exist_ok=True)
-    with Client(urls, genesis, reader=reader, trust=Trust(args.ca)) as client:
+    with (
+        reader_of(args, genesis, secret) as reader,
+        Client(urls, genesis, reader=reader, trust=Trust(args.ca)) as client,
+    ):
         kept, there = _fetch(client, meter, args)
     found = {"meter": meter, "folder": str(args.dir), "fetched": kept, "already_there": there}
     if args.json:

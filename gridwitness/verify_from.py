@@ -58,7 +58,7 @@ def fetch(args: argparse.Namespace, genesis: Genesis | None) -> bytes:
     if not urls or meter is None or args.sequence is None:
         raise Refused("which receipt, and whom to ask: --from URL --meter ID --sequence N")
     with (
-        _reader(args, genesis, secret) as reader,
+        reader_of(args, genesis, secret) as reader,
         Client(urls, genesis, reader=reader, trust=Trust(args.ca)) as client,
     ):
         found = client.await_receipt(meter, args.sequence, args.wait) if args.wait else None
@@ -84,9 +84,10 @@ def _named(args: argparse.Namespace) -> tuple[list[str], str | None, HolderSecre
 
 
 @contextmanager
-def _reader(
+def reader_of(
     args: argparse.Namespace, genesis: Genesis, secret: HolderSecret | None
 ) -> Iterator[Reader | None]:
+    """Who asks, by the options of `add_key_options`: an authority, a holder, or just anybody."""
     if args.authority_key is None:
         yield None if secret is None else Reader(genesis.network, secret)
         return

@@ -72,6 +72,17 @@ def test_an_authority_reads_by_its_key(
     assert json.loads(capsys.readouterr().out)["meter"] == "c2"
 
 
+def test_an_authority_fetches_a_meters_receipts_by_its_key(
+    bureau: Bureau, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genesis = str(bureau.folder / "genesis.json")
+    asked = ["receipts", "c2", "--at", url, "--genesis", genesis, "--dir", str(tmp_path / "kept")]
+    assert main(asked) == 1
+    assert "an authority" in capsys.readouterr().err
+    assert main([*asked, "--authority-key", str(bureau.folder / "key.pem")]) == 0
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
 def test_nobody_there_is_for_another_time(bureau: Bureau) -> None:
     arguments = ("--from", "http://127.0.0.1:1", "--meter", "c1", "--sequence", 1)
     assert verify(bureau, *arguments) == 75
