@@ -1,7 +1,9 @@
 """A state whose older rows are on the disk decides as one that has everything in memory."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,4 +122,45 @@ def test_a_start_reads_only_what_is_held_in_memory(tmp_path: Path) -> None:
     held = {name for name, _, _ in chain.store.state_rows_in_memory()}
     assert held.isdisjoint(paging.PAGED)
     assert {name for name, _, _ in chain.store.state_rows()} > held
+    chain.store.close()
+
+
+class Interrupted(StateShelf):
+    """A shelf that is slow to answer once: meanwhile something happens."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        found = super()._rows(query, *values)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return found
+
+
+def test_a_page_that_is_read_while_a_block_is_committed_changes_no_later_block(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "chain").mkdir()
+    chain = Chain(tmp_path / "chain")
+    village = chain.village
+    follower = Follower(chain, tmp_path)
+    readings = village.close(0, c1=(0, 0)), village.close(1)
+    last = readings[1].pop("c2")
+    batches = [[*readings[0].values()], [*readings[1].values()], [last]]
+    made = [
+        (chain.append([village.batch(sent, 1)], slot), Commit.decode(chain.tip.commit))
+        for slot, sent in enumerate(batches, 1)
+    ]
+    follower.follow(*made[0])
+    follower.shelf.close()
+    follower.shelf = shelf = Interrupted(follower.path)
+    follower.app.restore(follower.store.state_rows_in_memory(), shelf)
+    shelf.meanwhile = lambda: follower.follow(*made[1])
+    report = follower.app.case("z1", START_S)
+    assert report is not None
+    assert shelf.meanwhile is None
+    follower.follow(*made[2])
+    assert follower.app.state.root == chain.app.state.root
+    follower.close()
     chain.store.close()

@@ -134,21 +134,25 @@ class Application:
                 return found.import_advance_wh, found.export_advance_wh
         return None
 
+    # May be asked from another thread.
+
     def cases(self, zone: str = "", open_only: bool = False) -> list[CaseOutline]:
         """Windows that authorities have to look at: all, a zone's, or those that are open."""
-        return inquiry.cases(self.state, zone, open_only)
+        return inquiry.cases(self.state.aside(), zone, open_only)
 
     def case(self, zone: str, start_s: int) -> CaseReport | None:
         """The case about a zone's window with what is known of it, None when there is none."""
-        return inquiry.case(self.registries, self.state, zone, start_s)
+        return inquiry.case(self.registries, self.state.aside(), zone, start_s)
 
     def credits(self, meter: str, from_s: int, to_s: int) -> list[CreditedWindow]:
         """What was settled for a meter in windows that start in [from, to), ascending."""
-        return inquiry.credits_of(self.registries, self.state, meter, from_s, to_s)
+        return inquiry.credits_of(self.registries, self.state.aside(), meter, from_s, to_s)
 
     def tally(self, zone: str) -> Tally:
         """A zone's record: how many seals said what, and its cases."""
-        return inquiry.tally(self.state, zone)
+        return inquiry.tally(self.state.aside(), zone)
+
+    # Of the validator's own thread.
 
     def check_tx(self, tx: Batch | Transaction, book: SignatureBook, time_ms: int = 0) -> None:
         """CheckTx: decide whether the mempool may take a batch or a transaction.

@@ -15,6 +15,7 @@ header are for. The newest root is a row itself, so that `State.restore` finds i
 import hashlib
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import Self
 
 from validator.app.paging import PAGED, PagedIndex, RecentRows, Shelf
@@ -92,6 +93,7 @@ class State:
         self.index: Index | PagedIndex = Index() if shelf is None else PagedIndex(shelf)
         """Of the readings table."""
 
+        self._shelf = shelf
         self._recent = None if shelf is None else RecentRows(shelf)
         self._tables: dict[str, dict[bytes, bytes]] = {}
 
@@ -100,6 +102,18 @@ class State:
         if self._recent is not None and table in PAGED:
             return self._recent.get(table, row)
         return self._tables.get(table, {}).get(row)
+
+    def aside(self) -> "State":
+        """The same rows for another thread, as of now.
+
+        What it reads from the disk it keeps for itself: what blocks are decided by is kept by those
+        who commit them alone, else a row read before a commit could be kept after it.
+        """
+        if self._shelf is None:
+            return self
+        found = copy(self)
+        found.index, found._recent = PagedIndex(self._shelf), RecentRows(self._shelf)
+        return found
 
     def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         """Rows of a table that is held in memory, in order of key."""
