@@ -53,6 +53,11 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     init.add_argument("--dir", type=Path, required=True, help="a new or empty folder")
     init.add_argument("--validators", type=int, default=4, help="how many (default 4)")
     init.add_argument("--name", default="test", help="the network's name (default test)")
+    init.add_argument(
+        "--open-readings",
+        action="store_true",
+        help="anybody may read readings and receipts: for a trial, where no household lives",
+    )
     init.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     init.set_defaults(run=init_network)
     add_change_commands(verbs)
@@ -66,7 +71,7 @@ def init_network(args: argparse.Namespace) -> int:
     if not 1 <= args.validators <= MOST_VALIDATORS:
         print(f"gridwitness: --validators is 1 to {MOST_VALIDATORS}", file=sys.stderr)
         return 2
-    plan = synthetic_plan(args.name, args.validators)
+    plan = synthetic_plan(args.name, args.validators, args.open_readings)
     network = make_network(args.dir, plan, lambda words: print(f"making {words}", file=sys.stderr))
     found = {
         "network": network.genesis.topic_name,
@@ -91,6 +96,8 @@ def _words(found: dict[str, Any]) -> str:
         f"  /usr/sbin/mosquitto -c {found['broker']}",
         *(f"  gridwitness validator run {path}" for path in found["validators"]),
         *(f"  gridwitness gateway run {path}" for path in found["gateways"]),
+        f"the gateway asks meters on Modbus TCP port {MODBUS_PORT}; to simulate some instead, see",
+        "  docs/OPERATIONS.md, A network to try",
         "keys that enrol meters (what opens one is 'passphrase' beside it):",
         *(f"  technician {path}" for path in found["technicians"]),
         f"  operator   {found['operator']}",
@@ -98,9 +105,9 @@ def _words(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def synthetic_plan(name: str, validators: int) -> "NetworkPlan":
+def synthetic_plan(name: str, validators: int, open_readings: bool = False) -> "NetworkPlan":
     """Return a plan with default ports for that many validators."""
-    from gridwitness.plan import Address, AuthorityPlan, NetworkPlan, TechnicianPlan
+    from gridwitness.plan import PARAMETERS, Address, AuthorityPlan, NetworkPlan, TechnicianPlan
 
     producers = [
         (f"SPP-{number}", f"Small Power Producer {number}", "SPP")
@@ -119,6 +126,7 @@ def synthetic_plan(name: str, validators: int) -> "NetworkPlan":
         meters=tuple(_meter(number) for number in range(CUSTOMERS + 1)),
         zones=(_zone(),),
         technicians=(TechnicianPlan(TECHNICIAN, "Technician 1", OPERATOR),),
+        parameters=dict(PARAMETERS) | ({"open_readings": 1} if open_readings else {}),
     )
 
 

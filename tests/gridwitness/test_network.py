@@ -139,3 +139,8 @@ def test_a_certificate_serves_one_purpose(network: Network) -> None:
         ["clientAuth"],
         ["serverAuth", "clientAuth"],
     ]
+
+
+def test_a_network_to_try_shows_its_readings_to_anybody_only_when_that_is_asked_for() -> None:
+    assert synthetic_plan("test", 4, open_readings=True).parameters["open_readings"] == 1
+    assert "open_readings" not in synthetic_plan("test", 4).parameters
