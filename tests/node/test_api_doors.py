@@ -102,10 +102,10 @@ def test_one_address_has_so_many_connections_and_others_still_come_in(
     with contextlib.ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(socket.create_connection((door.host, door.port)))
-        wait_for("three are inside", lambda: doors.Door.inside["127.0.0.1"] == 3)
+        wait_for("three are inside", lambda: doors.Guest.inside["127.0.0.1"] == 3)
         assert talk(door, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", waits=True) == b""
-        assert doors.Door.inside["127.0.0.1"] == 3
-    wait_for("all have left", lambda: not doors.Door.inside)
+        assert doors.Guest.inside["127.0.0.1"] == 3
+    wait_for("all have left", lambda: not doors.Guest.inside)
     assert httpx.get(f"http://{door}/healthz", trust_env=False).status_code == 200
 
 
@@ -119,7 +119,7 @@ def test_a_client_that_reads_nothing_is_cut_off(
         with contextlib.suppress(OSError):
             for _ in range(2_000):
                 connection.sendall(question)
-        wait_for("it is out", lambda: not doors.Door.inside)
+        wait_for("it is out", lambda: not doors.Guest.inside)
 
 
 BODIES = {
@@ -182,17 +182,40 @@ def test_a_body_that_dribbles_in_is_given_up(bureau: Bureau) -> None:
     assert told[0]["status"] == 408
 
 
-def test_over_tls_the_same_pages_are_served(bureau: Bureau, tmp_path: Path) -> None:
+def shown(folder: Path) -> Certificate:
     ca = certificates.make_ca("the operators")
-    shown = certificates.issue(ca, "127.0.0.1", certificates.SERVER)
-    ca.write(tmp_path / "ca.pem", tmp_path / "ca.key")
-    shown.write(tmp_path / "api.pem", tmp_path / "api.key")
-    with served(bureau, Certificate(tmp_path / "api.pem", tmp_path / "api.key")) as address:
+    issued = certificates.issue(ca, "127.0.0.1", certificates.SERVER)
+    ca.write(folder / "ca.pem", folder / "ca.key")
+    issued.write(folder / "api.pem", folder / "api.key")
+    return Certificate(folder / "api.pem", folder / "api.key")
+
+
+def test_over_tls_the_same_pages_are_served(bureau: Bureau, tmp_path: Path) -> None:
+    with served(bureau, shown(tmp_path)) as address:
         trusted = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
         answer = httpx.get(f"https://{address}/healthz", verify=trusted, trust_env=False)
         assert answer.headers["strict-transport-security"]
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://{address}/healthz", trust_env=False)
+
+
+def test_who_begins_no_tls_handshake_is_counted_and_given_up(
+    bureau: Bureau, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who only connects sends no request, and takes a file descriptor all the same."""
+    monkeypatch.setattr(doors, "MOST_OF_A_CLIENT", 3)
+    with served(bureau, shown(tmp_path)) as address, contextlib.ExitStack() as stack:
+        idle = [socket.create_connection((address.host, address.port), 10) for _ in range(3)]
+        for each in idle:
+            stack.enter_context(each)
+        wait_for("three are counted", lambda: doors.Guest.inside["127.0.0.1"] == 3)
+        assert talk(address, b"", waits=True) == b""
+        assert doors.Guest.inside["127.0.0.1"] == 3
+        idle[0].close()
+        wait_for("one has left", lambda: len(doors.Guest.knocking) == 2)
+        monkeypatch.setattr(doors, "REQUEST_S", 0.2)
+        assert talk(address, b"", waits=True) == b""
+    wait_for("all have left", lambda: not doors.Guest.knocking)
 
 
 def test_a_taken_port_is_told_at_once(door: Address, bureau: Bureau) -> None:

@@ -1,13 +1,15 @@
 """Connections of the API: how many there may be, and how long a request may take to arrive.
 
 uvicorn waits for ever for a request's head, and for a client that reads nothing; here both end, so
-that a few slow strangers keep nobody else out.
+that a few slow strangers keep nobody else out. Connections are counted where they are accepted:
+who only begins a TLS handshake takes a file descriptor too, and the ledger needs some.
 """
 
 import asyncio
+import contextlib
 import socket
 from collections import Counter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -24,26 +26,84 @@ MOST_CONNECTIONS = 512
 MOST_OF_A_CLIENT = 64
 
 
-class Door(H11Protocol):
-    """One connection, with time limits."""
+class Guest(socket.socket):
+    """One accepted connection; counted until it is closed."""
 
     inside: ClassVar[Counter[str]] = Counter()
     """Connections by client."""
+
+    knocking: ClassVar[dict[tuple[str, int], asyncio.TimerHandle]] = {}
+    """When a handshake that has not ended will be given up, by the client's address and port."""
+
+    def __init__(self, connection: socket.socket, address: tuple[Any, ...]) -> None:
+        """Take over an accepted socket."""
+        super().__init__(fileno=connection.detach())
+        self._name, self._place = client_name({"client": address}), address[:2]
+        self.inside[self._name] += 1
+
+    @property
+    def is_welcome(self) -> bool:
+        """Whether there is room for it."""
+        room = self.inside.total() <= MOST_CONNECTIONS
+        return room and self.inside[self._name] <= MOST_OF_A_CLIENT
+
+    def knock(self) -> None:
+        """Its handshake begins."""
+        loop = asyncio.get_running_loop()
+        self.knocking[self._place] = loop.call_later(REQUEST_S, self._give_up)
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(OSError):  # It has gone.
+            self.shutdown(socket.SHUT_RDWR)
+
+    @classmethod
+    def enter(cls, place: tuple[str, int] | None) -> None:
+        """The handshake of who comes from there has ended."""
+        timer = None if place is None else cls.knocking.pop(place, None)
+        if timer is not None:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Close it, and count it no more."""
+        if self.fileno() >= 0:
+            self.enter(self._place)
+            self.inside[self._name] -= 1
+            if self.inside[self._name] <= 0:
+                del self.inside[self._name]
+        super().close()
+
+
+class Listener(socket.socket):
+    """Lets so many connections in, and gives each so long for its TLS handshake."""
+
+    @classmethod
+    def of(cls, listening: socket.socket) -> Self:
+        """Take over a listening socket."""
+        return cls(fileno=listening.detach())
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection; BlockingIOError when nobody waits, or is turned away."""
+        connection, address = super().accept()
+        guest = Guest(connection, address)
+        if not guest.is_welcome:
+            guest.close()
+            raise BlockingIOError
+        guest.knock()
+        return guest, address
+
+
+class Door(H11Protocol):
+    """One connection, with time limits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._arriving: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
-        self._name = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Let in, or not."""
+        """The handshake, if any, has ended."""
         super().connection_made(transport)
-        self._name = client_name({"client": self.client})
-        self.inside[self._name] += 1
-        if self.inside[self._name] > MOST_OF_A_CLIENT or self.inside.total() > MOST_CONNECTIONS:
-            transport.abort()
-            return
+        Guest.enter(self.client)
         # A listener of the socket module's names no protocol, so asyncio leaves Nagle's delay on:
         # an answer of two packets would wait 40 ms for an acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -54,9 +114,6 @@ class Door(H11Protocol):
         for timer in (self._arriving, self._stuck):
             if timer is not None:
                 timer.cancel()
-        self.inside[self._name] -= 1
-        if self.inside[self._name] <= 0:
-            del self.inside[self._name]
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

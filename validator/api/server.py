@@ -21,7 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from validator.api import metrics, rest
-from validator.api.doors import Door
+from validator.api.doors import Door, Listener
 from validator.api.pages import Pages
 from validator.api.sources import Sources
 from validator.config import Address
@@ -201,6 +201,6 @@ async def serve_on(listener: socket.socket, app: ASGIApp, certificate: Certifica
 
 def _listener(address: Address, what: str) -> socket.socket:
     try:
-        return socket.create_server((address.host, address.port), backlog=_BACKLOG)
+        return Listener.of(socket.create_server((address.host, address.port), backlog=_BACKLOG))
     except OSError as reason:
         raise Unavailable(f"{what} cannot listen on {address}: {reason}") from None
