@@ -14,7 +14,7 @@ import pytest
 from gridwitness import certificates
 from tests.node.office import PLENTY, Bureau, ask, served
 from tests.node.town import wait_for
-from validator.api import doors
+from validator.api import doors, guard
 from validator.api.guard import Guard, Limits, client_name
 from validator.api.server import Certificate, ServingThread
 from validator.config import Address
@@ -144,7 +144,10 @@ def test_hostile_bodies_are_answered_and_cost_little(bureau: Bureau, name: str) 
         assert answer.status_code in (413, 422)
 
 
-def test_who_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> None:
+def test_who_asks_too_often_is_told_when_to_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "_PER_S", 0)
     limits = Limits(requests=Rate(0.001, 5), posts=Rate(0.001, 2))
     bureau = Bureau(tmp_path, limits)
     codes = [ask(bureau, "/healthz").status_code for _ in range(6)]
@@ -153,6 +156,26 @@ def test_who_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> None:
     assert answer.headers["retry-after"] == "1"
     assert answer.json()["remedy"]
     assert answer.headers["content-security-policy"]
+    bureau.close()
+
+
+def test_a_batch_costs_what_its_calls_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else fifty thousand blocks are read for the price of one page."""
+    monkeypatch.setattr(guard, "_PER_S", 0)
+    bureau = Bureau(tmp_path, Limits(requests=Rate(0.5, 60), posts=PLENTY.posts))
+    batch = [{"jsonrpc": "2.0", "method": "health", "id": number} for number in range(50)]
+    answers = [ask(bureau, "/rpc", "POST", json=batch) for _ in range(3)]
+    assert [each.status_code for each in answers] == [200, 200, 429]
+    assert 60 <= int(answers[-1].headers["retry-after"]) <= 80
+    bureau.close()
+
+
+def test_what_takes_long_is_paid_for_by_who_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "_SHORT_S", -1.0)
+    bureau = Bureau(tmp_path, Limits(requests=Rate(0.5, 60), posts=PLENTY.posts))
+    assert [ask(bureau, "/healthz").status_code for _ in range(2)] == [200, 429]
     bureau.close()
 
 

@@ -10,6 +10,7 @@ from here and programs need none.
 import asyncio
 import ipaddress
 import json
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
@@ -24,6 +25,9 @@ from validator.node.frames import Rate
 
 MOST_CLIENTS = 4_096
 """Senders whose use is remembered; who was not seen for longest is forgotten first."""
+
+SPEND = "gridwitness.spend"
+"""In a request's scope: takes so many requests, and seconds of this thread, from its client."""
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 PAGE_POLICY = (
@@ -40,6 +44,10 @@ _HEADERS = {
     b"cross-origin-resource-policy": b"same-origin",
 }
 
+
+_SHORT_S, _LONG_S, _PER_S = 0.01, 1.0, 500
+"""What a request may take of this thread for nothing, how much is counted at most, and how many
+requests a second then costs: long lists get one client a fifth of the thread."""
 
 _CLOSE = {"Connection": "close"}
 _REQUESTS, _POSTS = Rate(100, 400), Rate(20, 60)
@@ -83,18 +91,30 @@ class Guard:
             await self._app(scope, receive, send)
             return
         send = _dressed(scope, send)
-        wait_s = self._wait_s(scope)
-        if wait_s:
+        requests, posts = self._buckets_of(client_name(scope))
+        now_s, short = self._now_s(), scope["method"] in ("GET", "HEAD")
+        if not (requests.take(1, now_s) and (short or posts.take(1, now_s))):
             words = "too many requests from this address"
-            retry = {b"retry-after": str(wait_s).encode()}
-            await _refuse(send, 429, words, retry)
+            wait_s = max(1, math.ceil(requests.spend(0, now_s)))
+            await _refuse(send, 429, words, {b"retry-after": b"%d" % wait_s})
             return
-        body = _Body(receive, self._limits)
-        await self._app(scope, body.receive, body.answering(send))
 
-    def _wait_s(self, scope: Scope) -> int:
-        """Seconds until the client may ask again; 0 when it may now."""
-        name = client_name(scope)
+        def spend(many: int, took_s: float) -> None:
+            extra = max(0.0, min(took_s, _LONG_S) - _SHORT_S) * _PER_S
+            requests.spend(many + extra, self._now_s())
+
+        body, began_s = _Body(receive, self._limits), time.thread_time()
+        answer = body.answering(send)
+
+        async def told(message: Message) -> None:
+            if short and message["type"] == "http.response.start":
+                spend(0, time.thread_time() - began_s)
+            await answer(message)
+
+        await self._app({**scope, SPEND: spend}, body.receive, told)
+
+    def _buckets_of(self, name: str) -> tuple[Bucket, Bucket]:
+        """What a client has left: of requests, and of those with a body."""
         buckets = self._buckets.pop(name, None) or (
             Bucket(self._limits.requests),
             Bucket(self._limits.posts),
@@ -102,11 +122,7 @@ class Guard:
         self._buckets[name] = buckets
         if len(self._buckets) > MOST_CLIENTS:
             self._buckets.popitem(last=False)
-        now_s = self._now_s()
-        allowed = buckets[0].take(1, now_s) and (
-            scope["method"] in ("GET", "HEAD") or buckets[1].take(1, now_s)
-        )
-        return 0 if allowed else 1
+        return buckets
 
 
 def client_name(scope: MutableMapping[str, Any]) -> str:

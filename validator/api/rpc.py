@@ -5,8 +5,10 @@ calls one batch may have, and what a call's parameters may look like. Integers m
 text, as CometBFT writes them.
 """
 
+import asyncio
 import inspect
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,6 +17,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from validator.api import rpc_comet, rpc_qbft
+from validator.api.guard import SPEND
 from validator.api.problems import Fault, answers
 from validator.api.rpc_fault import RpcFault
 from validator.api.sources import Sources
@@ -25,6 +28,8 @@ PARSE_ERROR, INVALID_REQUEST, NO_METHOD = -32_700, -32_600, -32_601
 INVALID_PARAMS, INTERNAL = -32_602, -32_603
 
 Method = Callable[..., Awaitable[Any]]
+Spend = Callable[[int, float], None]
+"""Takes so many requests, and seconds of this thread, from the client."""
 
 _log = structlog.get_logger()
 
@@ -83,7 +88,8 @@ def router(sources: Sources, office: Office) -> APIRouter:
     )
     async def call(request: Request) -> Response:
         """Calls of JSON-RPC 2.0: one, or a batch; CometBFT's verbs and Besu's `qbft_*` names."""
-        answer = await reply(methods, await request.body())
+        spend = request.scope.get(SPEND, _free)
+        answer = await reply(methods, await request.body(), spend)
         if answer is None:
             return Response(status_code=204)
         # ASCII: a lone surrogate that a caller sent as id goes back as it came.
@@ -92,19 +98,38 @@ def router(sources: Sources, office: Office) -> APIRouter:
     return routes
 
 
-async def reply(methods: Mapping[str, Method], data: bytes) -> Any:
-    """The answer to a request's body; None when nothing is to be answered."""
+def _free(_many: int, _took_s: float) -> None:
+    """What is asked without a guard costs nothing."""
+
+
+async def reply(methods: Mapping[str, Method], data: bytes, spend: Spend = _free) -> Any:
+    """The answer to a request's body; None when nothing is to be answered.
+
+    Each call of a batch costs its client what a request does, and others are served in between.
+    """
     try:
         given = json.loads(data, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return _failed(None, RpcFault(PARSE_ERROR, "not JSON"))
     if not isinstance(given, list):
-        return await _one(methods, given)
+        return await _paid(methods, given, spend, 0)
     if not 0 < len(given) <= MOST_CALLS:
         words = f"a batch has 1 to {MOST_CALLS} calls"
         return _failed(None, RpcFault(INVALID_REQUEST, words))
-    told = [await _one(methods, each) for each in given]
+    told = []
+    for number, each in enumerate(given):
+        told.append(await _paid(methods, each, spend, min(number, 1)))
+        await asyncio.sleep(0)
     return [each for each in told if each is not None] or None
+
+
+async def _paid(
+    methods: Mapping[str, Method], given: Any, spend: Spend, many: int
+) -> dict[str, Any] | None:
+    began_s = time.thread_time()
+    told = await _one(methods, given)
+    spend(many, time.thread_time() - began_s)
+    return told
 
 
 def _no_constant(name: str) -> Any:
