@@ -10,8 +10,8 @@ DEBIAN_PACKAGES=(mbpoll mosquitto python3-venv softhsm2 valgrind)
 # Tokens that tests hold the HSM code against beside SoftHSM2: NSS, a software TPM, p11-kit's remoting.
 # Where one of these or the next does not install, its tests are skipped and say so.
 TOKEN_PACKAGES=(libnss3 libtpm2-pkcs11-1 libtss2-tcti-swtpm0 p11-kit p11-kit-modules swtpm)
-# The explorer's charts, a browser to look at it, and Node to verify receipts outside of one.
-PAGE_PACKAGES=(chromium fonts-dejavu-core libjs-chart.js nodejs)
+# The explorer's charts, a browser and what drives it, and Node to verify receipts outside of one.
+PAGE_PACKAGES=(chromium fonts-dejavu-core libatomic1 libjs-chart.js nodejs)
 STAMP=.venv/ready
 
 say() { printf 'setup: %s\n' "$*" >&2; }

@@ -26,6 +26,8 @@ from validator.api.pages import LIBRARIES
 from wire.access import HolderSecret
 
 CHROMIUM = shutil.which("chromium")
+# Its own sandbox wants user namespaces, and shared memory a /dev/shm: containers have neither.
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
 PAGES = (
     "chain",
     "block/2",
@@ -49,8 +51,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium: apt install 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        # Chromium's own sandbox wants user namespaces, which root and containers do not have.
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield found
         found.close()
 
@@ -201,6 +202,18 @@ def test_a_meters_day_is_drawn(page: Page, served: Served) -> None:
     drawn = "() => { const c = document.querySelector('canvas'); return c && c.getContext('2d')"
     drawn += ".getImageData(0, 0, c.width, c.height).data.some((octet) => octet > 0) }"
     page.wait_for_function(drawn)
+
+
+@pytest.mark.skipif(not LIBRARIES.is_dir(), reason="Chart.js: apt install libjs-chart.js")
+def test_the_bars_of_a_day_have_no_border_that_would_hide_their_colour(
+    page: Page, served: Served
+) -> None:
+    page.goto(f"{served.address}/#/meter/c1")
+    page.wait_for_function(
+        "() => globalThis.Chart && Chart.getChart(document.querySelector('canvas'))"
+    )
+    bar = "Chart.getChart(document.querySelector('canvas')).getDatasetMeta(0).data[0].options"
+    assert page.evaluate(f"() => {bar}.borderWidth") == 0
 
 
 def test_without_chart_js_the_table_says_the_same(browser: Browser, served: Served) -> None:
