@@ -10,7 +10,8 @@ export function chart(canvas, type, labels, datasets) {
   const axis = { ticks: { color: colour("quiet"), maxRotation: 0, autoSkipPadding: 12 }, grid: { color: colour("line") } };
   new Chart(canvas, {
     type,
-    data: { labels, datasets: datasets.map((each) => ({ borderWidth: 2, tension: 0, ...each })) },
+    // A bar is narrower than two borders: it would be all border, and nothing of its colour.
+    data: { labels, datasets: datasets.map((each) => ({ borderWidth: type === "bar" ? 0 : 2, tension: 0, ...each })) },
     options: {
       animation: false, maintainAspectRatio: false, interaction: { mode: "index", intersect: false },
       scales: { x: axis, y: axis }, plugins: { legend: { labels: { color: colour("ink"), boxWidth: 14 } } },
