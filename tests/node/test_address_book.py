@@ -37,11 +37,14 @@ def book(tmp_path: Path, genesis: Genesis) -> AddressBook:
     return AddressBook(genesis, tmp_path / "kept.json")
 
 
-def record(genesis: Genesis, name: str, port: int = 1, valid_s: int = 1_000) -> Record:
+def record(
+    genesis: Genesis, name: str, port: int = 1, valid_s: int = 1_000, shown: str = ""
+) -> Record:
     address, expires_s = f"host:{port}", NOW_S + valid_s
-    der = certificates.der(CERTIFICATES[name].encode())
+    pem = CERTIFICATES[shown or name]
+    der = certificates.der(pem.encode())
     message = peer_message(genesis.network, name, address, der, expires_s)
-    told = {"id": name, "address": address, "certificate": CERTIFICATES[name]}
+    told = {"id": name, "address": address, "certificate": pem}
     return told | {"expires_s": expires_s, "signature": signer(name).sign(message).hex()}
 
 
@@ -53,6 +56,12 @@ def test_of_two_records_the_one_that_expires_later_counts(
     for older in (record(genesis, "val-1", 3, 1_500), record(genesis, "val-1", 3, 2_000)):
         assert not book.take(older, NOW_S)
     assert (book.peers["val-1"].host, book.peers["val-1"].port) == ("host", 2)
+
+
+def test_nobody_shows_anothers_certificate_as_his_own(book: AddressBook, genesis: Genesis) -> None:
+    """Who comes with that certificate would be taken for the liar, and never be heard."""
+    with pytest.raises(Malformed, match="subject is not its id"):
+        book.take(record(genesis, "val-1", shown="val-2"), NOW_S)
 
 
 def test_what_was_taken_is_there_after_a_restart(
@@ -91,13 +100,14 @@ def test_the_own_record_is_signed_anew_when_something_changes_or_it_ends_soon(
     book: AddressBook, genesis: Genesis
 ) -> None:
     key, pem = signer("val-1"), CERTIFICATES["val-1"]
+    another = certificates.self_signed("val-1").pem.decode()
     first = book.own("val-1", "here:1", pem, key, NOW_S)
     assert first["expires_s"] == NOW_S + VALID_S
     assert book.take(first, NOW_S)
     assert book.own("val-1", "here:1", pem, key, NOW_S + 1) == first
     for moved in (
         book.own("val-1", "there:1", pem, key, NOW_S - 9_000),
-        book.own("val-1", "here:1", CERTIFICATES["val-2"], key, NOW_S),
+        book.own("val-1", "here:1", another, key, NOW_S),
         book.own("val-1", "here:1", pem, key, NOW_S + VALID_S - RENEW_S),
     ):
         assert moved["expires_s"] > first["expires_s"]

@@ -1,8 +1,9 @@
 """Where the other validators are: address records, each signed by its validator.
 
 Decides whose record counts: that of a validator which the ledger names now, under a key that it has
-there, not expired, and of two the one that expires later. Who carries them (a file, a bootnode, the
-transaction that let it join) needs no trust; it can only withhold them.
+there, for a certificate that names nobody else, not expired, and of two the one that expires later.
+Who carries them (a file, a bootnode, the transaction that let it join) needs no trust; it can only
+withhold them.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from hsm import durable
 from wire.errors import BadSignature, Malformed
@@ -162,6 +164,9 @@ def _read(record: Any) -> Peer:
     if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ValueError("the address has the form host:port")
     certificate = x509.load_pem_x509_certificate(pem.encode())
+    # Else one could sign for another's certificate, and that one would be taken for him.
+    if [(each.oid, each.value) for each in certificate.subject] != [(NameOID.COMMON_NAME, name)]:
+        raise ValueError("the certificate's subject is not its id")
     plain = certificate.public_bytes(Encoding.PEM).decode()
     der = certificate.public_bytes(Encoding.DER)
     return Peer(name, address, der, plain, expires_s, bytes.fromhex(signature))
