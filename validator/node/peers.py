@@ -114,7 +114,7 @@ def open_record(record: Any, genesis: Genesis, now_s: int, keys: Keys | None = N
     Raises:
         ExpiredRecord: it was good once.
         UnknownValidator: it is of nobody who is known.
-        Malformed: it is no record.
+        Malformed: it is no record, or shows a certificate of another name.
         BadSignature: its validator has not signed it.
     """
     try:
@@ -130,6 +130,10 @@ def open_record(record: Any, genesis: Genesis, now_s: int, keys: Keys | None = N
         )
     if not is_signed(peer, genesis, known):
         raise BadSignature(f"the address record of {peer.id} is not signed by its key")
+    # Else one could sign for another's certificate, and that one would be taken for him.
+    subject = x509.load_pem_x509_certificate(peer.pem.encode()).subject
+    if [(each.oid, each.value) for each in subject] != [(NameOID.COMMON_NAME, peer.id)]:
+        raise Malformed(f"the certificate's subject is not its id, {peer.id}")
     return peer
 
 
@@ -164,9 +168,6 @@ def _read(record: Any) -> Peer:
     if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ValueError("the address has the form host:port")
     certificate = x509.load_pem_x509_certificate(pem.encode())
-    # Else one could sign for another's certificate, and that one would be taken for him.
-    if [(each.oid, each.value) for each in certificate.subject] != [(NameOID.COMMON_NAME, name)]:
-        raise ValueError("the certificate's subject is not its id")
     plain = certificate.public_bytes(Encoding.PEM).decode()
     der = certificate.public_bytes(Encoding.DER)
     return Peer(name, address, der, plain, expires_s, bytes.fromhex(signature))
