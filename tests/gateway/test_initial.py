@@ -80,7 +80,7 @@ def test_answers_that_make_no_sense_leave_no_file(
 
 def test_every_key_of_the_configuration_is_explained() -> None:
     """Keys are found in the code that takes them, so that none is forgotten here."""
-    code = "".join(Path(each.__file__).read_text() for each in (config, config_token))
+    code = "".join(Path(str(each.__file__)).read_text() for each in (config, config_token))
     taking = r"(?:take|number|one_of|path|optional_path|table|tables|_address|has)"
     keys = set(re.findall(taking + r'\((?:\w+, )?"(\w+)"', code))
     assert {"lat_e7", "enrolment", "status", "parity", "templates"} <= keys

@@ -118,7 +118,6 @@ def test_a_header_commits_to_its_evidence(chain: Chain) -> None:
 
 
 def test_a_block_has_room_for_so_much_evidence_and_the_rest_waits(chain: Chain) -> None:
-    chain.blocks._evidence_age = 10**9
     network = chain.genesis.network
     votes = [Prepare, Commit]
     many = [proof(chain, 1)]

@@ -19,7 +19,6 @@ PROPOSAL, PREPARE, COMMIT, ROUND_CHANGE = "proposal", "prepare", "commit", "roun
 UNSIGNED = bytes(64)
 
 
-
 def _tagged(kind: str, network: bytes, height: int, round_number: int, content: bytes) -> bytes:
     tag = f"gridwitness/{kind}/1".encode()
     return tag + network + height.to_bytes(8, "big") + round_number.to_bytes(4, "big") + content
