@@ -20,6 +20,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
         bench_api,
         bench_consensus,
         bench_gateway,
+        bench_path,
         bench_registry,
         bench_rules,
         bench_validators,
@@ -29,6 +30,7 @@ def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     bench_gateway.add_command(parts)
     bench_registry.add_command(parts)
     bench_validators.add_command(parts)
+    bench_path.add_command(parts)
     bench_rules.add_command(parts)
     bench_consensus.add_command(parts)
     bench_api.add_command(parts)

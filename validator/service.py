@@ -16,6 +16,7 @@ from validator.app.application import Application
 from validator.config import ValidatorConfig
 from validator.ending import end_of_process
 from validator.key import KeyInForce, open_keys
+from validator.node import heap
 from validator.node.broker import Broker, BrokerAccess
 from validator.node.candidate import Blocks, Candidate
 from validator.node.catching_up import CatchingUp
@@ -225,4 +226,6 @@ class Validator:
 async def run(config: ValidatorConfig, clock: NetworkClock) -> None:
     """Run a validator until SIGTERM or SIGINT."""
     genesis = Genesis.load(config.genesis)
-    await Validator(config, genesis, clock).run(end_of_process())
+    validator = Validator(config, genesis, clock)
+    heap.settle()
+    await validator.run(end_of_process())

@@ -50,10 +50,20 @@ _FORM = re.compile(
     rb"([\xb3-\xb5])" + _ROW + rb"\x13([\x00-\x03])" + _REACTIVE + _SOURCE, re.DOTALL
 )
 
+_HEADER = re.compile(rb"\xa3\x01[\x26\x27]\x03\x18\x3c\x04\x48.{8}", re.DOTALL)
+
 _KEYS = 0xB3
 """Head of a map of 19 pairs."""
 
 _MODBUS = b"\x01"
+
+
+def is_plain_header(protected: bytes) -> bool:
+    """Tell whether this is the canonical header of a reading: algorithm, content type 60, kid.
+
+    False promises nothing.
+    """
+    return _HEADER.fullmatch(protected) is not None
 
 
 def is_plain(payload: bytes) -> bool:

@@ -8,7 +8,6 @@ the registered key (`SignedReading.verify`).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
-from functools import cached_property
 from typing import Any, Self
 
 from wire import cbor, fields
@@ -22,7 +21,7 @@ from wire.cose import (
 )
 from wire.errors import Malformed
 from wire.keys import PublicKey, Signer
-from wire.plain_reading import is_plain
+from wire.plain_reading import is_plain, is_plain_header
 
 FORMAT = 1
 CONTENT_TYPE = 60
@@ -334,6 +333,15 @@ def sign_reading(reading: Reading, signer: Signer) -> bytes:
     return sign1(headers, reading.payload(), signer)
 
 
+def _check_headers(headers: Mapping[Any, Any]) -> None:
+    if headers.keys() != {HEADER_ALG, HEADER_CONTENT_TYPE, HEADER_KID}:
+        raise Malformed("a reading's protected header has exactly the keys 1, 3 and 4")
+    if headers[HEADER_CONTENT_TYPE] != CONTENT_TYPE:
+        raise Malformed(
+            "the protected header does not say that this is a reading (content type 60)"
+        )
+
+
 @dataclass(frozen=True)
 class SignedReading:
     """A reading with its envelope, decoded once; the bytes stay as the signer made them."""
@@ -353,12 +361,8 @@ class SignedReading:
         if len(encoded) > MAX_ENCODED:
             raise Malformed(f"a reading of {len(encoded)} bytes; at most {MAX_ENCODED}")
         cose = open_sign1(encoded)
-        if cose.headers.keys() != {HEADER_ALG, HEADER_CONTENT_TYPE, HEADER_KID}:
-            raise Malformed("a reading's protected header has exactly the keys 1, 3 and 4")
-        if cose.headers[HEADER_CONTENT_TYPE] != CONTENT_TYPE:
-            raise Malformed(
-                "the protected header does not say that this is a reading (content type 60)"
-            )
+        if not is_plain_header(cose.protected):
+            _check_headers(cose.headers)
         return cls(encoded, cose, Reading.from_payload(cose.payload))
 
     @property
@@ -366,7 +370,7 @@ class SignedReading:
         """Hint of the key that signed, 8 bytes."""
         return self.cose.kid
 
-    @cached_property
+    @property
     def sig_hash(self) -> bytes:
         """SHA-256 of the signed bytes: field 15 of the meter's next reading."""
         return self.cose.sig_hash

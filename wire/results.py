@@ -214,6 +214,11 @@ class Verdict(IntEnum):
     UNREFERENCED = 4
 
 
+def result_leaf(reading_hash: bytes, code: int, key_thumbprint: bytes, zone: str) -> bytes:
+    """A ReadingResult, encoded: without making one, for thousands in a block."""
+    return cbor.encode_flat([reading_hash, code, key_thumbprint, zone])
+
+
 @dataclass(frozen=True, slots=True)
 class ReadingResult:
     """What a block decided about one reading of a batch."""
@@ -233,7 +238,7 @@ class ReadingResult:
     @property
     def encoded(self) -> bytes:
         """The leaf under `readings_root`."""
-        return cbor.encode_flat([self.reading_hash, self.code, self.key_thumbprint, self.zone])
+        return result_leaf(self.reading_hash, self.code, self.key_thumbprint, self.zone)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

@@ -234,10 +234,12 @@ class Batch:
         if form != BATCH_FORMAT:
             raise Malformed(f"a batch of format {form!r}")
         signed = SignedWitness.open(fields.blob(witness, "witness"))
-        return cls.join(
+        batch = cls.join(
             signed,
             tuple(fields.blob(item, "reading") for item in fields.items(readings, "readings")),
         )
+        batch.__dict__["encoded"] = encoded  # Canonical, so that it would be encoded alike.
+        return batch
 
     @classmethod
     def join(cls, witness: SignedWitness, readings: tuple[bytes, ...]) -> Self:

@@ -9,8 +9,8 @@ A refusal writes nothing. What was refused as permanent is refused again wheneve
 what it collided with is never taken back.
 """
 
-import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from validator.app.capacity import capacity
 from validator.app.carrier import Carrier, SignatureBook
@@ -80,8 +80,7 @@ class Carriage:
     """Which signatures stand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """What was decided about one reading."""
 
     code: int
@@ -107,8 +106,15 @@ def open_reading(encoded: bytes) -> SignedReading | None:
     return signed
 
 
-def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admission:
-    """Decide about a well-formed reading; write it to the overlay when it is accepted."""
+def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading, digest: bytes) -> Admission:
+    """Decide about a well-formed reading; write it to the overlay when it is accepted.
+
+    Args:
+        carriage: how it came.
+        overlay: the block's writes.
+        signed: the reading.
+        digest: SHA-256 of its bytes, 32 bytes.
+    """
     reading = signed.reading
     registries = carriage.registries
     meter = registries.meter(reading.meter, reading.interval_start_s)
@@ -127,7 +133,7 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admiss
         return Admission(BAD_SIGNATURE, b"", meter)
     place = lane(meter.id, b"" if meter.key is not None else public.thumbprint)
     code = (
-        _repetition(overlay, place, signed)
+        _repetition(overlay, place, signed, digest)
         or _registered(meter, reading)
         or _location(carriage, meter, reading)
         or _interval(carriage, meter, reading)
@@ -138,7 +144,7 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading) -> Admiss
     fitting = fit(registries.base.parameters, overlay, place, signed)
     if fitting.code:
         return Admission(fitting.code, public.thumbprint, meter)
-    code = _accept(carriage, overlay, place, signed, secondary)
+    code = _accept(carriage, overlay, place, signed, secondary, digest)
     return Admission(code, public.thumbprint, meter, fitting.gaps)
 
 
@@ -166,7 +172,7 @@ def _names(signed: SignedReading, public: PublicKey) -> bool:
     return signed.cose.hint == public.hint
 
 
-def _repetition(overlay: Overlay, place: bytes, signed: SignedReading) -> int:
+def _repetition(overlay: Overlay, place: bytes, signed: SignedReading, digest: bytes) -> int:
     """S: the same content again is harmless; another under the same sequence is equivocation."""
     sequence = signed.reading.sequence
     accepted = overlay.reading(place, sequence)
@@ -176,7 +182,6 @@ def _repetition(overlay: Overlay, place: bytes, signed: SignedReading) -> int:
         return ALREADY_ACCEPTED
     row = key(place, sequence)
     if overlay.get(CONFLICT, row) is None:
-        digest = hashlib.sha256(signed.encoded).digest()
         overlay.put(CONFLICT, row, Conflict(signed.sig_hash, digest).packed())
     return EQUIVOCATION
 
@@ -250,7 +255,12 @@ def _capacity(carriage: Carriage, meter: Meter, reading: Reading) -> int:
 
 
 def _accept(
-    carriage: Carriage, overlay: Overlay, place: bytes, signed: SignedReading, rank: int
+    carriage: Carriage,
+    overlay: Overlay,
+    place: bytes,
+    signed: SignedReading,
+    rank: int,
+    digest: bytes,
 ) -> int:
     reading, reactive = signed.reading, signed.reading.reactive
     window_s = carriage.registries.base.parameters.acceptance_window_s
@@ -273,7 +283,7 @@ def _accept(
         export_varh=0 if reactive is None else reactive.export_advance_varh,
         sig_hash=signed.sig_hash,
         previous=reading.previous,
-        reading_hash=hashlib.sha256(signed.encoded).digest(),
+        reading_hash=digest,
     )
     overlay.accept(place, reading.sequence, record)
     return LATE if late else ACCEPTED

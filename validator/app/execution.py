@@ -28,7 +28,7 @@ from wire.block import MAX_READINGS
 from wire.errors import Refused
 from wire.reading import Reading
 from wire.resolution import ResolveCase
-from wire.results import ACCEPTED, ReadingResult, TxResult
+from wire.results import ACCEPTED, TxResult, result_leaf
 from wire.transaction import Transaction
 from wire.witness import Batch, SignedWitness, WitnessStatement
 
@@ -289,17 +289,16 @@ class BlockRun:
         results = []
         opened = self.opened.of(batch)
         for position, (encoded, signed) in enumerate(zip(batch.readings, opened, strict=True)):
+            digest = hashlib.sha256(encoded).digest()
             if signed is None:
                 admission = Admission(MALFORMED, b"", None)
             else:
-                admission = admit(carriage, self.overlay, signed)
-            meter = admission.meter
+                admission = admit(carriage, self.overlay, signed, digest)
+            code, thumbprint, meter, gaps = admission
             zone = "" if meter is None else meter.zone
-            digest = hashlib.sha256(encoded).digest()
-            result = ReadingResult(digest, admission.code, admission.thumbprint, zone)
-            results.append(result.encoded)
-            if signed is not None and meter is not None and admission.code == ACCEPTED:
-                self._touch(meter, signed.reading.interval_start_s, admission.gaps)
+            results.append(result_leaf(digest, code, thumbprint, zone))
+            if signed is not None and meter is not None and code == ACCEPTED:
+                self._touch(meter, signed.reading.interval_start_s, gaps)
                 self._touch_exchange(meter, signed.reading)
                 row = AcceptedRow(batch.batch_id, position, zone, signed.reading)
                 self.accepted.append(row)
@@ -307,8 +306,8 @@ class BlockRun:
 
     def _touch(self, meter: Meter, start_s: int, gaps: tuple[Gap, ...]) -> None:
         """Note the windows that an accepted reading belongs to, and the gaps beside it."""
-        zones = self.registries.zones_of(meter, start_s)
-        self.fresh.windows.update((name, start_s) for name in zones)
+        for name in self.registries.zones_of(meter, start_s):
+            self.fresh.windows.add((name, start_s))
         for gap in gaps:
             zones = self.registries.at(gap.start_s).zones_of_meter.get(meter.id, ())
             self.fresh.holes.update(

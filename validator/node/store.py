@@ -40,6 +40,16 @@ _ROOM = 64 * 1024
 """Bytes that a disk must take before a validator goes on."""
 
 
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    # A full block changes some 10 MB of pages: they are copied from the log into the file once in
+    # a few blocks, and found in memory when the next block changes them again.
+    "wal_autocheckpoint = 4000",
+    "cache_size = -16384",
+)
+
+
 class DamagedLedger(Refused):
     """The ledger file cannot be read; the other validators have what was in it."""
 
@@ -57,7 +67,7 @@ class Store:
         """Open or make the file; raises DamagedLedger when it is none."""
         self._database = sqlite3.connect(path, isolation_level=None)
         try:
-            for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+            for pragma in _PRAGMAS:
                 self._database.execute(f"PRAGMA {pragma}")
             self._database.executescript(TABLES)
         except sqlite3.DatabaseError as reason:
