@@ -7,7 +7,7 @@ import pytest
 
 from validator.app import paging
 from validator.app.paging import PagedIndex, RecentRows
-from validator.app.records import CREDIT, READING, AcceptedReading, key, lane
+from validator.app.records import CREDIT, READING, AcceptedReading, key, lane, time_of
 from validator.app.state import Index
 
 METERS = ("m1", "m2")
@@ -71,8 +71,10 @@ def test_neighbours_and_claims_are_those_of_the_whole(
         row = key(place, sequence)
         if (READING, row) not in disk.rows:
             disk.rows[READING, row] = found.packed()
-            whole.add(row, found)
-            paged.add(row, found)
+            place_in_time = time_of(found.packed())
+            assert place_in_time == (found.start_s, bool(found.late))
+            whole.add(row, *place_in_time)
+            paged.add(row, *place_in_time)
         if dice.random() < 0.05:
             paged = PagedIndex(disk)
         _compare(whole, paged, dice.choice(lanes), dice.randrange(42))

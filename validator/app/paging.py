@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 from typing import Protocol
 
-from validator.app.records import BATCH, CONFLICT, CREDIT, READING, SEALED, AcceptedReading, key
+from validator.app.records import BATCH, CONFLICT, CREDIT, READING, SEALED, key
 
 PAGED = frozenset({READING, CONFLICT, BATCH, SEALED, CREDIT})
 """Tables that grow with every interval. Their keys are a name and a number of 8 bytes."""
@@ -59,12 +59,11 @@ class RecentRows:
 
     def get(self, table: str, row: bytes) -> bytes | None:
         """Value of a row, None when there is none."""
-        value = self._rows.get((table, row))
-        if value is not None:
-            return value
+        # Asked most is what is not there: the row that a new reading is about to have.
         if int.from_bytes(row[-_NUMBER:]) > self._highest(table, row[:-_NUMBER]):
             return None
-        return self._shelf.get(table, row)
+        value = self._rows.get((table, row))
+        return self._shelf.get(table, row) if value is None else value
 
     def _highest(self, table: str, name: bytes) -> int:
         known = self._newest.get((table, name))
@@ -114,8 +113,8 @@ class PagedIndex:
             found = self._meters[meter] = OrderedDict({start_s: held})
         return found
 
-    def add(self, reading_key: bytes, record: AcceptedReading) -> None:
-        """Take in an accepted reading; the disk has it already."""
+    def add(self, reading_key: bytes, start_s: int, late: bool) -> None:
+        """Take in an accepted reading of an interval, late or not; the disk has it already."""
         lane, sequence = reading_key[:-_NUMBER], int.from_bytes(reading_key[-_NUMBER:])
         known = self._lanes.get(lane)
         if known is not None and sequence > known[0]:
@@ -123,8 +122,8 @@ class PagedIndex:
             if len(known) > 2 * KEPT_OF_A_METER:
                 del known[:-KEPT_OF_A_METER]
         starts = self._meters.get(reading_key[: reading_key.index(0) + 1])
-        if starts is not None and not record.late:
-            self._claim(starts, record.start_s, reading_key)
+        if starts is not None and not late:
+            self._claim(starts, start_s, reading_key)
 
     def _claim(
         self, starts: OrderedDict[int, tuple[bytes, ...]], start_s: int, reading_key: bytes

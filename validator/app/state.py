@@ -14,12 +14,13 @@ header are for. The newest root is a row itself, so that `State.restore` finds i
 
 import hashlib
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Self
 
 from validator.app.paging import PAGED, PagedIndex, RecentRows, Shelf
-from validator.app.records import READING, ROOT, AcceptedReading, key
+from validator.app.records import READING, ROOT, AcceptedReading, key, time_of
 
 Write = tuple[str, bytes, bytes | None]
 """Table, key, value; None removes the row."""
@@ -36,8 +37,8 @@ class Index:
         self._late: dict[bytes, tuple[bytes, ...]] = {}
         self._newest: dict[bytes, int] = {}
 
-    def add(self, reading_key: bytes, record: AcceptedReading) -> None:
-        """Take in an accepted reading."""
+    def add(self, reading_key: bytes, start_s: int, late: bool) -> None:
+        """Take in an accepted reading of an interval, late or not."""
         sequences = self._sequences.setdefault(reading_key[:-8], [])
         sequence = int.from_bytes(reading_key[-8:], "big")
         if not sequences or sequence > sequences[-1]:
@@ -45,11 +46,11 @@ class Index:
         else:
             insort(sequences, sequence)
         meter = reading_key[: reading_key.index(0) + 1]
-        claim = key(meter, record.start_s)
-        claims = self._late if record.late else self._claims
+        claim = meter + start_s.to_bytes(8, "big")
+        claims = self._late if late else self._claims
         claims[claim] = (*claims.get(claim, ()), reading_key)
-        if not record.late and record.start_s > self._newest.get(meter, 0):
-            self._newest[meter] = record.start_s
+        if not late and start_s > self._newest.get(meter, 0):
+            self._newest[meter] = start_s
 
     def before(self, lane: bytes, sequence: int) -> int | None:
         """The highest known sequence below."""
@@ -125,14 +126,14 @@ class State:
             if self._recent is not None and table in PAGED:
                 self._recent.put(table, row, value)
                 if table == READING and value is not None:
-                    self.index.add(row, AcceptedReading.of(value))
+                    self.index.add(row, *time_of(value))
                 continue
             rows = self._tables.setdefault(table, {})
             if value is None:
                 rows.pop(row, None)
                 continue
             if table == READING and row not in rows:
-                self.index.add(row, AcceptedReading.of(value))
+                self.index.add(row, *time_of(value))
             rows[row] = value
             if table == ROOT:
                 self.height, self.root = int.from_bytes(value[:8], "big"), value[8:]
@@ -158,40 +159,40 @@ class Overlay:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._rows: dict[tuple[str, bytes], bytes | None] = {}
+        self._rows: defaultdict[str, dict[bytes, bytes | None]] = defaultdict(dict)
         self._fresh: dict[bytes, AcceptedReading] = {}
         self._index = Index()
 
     def get(self, table: str, row: bytes) -> bytes | None:
         """Value of a row, None when there is none."""
-        value = self._rows.get((table, row), b"")  # No row's value is empty.
+        value = self._rows[table].get(row, b"")  # No row's value is empty.
         return self._state.get(table, row) if value == b"" else value
 
     def put(self, table: str, row: bytes, value: bytes) -> None:
         """Write a row."""
-        self._rows[table, row] = value
+        self._rows[table][row] = value
 
     def remove(self, table: str, row: bytes) -> None:
         """Remove a row."""
-        self._rows[table, row] = None
+        self._rows[table][row] = None
 
     def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         """Rows of a table, in order of key: for tables that stay small."""
         rows: dict[bytes, bytes | None] = dict(self._state.rows(table))
-        rows.update((row, value) for (name, row), value in self._rows.items() if name == table)
+        rows.update(self._rows[table])
         return iter(sorted((row, value) for row, value in rows.items() if value is not None))
 
     def reading(self, lane: bytes, sequence: int) -> AcceptedReading | None:
         """An accepted reading, None when there is none."""
-        value = self.get(READING, key(lane, sequence))
+        value = self.get(READING, lane + sequence.to_bytes(8, "big"))
         return None if value is None else AcceptedReading.of(value)
 
     def accept(self, lane: bytes, sequence: int, record: AcceptedReading) -> None:
         """Write an accepted reading."""
-        row = key(lane, sequence)
-        self._rows[READING, row] = record.packed()
+        row = lane + sequence.to_bytes(8, "big")
+        self._rows[READING][row] = record.packed()
         self._fresh[row] = record
-        self._index.add(row, record)
+        self._index.add(row, record.start_s, bool(record.late))
 
     def before(self, lane: bytes, sequence: int) -> int | None:
         """The highest accepted sequence below."""
@@ -237,12 +238,14 @@ class Overlay:
         """Return the root after this block and its writes in order, the root's row last."""
         digest = hashlib.sha256(_TAG + self._state.root + height.to_bytes(8, "big"))
         writes: list[Write] = []
-        for table, row in sorted(self._rows):
-            value = self._rows[table, row]
-            name = table.encode()
-            place = b"%c%s%c%s" % (len(name), name, len(row), row)
-            digest.update(place + (b"-" if value is None else b"%d:" % len(value) + value))
-            writes.append((table, row, value))
+        for table in sorted(self._rows):
+            name, rows = table.encode(), self._rows[table]
+            head = b"%c%s" % (len(name), name)
+            for row in sorted(rows):
+                value = rows[row]
+                told = b"-" if value is None else b"%d:%s" % (len(value), value)
+                digest.update(b"%s%c%s%s" % (head, len(row), row, told))
+                writes.append((table, row, value))
         root = digest.digest()
         writes.append((ROOT, b"", height.to_bytes(8, "big") + root))
         return root, tuple(writes)

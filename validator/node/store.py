@@ -185,9 +185,17 @@ class Store:
     def _append_readings(self, accepted: Sequence[AcceptedRow]) -> None:
         rows = (
             (
-                *(reading.meter, reading.sequence, reading.interval_start_s),
-                *(zone, batch_id, position, reading.status, reading.import_wh, reading.export_wh),
-                *(reading.import_advance_wh, reading.export_advance_wh),
+                reading.meter,
+                reading.sequence,
+                reading.interval_start_s,
+                zone,
+                batch_id,
+                position,
+                reading.status,
+                reading.import_wh,
+                reading.export_wh,
+                reading.import_advance_wh,
+                reading.export_advance_wh,
             )
             for batch_id, position, zone, reading in accepted
         )
