@@ -1,6 +1,7 @@
 """What a driver remembers over a power cut, and what it does when its disk or peers fail it."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.node.square import NAMES, Square
 from validator.consensus.messages import COMMIT, Message
+from validator.node.shelf import StateShelf
 from wire.witness import Batch
 
 
@@ -136,6 +138,41 @@ def test_a_full_disk_silences_a_validator_until_room_is_made(square: Square) -> 
         database.execute("PRAGMA max_page_count = 1000000")
         await square.until(lambda: full.driver.halted == "")
         await square.until(lambda: full.driver.tip.height >= height + 4)
+
+    run(scenario)
+
+
+class Worn:
+    """A disk that cannot be read."""
+
+    def execute(self, *_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_a_state_that_cannot_be_read_silences_a_validator_until_it_can(square: Square) -> None:
+    """What is not found for want of a disk is not taken for what is not there."""
+
+    async def scenario() -> None:
+        square.start(*NAMES)
+        await square.until(lambda: min(heights(square)) >= 1)
+        worn = square.nodes["val-1"]
+        shelf = StateShelf(square.folder / "val-1" / "ledger.sqlite")
+        worn.app.restore(worn.store.state_rows_in_memory(), shelf)
+        sound, shelf._database = shelf._database, Worn()  # type: ignore[assignment]
+        batch = interval(square, 0)
+        for node in square.nodes.values():
+            node.mempool.add(batch)
+            node.driver.nudge()
+        await square.until(lambda: "cannot be read" in worn.driver.halted)
+        others = [node for node in square.nodes.values() if node is not worn]
+        await square.until(lambda: all(not len(each.mempool) for each in others))
+        assert worn.store.result(batch.batch_id) is None
+        shelf._database = sound
+        height = max(heights(square))
+        await square.until(lambda: worn.driver.tip.height >= height + 4)
+        assert worn.driver.halted == ""
+        assert worn.store.result(batch.batch_id) is not None
+        shelf.close()
 
     run(scenario)
 

@@ -6,6 +6,7 @@ decides; what a block may hold, the application; who the peers are, the mesh.
 """
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -161,6 +162,8 @@ class Driver:
                 self._do(self.machine.step(event))
             except DiskUnavailable as reason:
                 self.pause(str(reason))
+            except sqlite3.Error as reason:  # The ledger is damaged.
+                self.halt(repr(reason))
 
     def _set_timer(self, name: str, delay_s: float, event: do.Event) -> None:
         self._timers.set(name, delay_s, lambda: self._step(event))
@@ -356,6 +359,8 @@ class Driver:
         while candidate is None and tip is self.tip:
             try:
                 candidate = await self._candidate(tip, decode_block(data, digest), holders)
+            except DiskUnavailable:
+                raise
             except Unavailable as reason:
                 _log.warning("final block waits", reason=str(reason))
             except Refused as reason:
@@ -383,18 +388,13 @@ class Driver:
             self._append(candidate, commit)
 
     def _append(self, candidate: Candidate, commit: Commit) -> None:
-        """R12: make a block real, on disk first, and begin the next height."""
+        """R12: make a block real, disk first, then state and tip; begin the next height."""
         self.store.append(candidate.block, commit, candidate.execution, candidate.batches)
         self._application.commit(candidate.execution)
-        self.mempool.forget_taken(self._application.included, self._application.may_stand)
         self.tip = Tip.of(candidate.block, commit)
         self._last_block_s = asyncio.get_running_loop().time()
-        _log.info(
-            "final",
-            height=self.tip.height,
-            round=commit.round,
-            batches=len(candidate.batches),
-            seals=len(candidate.execution.seals),
-        )
+        self.mempool.forget_taken(self._application.included, self._application.may_stand)
+        counts = {"batches": len(candidate.batches), "seals": len(candidate.execution.seals)}
+        _log.info("final", height=self.tip.height, round=commit.round, **counts)
         self.on_final(candidate)
         self._begin_height()

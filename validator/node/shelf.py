@@ -1,7 +1,7 @@
 """The rows of the application's state that stay on the disk, read by a connection of their own.
 
 Reads what is committed, so it is always as of the newest block in the ledger. May be asked from
-several threads.
+several threads. What asks raises DiskUnavailable.
 """
 
 import sqlite3
@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 from validator.app.records import READING
+from validator.node.store import DiskUnavailable
 
 _TOP = b"\xff" * 8
 
@@ -29,8 +30,12 @@ class StateShelf:
         self._database.close()
 
     def _rows(self, query: str, *values: object) -> list[Any]:
-        with self._lock:
-            return self._database.execute(query, values).fetchall()
+        try:
+            with self._lock:
+                return self._database.execute(query, values).fetchall()
+        except sqlite3.OperationalError as reason:
+            # Whoever asks stops speaking: what cannot be read is not taken for what is not there.
+            raise DiskUnavailable(f"the ledger's disk cannot be read: {reason}") from None
 
     def get(self, table: str, row: bytes) -> bytes | None:
         """Value of a row, None when there is none."""
