@@ -8,19 +8,21 @@ from typing import Any, cast
 import pytest
 
 from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, enrol, retire, starts
+from tests.app.registry_kinds import GENESIS
 from tests.app.village import BOOK, block_ms, signer
 from tests.node.chain import Chain
 from validator.app.application import RefusedTransaction
 from validator.node.evidence_pool import EvidencePool
 from validator.node.exchange import Exchange
-from validator.node.mempool import MOST_CHANGES, Mempool
+from validator.node.mempool import MOST_CHANGES, MOST_DECISIONS, Mempool
 from validator.node.receipts import Receipts, batch_receipt
 from validator.node.registrar import MOST_REMEMBERED, Registrar
 from validator.node.store import Store
 from validator.node.verification import Keyring
 from wire.errors import Malformed, Unavailable
+from wire.governance import ChangeParameters
 from wire.light import LightClient
-from wire.transaction import Transaction
+from wire.transaction import Transaction, payload_of
 
 
 class Clock:
@@ -187,6 +189,17 @@ def test_of_two_that_exclude_each_other_the_loser_is_told_why(office: Office) ->
     office.append(0)
     assert office.status(one)["status"] == "final"
     assert office.status(other)["reason"] == "meter-id-taken"
+
+
+def test_one_operators_flood_leaves_room_for_what_authorities_decide() -> None:
+    mempool = Mempool()
+    flood = [retire(GENESIS, "c1", 2 + number, "PEA") for number in range(MOST_CHANGES + 1)]
+    assert [mempool.add_change(each) for each in flood] == [True] * MOST_CHANGES + [False]
+    for number in range(MOST_DECISIONS + 1):
+        body = ChangeParameters(bytes(32), (("reach_m", number),))
+        decision = Transaction.of(payload_of(GENESIS.network, bytes(16), 1_000, body))
+        assert mempool.add_change(decision) == (number < MOST_DECISIONS)
+    assert mempool.add_change(flood[0]), "it waits already"
 
 
 def test_so_many_wait_and_so_many_refusals_are_remembered(office: Office) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from validator.consensus.evidence import Evidence, Offence
+from wire.governance import ChangeAuthorities, ChangeParameters, ChangeValidators
 from wire.transaction import Transaction
 from wire.witness import Batch
 
@@ -16,7 +17,10 @@ MOST_READINGS = 100_000
 MOST_OF_A_GATEWAY = 25_000
 """Readings of one gateway; a flood of one leaves room for the others."""
 MOST_CHANGES = 500
-"""Registry transactions; of at most 8 KiB each, and signed by an operator."""
+"""Registry transactions; each is signed by an operator."""
+MOST_DECISIONS = 32
+"""Beside them, transactions that q authorities have signed: no operator leaves them without room,
+which they may need to be rid of it."""
 MOST_OF_A_VALIDATOR = 16
 """Pieces of evidence against one validator: one that offends without end fills nothing."""
 
@@ -104,9 +108,13 @@ class Mempool:
 
     def add_change(self, transaction: Transaction) -> bool:
         """Keep a registry transaction; False when there is no room."""
-        if transaction.id not in self._changes and len(self._changes) >= MOST_CHANGES:
+        if transaction.id in self._changes:
+            return True
+        decides = _decides(transaction)
+        waiting = sum(_decides(each) == decides for each in self._changes.values())
+        if waiting >= (MOST_DECISIONS if decides else MOST_CHANGES):
             return False
-        self._changes.setdefault(transaction.id, transaction)
+        self._changes[transaction.id] = transaction
         return True
 
     def change(self, transaction_id: bytes) -> Transaction | None:
@@ -137,3 +145,7 @@ class Mempool:
     def remove_evidence(self, offence: Offence) -> None:
         """Forget evidence; nothing happens when it is not here."""
         self._evidence.pop(offence, None)
+
+
+def _decides(transaction: Transaction) -> bool:
+    return isinstance(transaction.body, ChangeValidators | ChangeAuthorities | ChangeParameters)
