@@ -62,6 +62,18 @@ def test_new_blocks_come_as_they_become_final(bureau: Bureau) -> None:
     assert [each.id for each in asyncio.run(listening())] == ["3.0", "3.1"]
 
 
+def test_others_are_served_while_one_reads_back_many_blocks(bureau: Bureau) -> None:
+    bureau.grow(20)
+
+    async def reading() -> bool:
+        served = asyncio.Event()
+        asyncio.get_running_loop().call_soon(served.set)
+        await some(bureau.pages.events.stream((0, 0)), 25)
+        return served.is_set()
+
+    assert asyncio.run(reading())
+
+
 def test_a_quiet_line_has_heartbeats(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "HEARTBEAT_S", 0.01)
 

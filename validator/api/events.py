@@ -24,6 +24,9 @@ from validator.node.stored import StoredSeal
 MEDIA_TYPE = "text/event-stream"
 MOST_LISTENERS = 100
 HEARTBEAT_S = 15.0
+PAUSE_S = 0.01
+"""Between pieces: who reads back thousands of blocks lets others be served."""
+
 MOST_BACK = 10_000
 """Blocks; who begins further back is told that it missed some."""
 
@@ -99,6 +102,7 @@ class Events:
                 told, place = self.after(place)
                 if told:
                     yield told
+                    await asyncio.sleep(PAUSE_S)
                     continue
                 try:
                     async with asyncio.timeout(HEARTBEAT_S):
