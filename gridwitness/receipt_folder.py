@@ -86,7 +86,7 @@ class _Folder:
             return
         meter.readings[reading.sequence] = receipt.reading
         seal = verified.zone_seal
-        meter.verdicts["not judged yet" if seal is None else seal.verdict.name] += 1
+        meter.verdicts["without a verdict" if seal is None else seal.verdict.name] += 1
         meter.late += verified.result.code == LATE
 
 

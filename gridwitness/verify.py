@@ -310,7 +310,8 @@ def _explain(
         f" by {', '.join(found.seals)} ({len(found.seals)} of {total})",
     ]
     if seal is None:
-        lines.append(f"  zone      {found.result.zone}: not sealed when this receipt was made")
+        zone = found.result.zone
+        lines.append(f"  zone      {zone}: no verdict rested on this reading when this was made")
     else:
         lines.append(f"  zone      {seal.zone}: {seal.verdict.name}, {VERDICTS[seal.verdict]}")
         lines.append(

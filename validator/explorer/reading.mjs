@@ -91,7 +91,7 @@ function about({ reading, gateway, witnessedAt, height, timeMs, sealers, zone, l
     facts([
       ["Registers then", `import ${energy(reading.get(6))}, export ${energy(reading.get(7))}`],
       ["Sequence", `${count(reading.get(10))}, boot ${count(reading.get(11))}`],
-      ["Zone", h("span", {}, link(path("zone", zone, start), zone), " ", seal ? verdict(seal.verdict) : "(not judged yet when this receipt was made)")],
+      ["Zone", h("span", {}, link(path("zone", zone, start), zone), " ", seal ? verdict(seal.verdict) : "(no verdict rested on this reading when the receipt was made)")],
     ]));
 }
 
