@@ -41,7 +41,7 @@ from validator.node.shelf import StateShelf
 from validator.node.store import Store
 from validator.node.stored import StoredBlock
 from validator.node.timing import NetworkClock
-from validator.node.verification import Book, Keyring, check_beforehand
+from validator.node.verification import Book, Keyring, check_in_threads
 from validator.node.watch import Watch
 from wire.block import Commit, ValidatorSet
 from wire.genesis import Genesis
@@ -142,12 +142,10 @@ class Validator:
         self.exchange.handle(peer, frame)
 
     async def _check(self, batches: Sequence[Batch]) -> None:
-        """Decode readings and check signatures in a thread: votes and timers go on meanwhile."""
+        """Decode readings and check signatures in threads: votes and timers go on meanwhile."""
         for batch in batches:
-            await asyncio.to_thread(self._check_one, self._keyring.keys(), batch)
-
-    def _check_one(self, keys: dict[bytes, PublicKey], batch: Batch) -> None:
-        check_beforehand(self.book, keys, self.application.opened.of(batch))
+            opened = await asyncio.to_thread(self.application.opened.of, batch)
+            await check_in_threads(self.book, self._keyring.keys(), opened)
 
     async def run(self, until: asyncio.Event) -> None:
         """Agree, serve and answer until the event is set."""

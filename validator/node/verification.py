@@ -1,17 +1,23 @@
-"""Which signatures stand: asked by the rules, checked beforehand in a thread.
+"""Which signatures stand: asked by the rules, checked beforehand in threads.
 
 Decides nothing about keys: it remembers the outcome of strict verification, bounded, so that a
 block's execution finds every signature already checked.
 """
 
+import asyncio
+import os
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from threading import Lock
 
 from validator.app.application import Application
 from validator.app.registries import Registries
 from wire.keys import PublicKey
 from wire.reading import SignedReading
+
+CHECKERS = max(1, (os.cpu_count() or 1) - 1)
+"""Threads that check a batch; the library lets go of Python's lock while it does. One core stays
+with the validator's loop, which executes blocks meanwhile."""
 
 KEPT = 50_000
 """Outcomes remembered; a block has at most 5,000 readings."""
@@ -68,8 +74,18 @@ class Keyring:
 def check_beforehand(
     book: Book, keys: dict[bytes, PublicKey], readings: Iterable[SignedReading | None]
 ) -> None:
-    """Check a batch's signatures, so that `Book.stands` knows them; for a worker thread."""
+    """Check readings' signatures, so that `Book.stands` knows them; for a worker thread."""
     for signed in readings:
         public = None if signed is None else keys.get(signed.cose.hint[1])
         if signed is not None and public is not None:
             book.stands(public, signed.cose.sig_structure, signed.cose.signature)
+
+
+async def check_in_threads(
+    book: Book, keys: dict[bytes, PublicKey], readings: Sequence[SignedReading | None]
+) -> None:
+    """Check a batch's signatures on as many cores as there are; votes and timers go on."""
+    shares = [readings[place::CHECKERS] for place in range(min(CHECKERS, len(readings)))]
+    await asyncio.gather(
+        *(asyncio.to_thread(check_beforehand, book, keys, share) for share in shares)
+    )
