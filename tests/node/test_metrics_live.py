@@ -25,6 +25,7 @@ def metrics(town: Town, name: str) -> dict[str, float]:
 def test_metrics_agree_with_the_ledger(town: Town, gateway: GatewayClient) -> None:
     for _ in range(4):
         assert gateway.settle(gateway.interval()) == ["accepted"] * 5
+    wait_for("its four blocks are real", lambda: metrics(town, "val-1")["total_txs"] == 4)
     found = metrics(town, "val-1")
     wait_for("all seals come in", lambda: metrics(town, "val-1")["missing_validators"] == 0)
     assert [name for name in METRICS if name not in found] == []

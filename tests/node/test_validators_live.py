@@ -71,6 +71,7 @@ def test_the_client_hears_of_new_blocks_and_waits_for_a_receipt(
 
 
 def test_zone_seals_are_public(town: Town) -> None:
+    wait_for("all are level", lambda: len(set(town.heights())) == 1)
     page = json.loads(town.get("val-3", "/api/v1/zones/z1/seals")[1])["items"]
     assert [seal["verdict"] for seal in page] == ["BALANCED"] * 3
 
@@ -115,6 +116,7 @@ def test_a_batch_whose_witness_does_not_stand_is_refused_by_name(
 
 @pytest.mark.parametrize("payload", [b"", b"\xff", b"\x83\x01", bytes(1000), b"\xd2" * 50])
 def test_hostile_bytes_change_nothing(town: Town, gateway: GatewayClient, payload: bytes) -> None:
+    wait_for("all are level", lambda: len(set(town.heights())) == 1)
     before = town.status("val-1")["readings"]
     gateway.send(payload)
     answer = gateway.answer(hashlib.sha256(payload).digest())
