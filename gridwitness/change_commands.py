@@ -261,9 +261,9 @@ def sign(args: argparse.Namespace) -> int:
 
 def submit(args: argparse.Namespace) -> int:
     """Hand a change to the validators and wait until a block has it."""
-    from gridwitness import change_file
+    from gridwitness import change_file, registry_file
 
-    transaction = change_file.together([change_file.read(path) for path in args.files])
+    transaction = registry_file.together([change_file.read(path) for path in args.files])
     with _client(args) as client:
         client.submit(transaction)
         if not args.json:

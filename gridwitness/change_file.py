@@ -1,12 +1,13 @@
 """A change of validators, authorities or parameters on its way from hand to hand.
 
 The file is the transaction as far as it has been signed; each authority adds its signature. Decides
-what a change is made for (what is decided now, as validators tell it), what it says in words, and
-that copies which were signed apart are put together. Whether it stands, the validators decide.
+what a change is made for (what is decided now, as validators tell it) and what it says in words.
+Copies signed apart are put together by `gridwitness.registry_file`, as those of any transaction;
+whether a change stands, the validators decide.
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,8 +15,7 @@ from typing import Self
 from hsm.durable import replace, write_new
 from validator.app.parameters import parameters_hash
 from validator.client import Client
-from wire.cose import Sign
-from wire.errors import BadSignature, Malformed, Refused
+from wire.errors import BadSignature, Malformed
 from wire.governance import (
     AuthorityStep,
     ChangeAuthorities,
@@ -119,19 +119,6 @@ def signed(transaction: Transaction, signer: Signer) -> Transaction:
     if transaction.is_signed_by(signer.public):
         return transaction
     return transaction.with_signature(signer)
-
-
-def together(copies: Sequence[Transaction]) -> Transaction:
-    """One transaction with the signatures of all copies; raises Refused when they differ."""
-    first = copies[0]
-    found: dict[bytes, tuple[bytes, bytes]] = {}
-    for copy in copies:
-        if copy.id != first.id:
-            raise Refused("these files hold different changes: submit them one by one")
-        for protected, signature in copy.sign.signatures:
-            found.setdefault(protected, (protected, signature))
-    sign = Sign(first.sign.protected, first.sign.payload, tuple(found.values()))
-    return Transaction(sign)
 
 
 def steps_in_words(body: Governing) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.enrolments import NONCE, with_technician
+from tests.app.enrolments import NONCE, refusal, with_technician
 from tests.app.village import (
     INTERVAL_S,
     ORDINARY,
@@ -15,11 +15,11 @@ from tests.app.village import (
     meter_entry,
     signer,
 )
-from validator.app.application import InvalidBlock, RefusedTransaction
+from validator.app.application import InvalidBlock
 from validator.app.cases import Cause, Status
 from wire.errors import Malformed
 from wire.resolution import DISMISS, SETTLE, ResolveCase
-from wire.results import REASONS, Verdict
+from wire.results import Verdict
 from wire.transaction import Transaction, payload_of
 
 WINDOW = 35 * 96
@@ -39,14 +39,6 @@ def resolution(
     for name in signers or ("PEA",):
         transaction = transaction.with_signature(signer(name))
     return transaction
-
-
-def refusal(village: Village, transaction: Transaction, slot: int = 1) -> str:
-    try:
-        village.check(transaction, block_ms(slot))
-    except RefusedTransaction as refused:
-        return REASONS[refused.reason].name
-    return ""
 
 
 def suspicious() -> Village:
@@ -106,7 +98,7 @@ def test_the_operator_dismisses_and_nothing_is_credited() -> None:
     assert village.app.cases()[0].case.status == Status.DISMISSED
     village.commit([], 2, [resolution(village, 0, 0, SETTLE)])
     assert village.app.cases()[0].case.status == Status.SETTLED
-    assert refusal(village, resolution(village, 0, 0, DISMISS, nonce=bytes(16))) == "case-closed"
+    assert refusal(village, resolution(village, 0, 0, DISMISS, nonce=bytes(16)), 1) == "case-closed"
 
 
 REFUSED = [
@@ -126,7 +118,7 @@ def test_a_resolution_that_does_not_stand_is_refused(wrong: dict[str, Any], reas
     slot, revision = wrong.pop("slot", 0), wrong.pop("revision", 0)
     signers = wrong.pop("signers", ())
     transaction = resolution(village, slot, revision, SETTLE, *signers, **wrong)
-    assert refusal(village, transaction) == reason
+    assert refusal(village, transaction, 1) == reason
 
 
 def test_a_resolution_is_not_replayed() -> None:
@@ -161,7 +153,7 @@ def test_a_better_revision_clears_the_case_and_credits_what_was_not() -> None:
     assert village.decide(first, 0) == "accepted"
     assert village.app.cases()[0].case.status == Status.CLEARED
     assert credits_at(village, 0)["c3"] == (200, 0)
-    assert refusal(village, resolution(village, 0, 1)) == "case-closed"
+    assert refusal(village, resolution(village, 0, 1), 1) == "case-closed"
     assert village.app.tally("z1") == (1, 0, 1, 0, 0, 1, 1)
 
 

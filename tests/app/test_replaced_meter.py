@@ -22,8 +22,10 @@ def village_with(old_wh: int, start_wh: int) -> Village:
         content["parameters"]["bridge_wait_s"] = 900
 
     village = Village(quick)
-    shown = {"start_wh": [start_wh, 0]}
-    shown["old_meter"] = {"id": "c2", "import_wh": old_wh, "export_wh": 0}  # type: ignore[assignment]
+    shown: dict[str, Any] = {
+        "start_wh": [start_wh, 0],
+        "old_meter": {"id": "c2", "import_wh": old_wh, "export_wh": 0},
+    }
     made = Enrolment(
         village.genesis,
         from_s=starts(FROM),

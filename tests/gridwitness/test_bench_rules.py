@@ -1,5 +1,6 @@
 """`gridwitness bench rules` on a small street whose flows are exact: no power flow is needed."""
 
+import importlib.util
 import json
 import math
 from array import array
@@ -191,7 +192,7 @@ def test_without_the_extra_the_command_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(grid_network.importlib.util, "find_spec", lambda _: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert main(["bench", "rules", "--grid", "1-LV-rural2--0-sw"]) == 75
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gridwitness import change_file, cli
+from gridwitness import change_file, cli, registry_file
 from gridwitness.change_file import Standing
 from gridwitness.network import Network, make_network
 from gridwitness.network_commands import synthetic_plan
@@ -81,9 +81,9 @@ def test_a_change_is_signed_by_one_after_the_other_and_copies_are_put_together(
     run(capsys, "sign", str(copy), *key(network, "PEA"))
     shown = run(capsys, "show", out)
     assert "1 more needed" in shown["signatures"][0]
-    whole = change_file.together([change_file.read(Path(out)), change_file.read(copy)])
+    whole = registry_file.together([change_file.read(Path(out)), change_file.read(copy)])
     assert "enough" in change_file.signatures_in_words(whole, standing)[0]
-    assert change_file.together([whole, whole]) == whole
+    assert registry_file.together([whole, whole]) == whole
 
 
 def test_a_stale_change_and_one_of_another_network_are_named(
@@ -167,6 +167,6 @@ def test_what_is_no_change_is_refused_in_one_line(
 
 def test_different_changes_are_not_put_together(network: Network, standing: Standing) -> None:
     first, second = (standing.of_parameters([("block_interval_ms", n)]) for n in (1_000, 2_000))
-    with pytest.raises(Refused, match="different changes"):
-        change_file.together([first, second])
+    with pytest.raises(Refused, match="different transactions"):
+        registry_file.together([first, second])
     assert authorities_hash(standing.authorities) == authorities_hash(standing.authorities[::-1])

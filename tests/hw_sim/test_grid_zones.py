@@ -1,5 +1,6 @@
 """How a grid's lines and transformers become the branches of a zone, and what is refused."""
 
+import importlib.util
 import math
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def test_two_lines_between_the_same_nodes_are_a_ring() -> None:
 def test_without_the_extra_one_line_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(grid_network.importlib.util, "find_spec", lambda _: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(Unavailable, match=r"-e '\.\[sim\]'") as told:
         grid_network.load_network("1-LV-rural1--0-sw")
     assert "\n" not in str(told.value)
