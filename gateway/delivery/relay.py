@@ -47,6 +47,15 @@ ENDED = "it ends the connection: our certificate has expired, or its authority i
 """What it means that a broker hangs up before it answers."""
 
 NOT_REACHED = "it cannot be reached, or we do not believe it: gridwitness gateway doctor says which"
+NOBODY = "it has the batch, and no validator listens there"
+"""What it means that a broker found no matching subscribers: nobody got the batch."""
+
+_NO_SUBSCRIBERS = 0x10
+"""MQTT 5, section 3.4.2.1: not an error, yet nobody has the message."""
+
+_NOBODY_RESEND_S = 2.0
+"""A broker that was started again knows its subscribers as soon as they are back."""
+
 _WITHOUT_A_WORD = "Unspecified error"
 """What the MQTT client says when a connection ends and nobody said why."""
 
@@ -164,7 +173,11 @@ class Relay:
     def _published(
         self, _client: mqtt.Client, _data: Any, mid: int, code: Any, _properties: Any
     ) -> None:
-        refusal = f"batch: {code}" if code is not None and code.is_failure else ""
+        refusal = ""
+        if code is not None and code.is_failure:
+            refusal = f"batch: {code}"
+        elif code is not None and code.value == _NO_SUBSCRIBERS:
+            refusal = NOBODY
         self._loop.call_soon_threadsafe(self._acknowledged.put_nowait, (mid, refusal))
 
     def _refuse(self, words: str) -> None:
@@ -208,14 +221,17 @@ class Relay:
             await self._outbox.published(list(self._taken(found)))
 
     def _taken(self, found: list[tuple[int, str]]) -> Iterator[int]:
-        """The batches that the broker took; one that it refused is sent again later."""
+        """The batches that somebody got; one refused, or that nobody got, is sent again later."""
         for mid, refusal in found:
             sequence = self._by_mid.pop(mid, None)
             if sequence is None:
                 continue
             self._refuse(refusal)
             if sequence in self._sent:
-                self._sent[sequence].held = False
+                sent = self._sent[sequence]
+                sent.held = False
+                if refusal == NOBODY:
+                    sent.again_s = min(sent.again_s, self._loop.time() + _NOBODY_RESEND_S)
             if not refusal:
                 yield sequence
 

@@ -268,20 +268,27 @@ class Spool:
         await self.write(keep)
 
     async def counts(self) -> dict[str, int]:
-        """Readings by state, and what was counted besides: duplicates, apart."""
-        tally = dict(await self.rows("SELECT state, count FROM tally"))
-        batches = dict(
-            await self.rows(
-                "SELECT state, SUM(count) FROM batch WHERE state IN ('witnessed', 'published')"
-                " GROUP BY state"
-            )
-        )
-        found = dict.fromkeys(STATES, 0) | {"duplicates": 0} | tally | batches
-        found["queued"] -= sum(batches.values())
-        life = dict(await self.rows("SELECT name, value FROM life"))
-        found |= {name: life[name] for name in ("final", "duplicates") if name in life}
-        ((found["apart"],),) = await self.rows("SELECT COUNT(*) FROM apart")
+        """Readings by state, and what was counted besides, all at one moment: duplicates, apart."""
+        found: dict[str, int] = await self._database.call(_counts)
         return found
+
+
+def _counts(database: sqlite3.Connection) -> dict[str, int]:
+    found = dict.fromkeys(STATES, 0) | {"duplicates": 0}
+    found |= dict(database.execute("SELECT state, count FROM tally"))
+    batches = dict(
+        database.execute(
+            "SELECT state, SUM(count) FROM batch WHERE state IN ('witnessed', 'published')"
+            " GROUP BY state"
+        )
+    )
+    found |= batches
+    found["queued"] -= sum(batches.values())
+    found |= dict(
+        database.execute("SELECT name, value FROM life WHERE name IN ('final', 'duplicates')")
+    )
+    ((found["apart"],),) = database.execute("SELECT COUNT(*) FROM apart")
+    return found
 
 
 def _place(tx: sqlite3.Connection, closed: ClosedReading, now_ms: int) -> bool:

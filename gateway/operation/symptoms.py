@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.delivery.relay import NOBODY
+
 OLD_S = 3 * 3_600
 """A reading that has no receipt for so long is worth a word."""
 
@@ -119,6 +121,13 @@ def _token(report: Mapping[str, Any]) -> Finding:
 def _broker(report: Mapping[str, Any]) -> Finding:
     refusal = report["broker_refusal"]
     if refusal:
+        if refusal == NOBODY:
+            return Finding(
+                "relay",
+                False,
+                f"the broker: {refusal}; are the validators up, and do "
+                "they use this broker? Nothing is lost: batches are sent again",
+            )
         hint = "is the gateway's name in the broker's access list, and its certificate the newest?"
         return Finding("relay", False, f"the broker refuses ({refusal}): {hint}")
     if report["broker"] != "connected":

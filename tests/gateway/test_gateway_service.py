@@ -13,26 +13,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import config
 from gateway.delivery import relay
-from gateway.delivery.relay import tls_context
 from gateway.delivery.spool import Spool
+from gateway.operation.symptoms import symptoms
 from gateway.service import Gateway
 from gridwitness.addresses import free_ports
 from gridwitness.broker import Broker
 from gridwitness.network import Network, make_network
 from gridwitness.network_commands import GATEWAY, _meter, synthetic_plan
 from gridwitness.plan import Address, Bus, BusMeter
-from hsm import filekey
-from tests.gateway.authorities import Authorities
+from tests.gateway.answering import Validators
 from tests.gateway.street import START_S, Eastron, ModbusHost, SigningMeter, StepClock, until
-from wire.keys import SoftSigner
-from wire.reading import SignedReading
-from wire.witness import Batch
 
 BUS_PORT, BROKER_PORT, STATUS_PORT = free_ports(3)
 SIGNER = SigningMeter("customer-1", "node-1")
@@ -75,66 +69,6 @@ def broker(network: Network) -> Iterator[Broker]:
 @pytest.fixture
 def settings(network: Network, tmp_path: Path) -> config.GatewayConfig:
     return replace(config.load(network.gateway(GATEWAY)), spool=tmp_path / "spool.sqlite")
-
-
-class Validators:
-    """All validators in one MQTT client: remembers batches, answers when told to."""
-
-    def __init__(self, network: Network) -> None:
-        keys = {}
-        for name, _ in network.genesis.validators.members:
-            home = network.validator(name).parent
-            keys[name] = filekey.load(home / "key.pem", (home / "passphrase").read_bytes())
-        soft = {name: key for name, key in keys.items() if isinstance(key, SoftSigner)}
-        self.authorities = Authorities(network.genesis, soft)
-        self.batches: list[Batch] = []
-        self.answering = True
-        self._base = f"gridwitness/1/{network.genesis.topic_name}"
-        home = network.validator(next(iter(keys))).parent
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=next(iter(keys)), protocol=mqtt.MQTTv5
-        )
-        mqtt_config = config.MqttConfig(
-            "127.0.0.1",
-            BROKER_PORT,
-            network.folder / "ca/ca.pem",
-            home / "mqtt.pem",
-            home / "mqtt.key",
-        )
-        self._client.tls_set_context(tls_context(mqtt_config))
-        self._client.on_connect = self._connected
-        self._client.on_message = self._message
-
-    def __enter__(self) -> "Validators":
-        self._client.connect("127.0.0.1", BROKER_PORT)
-        self._client.loop_start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _connected(self, client: mqtt.Client, *_: Any) -> None:
-        client.subscribe(f"{self._base}/batch/+", 1)
-
-    def _message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
-        batch = Batch.open(bytes(message.payload))
-        self.batches.append(batch)
-        if self.answering:
-            self.answer(self.authorities.receipt(batch))
-
-    def answer(self, message: bytes) -> None:
-        self._client.publish(f"{self._base}/receipt/{GATEWAY}", message, 1)
-
-    def readings(self) -> dict[tuple[str, int], set[bytes]]:
-        """Contents that were witnessed, by meter and sequence."""
-        found: dict[tuple[str, int], set[bytes]] = {}
-        for batch in self.batches:
-            for encoded in batch.readings:
-                signed = SignedReading.open(encoded)
-                place = (signed.reading.meter, signed.reading.sequence)
-                found.setdefault(place, set()).add(signed.sig_hash)
-        return found
 
 
 @asynccontextmanager
@@ -205,7 +139,7 @@ def test_every_reading_is_final_once_and_then_forgotten(
             assert 'gridwitness_gateway_readings{state="final"} 9' in text
             return report
 
-    with Validators(network) as validators:
+    with Validators(network, BROKER_PORT) as validators:
         report = asyncio.run(day())
     assert {report[name] for name in ("closed", "queued", "witnessed", "published")} == {0}
     found = validators.readings()
@@ -242,9 +176,32 @@ def test_a_broker_that_goes_away_costs_nothing(
             await asyncio.to_thread(broker.start)
             await report_where(all_final(9))
 
-    with Validators(network) as validators:
+    with Validators(network, BROKER_PORT) as validators:
         asyncio.run(day())
     assert len(validators.readings()) == 9
+
+
+def test_what_no_validator_got_is_said_and_sent_again(
+    settings: config.GatewayConfig, network: Network, broker: Broker
+) -> None:
+    meters, signing = [Eastron(), Eastron()], SigningMeter("customer-1", "node-1", SIGNER.signer)
+
+    async def day() -> None:
+        clock = StepClock(START_S + 0.2)
+        host = ModbusHost({1: meters[0], 2: signing, 3: meters[1]})
+        host.port = BUS_PORT
+        async with host, running(settings, network, clock):
+            await report_where(lambda each: each["meters"]["boundary"]["state"] == "live")
+            await pass_interval(clock, meters, signing, 1)
+            report = await report_where(lambda each: each["broker_refusal"] == relay.NOBODY)
+            assert report["published"] == 0
+            assert [each.words for each in symptoms(report) if relay.NOBODY in each.words]
+            with Validators(network, BROKER_PORT) as validators:
+                report = await report_where(all_final(3))
+            assert len(validators.readings()) == 3
+            assert report["broker_refusal"] == ""
+
+    asyncio.run(day())
 
 
 def test_a_batch_without_an_answer_is_sent_again_and_settled_once(
@@ -274,7 +231,7 @@ def test_a_batch_without_an_answer_is_sent_again_and_settled_once(
             validators.answering = True
             return await report_where(all_final(3))
 
-    with Validators(network) as validators:
+    with Validators(network, BROKER_PORT) as validators:
         validators.answering = False
         report = asyncio.run(day(validators))
     assert report["published"] == 0
@@ -297,7 +254,7 @@ def test_a_dead_meter_and_a_dead_bus_do_not_stop_the_others(
                 await pass_interval(clock, [meter], signing, number)
             return await report_where(all_final(4))
 
-    with Validators(network):
+    with Validators(network, BROKER_PORT):
         report = asyncio.run(day())
     states = {name: meter["state"] for name, meter in report["meters"].items()}
     assert states == {"boundary": "live", "customer-1": "live", "customer-2": "dead"}
@@ -369,7 +326,7 @@ def test_a_gateway_killed_at_any_moment_loses_and_doubles_no_reading(
             return report
 
     try:
-        with Validators(network) as validators:
+        with Validators(network, BROKER_PORT) as validators:
             report = asyncio.run(day())
     finally:
         process.close()
