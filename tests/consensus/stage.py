@@ -50,7 +50,7 @@ from validator.consensus.messages import Commit as CommitVote
 from validator.consensus.messages import Message, PreparedCertificate, Proposal, RoundChange
 from validator.consensus.proposer import Decided, order, window
 from validator.consensus.timeouts import Timeouts
-from validator.node.memory import with_late_seals
+from validator.node.seals import with_late_seals
 from wire.block import Commit, ValidatorSet, verify_commit
 from wire.errors import Refused
 

@@ -199,7 +199,7 @@ def test_parameters_hold_two_blocks_later_and_stand_in_the_header(square: Square
             hashes.append(stored.block.content.params_hash)
         assert hashes == [before.hash, after.hash]
         assert square.nodes["val-2"].app.registries.base.parameters.deadline_intervals == 9
-        assert square.nodes["val-2"].driver._timing.interval_s == 0.06
+        assert square.nodes["val-2"].driver._pacing.timing.interval_s == 0.06
 
     run(scenario)
 

@@ -21,14 +21,14 @@ from validator.consensus.evidence import Evidence
 from validator.consensus.machine import Machine
 from validator.consensus.messages import Commit as CommitVote
 from validator.consensus.messages import Message, decode_message, encode_message, open_message
-from validator.consensus.proposer import order
+from validator.consensus.proposer import ineligible, order
 from validator.consensus.timeouts import Pace
 from validator.node.attendance import Attendance
 from validator.node.candidate import Candidate, Tip, batch_ids, decode_block
 from validator.node.fetching import Fetching, Speaker
 from validator.node.ledger import Ledger, decided
-from validator.node.memory import with_late_seals
 from validator.node.mempool import Mempool, Waiting
+from validator.node.pacing import Pacing
 from validator.node.store import DiskUnavailable
 from validator.node.timers import Timers
 from validator.node.timing import NetworkClock, Timing
@@ -80,16 +80,14 @@ class Driver:
         self._early: dict[str, list[Message]] = {}
         self._timers = Timers()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._last_block_s = 0.0
         self.tip = ledger.tip()
-        self._late: dict[str, CommitVote] = {}
-        self._timing = Timing.of(self._blocks, self.tip.height + 1)
+        self._pacing = Pacing(Timing.of(self._blocks, self.tip.height + 1))
         self.machine = self._machine()
 
     def begin(self, speaker: Speaker, fetching: Fetching) -> None:
         """Start agreeing on the next height."""
         self._speaker, self._fetching = speaker, fetching
-        self._last_block_s = asyncio.get_running_loop().time()
+        self._pacing.final(0, asyncio.get_running_loop().time())
         self._begin_height()
 
     @property
@@ -110,19 +108,19 @@ class Driver:
         members = self._blocks.validators(height)
         history = decided(self.store, self._blocks.validators, self.tip.height)
         leaders = order(members, self.tip.proposer, history)
+        timing, before = Timing.of(self._blocks, height), self._blocks.validators(self.tip.height)
+        self._pacing.begin(timing, self.tip.commit, before, ineligible(before, history))
         # Who has no key of this height's set follows, and says nothing.
         me = self.me if self.voice.signer(height) else ""
-        timeouts = self.pace.begin_height(self._timing.timeouts, members.quorum)
+        timeouts = self.pace.begin_height(self._pacing.timing.timeouts, members.quorum)
         return Machine(me, height, members, leaders, timeouts)
 
     def _begin_height(self) -> None:
-        self._timing = Timing.of(self._blocks, self.tip.height + 1)
         self.machine, self.round = self._machine(), 0
         self.attendance.begin(self.machine.height, time.monotonic())
         self._candidates.clear()
         self._timers.cancel()
-        height = self.tip.height
-        self._late = {name: vote for name, vote in self._late.items() if vote.height == height}
+        self._pacing.seals.begin(self.tip.height)
         self._do(self.machine.restore(self.voice.said_before(self.machine.height)))
         self.nudge()
         early, self._early = self._early, {}
@@ -133,8 +131,8 @@ class Driver:
         """Something may be waiting: see when the next block is due."""
         now_s = asyncio.get_running_loop().time()
         busy = len(self.mempool) or self._application.ruling.is_changing(self.machine.height)
-        waits = self._timing.interval_s if busy else self._timing.empty_s
-        delay_s = max(0.0, self._last_block_s + waits - now_s)
+        leads = self.machine.leader(0) == self.me
+        delay_s = self._pacing.wait_s(now_s, bool(busy), self.mempool.readings if leads else 0)
         self._set_timer("block", delay_s, do.BlockTimer(self.machine.height))
 
     # Events in.
@@ -148,7 +146,8 @@ class Driver:
         """Take a verified message, now or when its height begins."""
         decided_height = self.machine.height if self.machine.finished else self.tip.height
         if isinstance(message, CommitVote) and message.height == decided_height:
-            self._late[message.sender] = message
+            self._pacing.seals.add(message)
+            self.nudge()
         self.attendance.note(message, time.monotonic())
         if message.height == self.machine.height:
             self._step(do.Received(message))
@@ -268,9 +267,7 @@ class Driver:
     # Blocks.
 
     def _build(self, round_number: int) -> None:
-        members = self._blocks.validators(self.tip.height)
-        commit = with_late_seals(self.tip.commit, members, self._late.values())
-        tip = replace(self.tip, commit=commit)
+        tip = replace(self.tip, commit=self._pacing.carried())
         now_ms = self._clock.now_ms()
         try:
             candidate = self._blocks.make(self.me, tip, now_ms, self.mempool.all())
@@ -392,7 +389,8 @@ class Driver:
         self.store.append(candidate.block, commit, candidate.execution, candidate.batches)
         self._application.commit(candidate.execution)
         self.tip = Tip.of(candidate.block, commit)
-        self._last_block_s = asyncio.get_running_loop().time()
+        readings = sum(len(each.readings) for each in candidate.batches)
+        self._pacing.final(readings, asyncio.get_running_loop().time())
         self.mempool.forget_taken(self._application.included, self._application.may_stand)
         counts = {"batches": len(candidate.batches), "seals": len(candidate.execution.seals)}
         _log.info("final", height=self.tip.height, round=commit.round, **counts)

@@ -1,23 +1,19 @@
-"""What a validator remembers of its own votes over a restart, and whose seals came late.
+"""What a validator remembers of its own votes over a restart.
 
 Decides what the sign-state keeps beside a vote: the whole message and its prepared certificate, so
-that the machine of the same height can go on where it was (rule R12); and that every valid seal of
-the newest block is kept for the next one to carry, because seals show who is alive (rule R1).
+that the machine of the same height can go on where it was (rule R12).
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from hsm.signstate import DoubleSign, VoteSigner
 from validator.consensus.messages import (
-    Commit,
     Message,
     PreparedCertificate,
     decode_message,
     encode_message,
 )
-from wire import block, cbor, fields
-from wire.block import ValidatorSet
+from wire import cbor, fields
 from wire.errors import Unavailable
 
 
@@ -47,22 +43,3 @@ def said_before(
         message = replace(decode_message(encoded), signature=signature)
         said.append((message, PreparedCertificate.decode(certificate) if certificate else None))
     return said
-
-
-def with_late_seals(commit: bytes, members: ValidatorSet, votes: Iterable[Commit]) -> bytes:
-    """An encoded commit with the seals of the votes that are for the same block and round.
-
-    Args:
-        commit: seals that are known; empty before the first block.
-        members: the set that seals that height.
-        votes: COMMITs of that height whose signatures have been checked.
-    """
-    if not commit:
-        return commit
-    known = block.Commit.decode(commit)
-    seals = dict(known.seals)
-    for vote in votes:
-        index = members.index(vote.sender)
-        if index is not None and (vote.round, vote.digest) == (known.round, known.digest):
-            seals.setdefault(index, vote.signature)
-    return replace(known, seals=tuple(sorted(seals.items()))).encoded

@@ -52,6 +52,11 @@ class Mempool:
     def __len__(self) -> int:
         return len(self._batches) + len(self._changes) + len(self._evidence)
 
+    @property
+    def readings(self) -> int:
+        """Readings of the batches that wait."""
+        return sum(self._readings.values())
+
     def __contains__(self, batch_id: bytes) -> bool:
         return batch_id in self._batches
 
@@ -61,7 +66,7 @@ class Mempool:
         share = self._readings.get(gateway, 0) + count
         if batch.batch_id in self._batches:
             return True
-        if share > MOST_OF_A_GATEWAY or sum(self._readings.values()) + count > MOST_READINGS:
+        if share > MOST_OF_A_GATEWAY or self.readings + count > MOST_READINGS:
             return False
         self._batches[batch.batch_id] = batch
         self._readings[gateway] = share
