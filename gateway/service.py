@@ -26,6 +26,7 @@ from gateway.delivery.room import Room
 from gateway.delivery.spool import Spool
 from gateway.delivery.witnessing import Statements, Witness
 from gateway.lines.readout_line import line_for
+from gateway.operation.clock_words import clock_report
 from gateway.operation.control import ControlSocket, socket_path
 from gateway.operation.status import StatusPage
 from gateway.operation.symptoms import AS_IN_FILE
@@ -35,7 +36,7 @@ from gateway.polling.buses import Buses
 from gateway.polling.schedule import INTERVAL_S
 from gateway.receiver import receiver_for
 from gateway.registered import Meter, Registration, SigningMeter, registration
-from gateway.timing import FirstSync, NetworkClock, kernel_quality
+from gateway.timing import FirstSync, NetworkClock, kernel_quality, quality_of
 from gateway.watchdog import Heart, ServiceManager, reloading_state, watch
 from hsm.audit import AuditFile
 from hsm.rotation import StandingSigner, open_standing
@@ -193,6 +194,11 @@ class Gateway:
             "broker": self._relay.broker,
             "broker_refusal": self._relay.refusal,
             "time": "known" if self._time.ready() else "waiting for the first synchronisation",
+            "clock": clock_report(
+                quality_of(self._genesis.paced_time),
+                self._genesis,
+                {name: each for actor in self._buses for name, each in actor.states.items()},
+            ),
             "place": self._place.report(asyncio.get_running_loop().time()),
             "token": "ready" if ready else "away",
             "token_reason": next((each.reason for each in parts if each and each.reason), ""),

@@ -21,11 +21,12 @@ from gateway.config_token import TokenConfig
 from gateway.delivery.overview import OLDEST
 from gateway.delivery.room import LEAST_FREE_BYTES, fill_of
 from gateway.operation import needed
+from gateway.operation.clock_words import SKEW_MISSING_S, clock_words, skew_missing_s
 from gateway.operation.doctor_broker import broker_words
 from gateway.operation.status import ask
 from gateway.operation.symptoms import Finding, age_words, disk_finding, symptoms
 from gateway.registered import registration
-from gateway.timing import SYNCHRONISED, kernel_quality
+from gateway.timing import kernel_quality
 from hsm.doctor import examine as examine_key
 from hsm.uri import KeyUri
 from wire.errors import Refused, Unavailable
@@ -94,7 +95,8 @@ def _running(
         words = f"another gateway ({found.get('gateway')}) answers at {config.status}"
         return [Finding("gateway", False, words)]
     running = Finding("gateway", True, f"runs; configuration {found['configuration']}")
-    return [running, *(each for each in symptoms(found) if each.what != "disk")]
+    mine = ("disk", "clock")  # Of this machine: looked at already.
+    return [running, *(each for each in symptoms(found) if each.what not in mine)]
 
 
 def _registry(config: GatewayConfig) -> str:
@@ -107,13 +109,17 @@ def _registry(config: GatewayConfig) -> str:
 def _clock(config: GatewayConfig) -> str:
     if config.paced_time_file is not None:
         return "paced by a simulator"
-    quality = kernel_quality()
-    if quality.quality < SYNCHRONISED:
-        raise Unavailable(
-            "nothing disciplines this machine's clock: apt-get install chrony, and see that"
-            " `chronyc sources` names one with a star"
-        )
-    return f"synchronised, off by at most {quality.error_ms} ms"
+    good, words = clock_words(kernel_quality(), _skew_missing_s(config))
+    if not good:
+        raise Unavailable(words)
+    return words
+
+
+def _skew_missing_s(config: GatewayConfig) -> int:
+    try:
+        return skew_missing_s(Genesis.load(config.genesis))
+    except (OSError, Refused):  # The finding "registry" says so.
+        return SKEW_MISSING_S
 
 
 def _disk(config: GatewayConfig) -> Finding:

@@ -6,7 +6,7 @@ Pure. What the words mean, and what to do, says `operation.symptoms`.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.operation.symptoms import AS_IN_FILE, symptoms
+from gateway.operation.symptoms import AS_IN_FILE, CLOCKS, symptoms
 
 _STATES = ("closed", "queued", "witnessed", "published", "final", "refused")
 
@@ -21,7 +21,9 @@ def status_words(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"configuration: {report['configuration']}"
     if report["time"] != "known":
         yield f"time: {report['time']}"
-    yield from (f"place: {each.words}" for each in symptoms(report) if each.what == "place")
+    for each in symptoms(report):
+        if each.what == "place" or (each.what in CLOCKS and not each.good):
+            yield f"{each.what}: {each.words}"
     yield "readings: " + ", ".join(f"{report[name]} {name}" for name in _STATES)
     for name, bus in report["buses"].items():
         reason = f", {bus['reason']}" if bus["reason"] else ""

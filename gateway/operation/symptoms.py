@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.delivery.relay import NOBODY
+from gateway.operation.clock_words import clock_words, meters_clock_words
+from gateway.timing import ClockQuality
 
 OLD_S = 3 * 3_600
 """A reading that has no receipt for so long is worth a word."""
+
+CLOCKS = ("clock", "meters' clocks")
+"""Findings of clocks: the gateway's own, and those of meters that sign."""
 
 AS_IN_FILE = "as in its file"
 """What a gateway says whose newest configuration is in force."""
@@ -43,6 +48,7 @@ def symptoms(report: Mapping[str, Any]) -> list[Finding]:
     """Everything that a report says of a running gateway."""
     found = [_disk(report["disk"]), _readings(report), _kept(report), _token(report)]
     found += [_broker(report), _answers(report["answers"]), _time(report)]
+    found += _clocks(report["clock"])
     found += [_place(report["place"]), _configuration(report["configuration"])]
     for name, bus in report["buses"].items():
         found += _bus(name, bus, report)
@@ -151,8 +157,18 @@ def _time(report: Mapping[str, Any]) -> Finding:
     if report["time"] == "known":
         return Finding("time", True, "boundaries can be trusted")
     return Finding(
-        "time", False, f"{report['time']}: no boundary is read before; check chrony's sources"
+        "time",
+        False,
+        f"{report['time']}: no boundary is read before, and zones of its meters are INCONCLUSIVE;"
+        " check chrony's sources",
     )
+
+
+def _clocks(clock: Mapping[str, Any]) -> list[Finding]:
+    quality = ClockQuality(clock["quality"], clock["error_ms"])
+    found = [Finding(CLOCKS[0], *clock_words(quality, clock["skew_missing_s"]))]
+    meters = meters_clock_words(clock)
+    return [*found, Finding(CLOCKS[1], False, meters)] if meters else found
 
 
 def _place(place: Mapping[str, Any]) -> Finding:

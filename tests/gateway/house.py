@@ -217,6 +217,7 @@ class House:
             "broker_refusal": "",
             "answers": dict(self.receipts.counts),
             "time": "known",
+            "clock": {"quality": 2, "error_ms": 3, "skew_missing_s": 10, "meters": {}},
             "place": {"receiver": "none", "moved": False, "source": "survey", "accuracy_m": 1.0},
             "configuration": "as in its file",
             "buses": {},

@@ -41,6 +41,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "token": "ready",
         "token_reason": "",
         "time": "known",
+        "clock": {"quality": 2, "error_ms": 3, "skew_missing_s": 10, "meters": {}},
         "place": {"receiver": "none", "moved": False, "source": "survey", "accuracy_m": 1.0},
         "answers": {"settled": 4, "worthless": 1},
         "buses": {
