@@ -5,7 +5,6 @@ the environment, no answer larger than agreed. What is asked and believed is dec
 `validator.client`.
 """
 
-import json
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from validator import strict_json
 from wire.access import AccessRequest, HolderSecret
 from wire.errors import Malformed, Unavailable
 from wire.keys import Signer
@@ -43,7 +43,7 @@ class Answer:
     def json(self) -> Any:
         """The body as JSON; raises Unavailable when it is none: this is no validator."""
         try:
-            return json.loads(self.content)
+            return strict_json.read(self.content)
         except (ValueError, RecursionError):
             raise Unavailable(f"{self.url} answers {self.status} and what is no JSON") from None
 

@@ -4,12 +4,12 @@ Decides what an event is (WHATWG HTML §9.2, as far as validators send it), and 
 names the last one it had, so that nothing is missed when a validator goes away.
 """
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from validator import strict_json
 from validator.desk import Desk
 from wire.errors import Unavailable
 
@@ -83,7 +83,7 @@ def events_of(lines: Iterable[str]) -> Iterator[Event]:
             continue
         if "data" in found:
             try:
-                data = json.loads(found["data"])
+                data = strict_json.read(found["data"])
             except (ValueError, RecursionError):
                 raise Unavailable("an event that is no JSON") from None
             yield Event(found.get("id", ""), found.get("event", "message"), data)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.node.office import Bureau
+from validator.api import events
 from validator.api.doors import MOST_CONNECTIONS, MOST_OF_A_CLIENT, REQUEST_S, STUCK_S
 from validator.api.events import HEARTBEAT_S, MOST_BACK, MOST_LISTENERS
 from validator.api.guard import Limits
@@ -80,7 +81,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     for words in (
         f"{limits.requests.per_s:.0f} requests a second and {limits.requests.at_once:.0f} at once",
         f"of these {limits.posts.per_s:.0f} and {limits.posts.at_once:.0f} with a body",
-        f"{MOST_OF_A_CLIENT} connections",
+        f"{MOST_OF_A_CLIENT} connections, {events.MOST_OF_A_CLIENT} of them listening",
         f"of {limits.body_bytes // 1024} KiB, a transaction of {MOST_BYTES // 1024} KiB",
         f"whole within {REQUEST_S:.0f} s and a body within {limits.body_s:.0f} s",
         f"an answer is taken within {STUCK_S:.0f} s",

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.node.office import Bureau, ask
+from tests.node.office import Bureau, ask, served
+from tests.node.town import wait_for
 from validator.api import events
 from validator.api.events import Events
 from validator.listening import Event, events_of
@@ -53,7 +55,6 @@ def test_new_blocks_come_as_they_become_final(bureau: Bureau) -> None:
         pages = Events(bureau.sources)
         task = asyncio.create_task(some(pages.stream((2, 10**6)), 2))
         await asyncio.sleep(0)
-        assert pages.listeners == 1
         bureau.grow()
         pages.wake()
         found = await asyncio.wait_for(task, 10)
@@ -92,6 +93,33 @@ def test_so_many_listen_and_the_next_is_told_to_come_later(
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
 
 
+def test_one_address_takes_its_share_of_places_and_others_still_listen(
+    bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MOST_OF_A_CLIENT", 2)
+    pages = bureau.pages.events
+    with pages.seat("192.0.2.1"):
+        with pages.seat("192.0.2.1"):
+            answer = ask(bureau, "/api/v1/events")
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "10")
+            assert "from this address" in answer.json()["detail"]
+            with pages.seat("192.0.2.2"):
+                assert pages.listeners == 3
+        with pages.seat("192.0.2.1"):
+            assert pages.listeners == 2
+    assert pages.listeners == 0
+
+
+def test_who_goes_while_it_listens_leaves_its_place(bureau: Bureau) -> None:
+    with served(bureau) as door:
+        url, pages = f"http://{door}/api/v1/events", bureau.pages.events
+        for _ in range(2):
+            with httpx.stream("GET", url, params={"after": "0"}, trust_env=False) as answer:
+                assert next(answer.iter_lines()) == "retry: 2000"
+                assert pages.listeners == 1
+            wait_for("it has left", lambda: pages.listeners == 0)
+
+
 @pytest.mark.parametrize("place", ["-1", "x", "1.2.3", "1" * 30, "1.-2", "", "\x00"])
 def test_a_place_is_a_height_and_a_number(bureau: Bureau, place: str) -> None:
     assert ask(bureau, "/api/v1/events", params={"after": place}).status_code == 422
@@ -112,6 +140,10 @@ def test_who_was_away_for_too_long_is_told_what_was_missed(
 def test_what_is_no_stream_of_events_is_no_validators() -> None:
     with pytest.raises(Unavailable):
         list(events_of(["data: {", ""]))
+    with pytest.raises(Unavailable):
+        list(events_of(['data: {"height": NaN}', ""]))
+    with pytest.raises(Unavailable):
+        list(events_of(["data: 1e999", ""]))
     with pytest.raises(Unavailable):
         list(events_of(["data: " + "1" * 70_000, ""]))
     assert list(events_of([": here", "", "event: block", ""])) == []

@@ -10,6 +10,7 @@ import pytest
 
 from tests.app.enrolments import Enrolment
 from tests.node.office import Bureau, ask
+from validator import strict_json
 from wire.block import transaction_id
 
 
@@ -66,6 +67,10 @@ TOLD = {"jsonrpc": "2.0", "result": {}, "id": "1"}
         ('{"jsonrpc": "1.0", "method": "health", "id": 1}', [-32600]),
         ('{"jsonrpc": "2.0", "method": "health", "id": {}}', [-32600]),
         ('{"jsonrpc": "2.0", "method": "health", "params": 3, "id": 1}', [-32600]),
+        ('{"jsonrpc": "2.0", "method": "health", "id": 1e999}', [-32600]),
+        ('{"jsonrpc": "2.0", "method": "block", "params": [-1e999], "id": 1}', [-32600]),
+        ('{"jsonrpc": "2.0", "method": "health", "id": NaN}', [-32700]),
+        ('{"jsonrpc": "2.0", "method": "block", "params": [Infinity], "id": 1}', [-32700]),
         ('{"jsonrpc": "2.0", "method": "foobar", "id": "1"}', [-32601]),
         ('{"jsonrpc": "2.0", "method": "__init__", "id": "1"}', [-32601]),
         ('{"jsonrpc": "2.0", "method": "block", "params": ["one"], "id": 1}', [-32602]),
@@ -75,7 +80,7 @@ TOLD = {"jsonrpc": "2.0", "result": {}, "id": "1"}
 def test_faults_are_numbered_as_the_specification_says(
     bureau: Bureau, sent: str, codes: list[int]
 ) -> None:
-    told = call(bureau, sent)
+    told = strict_json.read(ask(bureau, "/rpc", "POST", content=sent).content)
     rows = told if isinstance(told, list) else [told]
     assert [each["error"]["code"] for each in rows] == codes
     assert all(each["jsonrpc"] == "2.0" and "result" not in each for each in rows)

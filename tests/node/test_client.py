@@ -130,6 +130,12 @@ def test_what_is_no_validators_answer_is_never_believed(answer: Answer) -> None:
         client.status()
 
 
+@pytest.mark.parametrize("content", [b'{"height": NaN}', b"[-Infinity]", b'{"height": 1e999}'])
+def test_what_could_not_be_written_as_json_again_is_not_read_as_json(content: bytes) -> None:
+    with pytest.raises(Unavailable, match="no JSON"):
+        assert Said("http://127.0.0.1:1", 200, content).json
+
+
 def test_a_strangers_words_are_one_printable_line() -> None:
     body = json.dumps({"detail": "\x1b[2J" + "x" * 5_000 + "\n\n"}).encode()
     with (

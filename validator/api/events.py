@@ -1,20 +1,24 @@
 """Server-sent events: new blocks, zone seals and evidence, as they become final.
 
 Every event has a place in the ledger, its id `HEIGHT.NUMBER`, so a client that comes back names the
-last one it had (`Last-Event-ID`) and misses nothing. Decides how many may listen, how far back one
-may begin and how often a heartbeat tells that the line stands. There is no queue for a slow client:
-it has a place in the ledger and reads on from there when it can.
+last one it had (`Last-Event-ID`) and misses nothing. Decides how many may listen, of these how many
+from one address, how far back one may begin and how often a heartbeat tells that the line stands.
+There is no queue for a slow client: it has a place in the ledger and reads on from there when it
+can.
 """
 
 import asyncio
 import json
-from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from validator.api.guard import client_name
 from validator.api.problems import Fault, answers
 from validator.api.rest import short
 from validator.api.sources import Sources
@@ -23,6 +27,9 @@ from validator.node.stored import StoredSeal
 
 MEDIA_TYPE = "text/event-stream"
 MOST_LISTENERS = 100
+MOST_OF_A_CLIENT = 16
+"""From one address: an office's browsers and programs; nobody takes all places."""
+
 HEARTBEAT_S = 15.0
 PAUSE_S = 0.01
 """Between pieces: who reads back thousands of blocks lets others be served."""
@@ -31,6 +38,7 @@ MOST_BACK = 10_000
 """Blocks; who begins further back is told that it missed some."""
 
 _KEPT = 128
+_LATER = {"Retry-After": "10"}
 _ID = r"^[0-9]{1,18}(\.[0-9]{1,6})?$"
 
 Place = tuple[int, int]
@@ -45,8 +53,27 @@ class Events:
         self._sources = sources
         self._blocks: OrderedDict[int, list[bytes]] = OrderedDict()
         self._changed = asyncio.Event()
-        self.listeners = 0
-        """Who listens now."""
+        self._seats: Counter[str] = Counter()
+
+    @property
+    def listeners(self) -> int:
+        """How many listen now."""
+        return self._seats.total()
+
+    @contextmanager
+    def seat(self, client: str) -> Iterator[None]:
+        """A listener's place while it listens; raises Fault when there is none for it."""
+        if self._seats[client] >= MOST_OF_A_CLIENT:
+            words = f"{MOST_OF_A_CLIENT} listen already from this address"
+            raise Fault(429, words, headers=_LATER)
+        if self.listeners >= MOST_LISTENERS:
+            raise Fault(503, f"{MOST_LISTENERS} listen already", headers=_LATER)
+        self._seats[client] += 1
+        try:
+            yield
+        finally:
+            self._seats[client] -= 1
+            self._seats += Counter()  # Forgets who has none.
 
     def wake(self) -> None:
         """There is a new block."""
@@ -94,27 +121,38 @@ class Events:
 
     async def stream(self, place: Place) -> AsyncIterator[bytes]:
         """Events from a place on, for ever."""
-        self.listeners += 1
-        try:
-            yield b"retry: 2000\n\n"
-            while True:
-                changed = self._changed
-                told, place = self.after(place)
-                if told:
-                    yield told
-                    await asyncio.sleep(PAUSE_S)
-                    continue
-                try:
-                    async with asyncio.timeout(HEARTBEAT_S):
-                        await changed.wait()
-                except TimeoutError:
-                    yield b": here\n\n"
-        finally:
-            self.listeners -= 1
+        yield b"retry: 2000\n\n"
+        while True:
+            changed = self._changed
+            told, place = self.after(place)
+            if told:
+                yield told
+                await asyncio.sleep(PAUSE_S)
+                continue
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await changed.wait()
+            except TimeoutError:
+                yield b": here\n\n"
+
+
+class Told(StreamingResponse):
+    """Events for one listener, whose place is free again however the answer ends."""
+
+    def __init__(self, events: Events, place: Place) -> None:
+        """Take from where on."""
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(events.stream(place), headers=headers, media_type=MEDIA_TYPE)
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell them until the listener goes."""
+        with self._events.seat(client_name(scope)):
+            await super().__call__(scope, receive, send)
 
 
 def _encoded(name: str, kind: str, data: Any) -> bytes:
-    text = json.dumps(data, separators=(",", ":"))
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     head = f"id: {name}\n" if name else ""
     return f"{head}event: {kind}\ndata: {text}\n\n".encode()
 
@@ -136,21 +174,14 @@ def router(sources: Sources, events: Events) -> APIRouter:
         last_event_id: Annotated[
             str | None, Header(pattern=_ID, description="the same, as browsers send it")
         ] = None,
-    ) -> StreamingResponse:
+    ) -> Told:
         """New blocks, zone seals and evidence as they become final, for as long as one listens.
 
         Without a place it begins with what comes next.
         """
-        if events.listeners >= MOST_LISTENERS:
-            words = f"{MOST_LISTENERS} listen already"
-            raise Fault(503, words, headers={"Retry-After": "10"})
         newest = sources.height
         place = _place(last_event_id or after) or (newest, 10**6)
-        return StreamingResponse(
-            events.stream(min(place, (newest, 10**6))),
-            media_type=MEDIA_TYPE,
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return Told(events, min(place, (newest, 10**6)))
 
     return routes
 

@@ -194,7 +194,7 @@ def _dressed(scope: Scope, send: Send) -> Send:
 
 
 async def _refuse(send: Send, status: int, words: str, headers: dict[bytes, bytes]) -> None:
-    body = json.dumps(problem(status, words)).encode()
+    body = json.dumps(problem(status, words), allow_nan=False).encode()
     given = {
         b"content-type": MEDIA_TYPE.encode(),
         b"content-length": str(len(body)).encode(),

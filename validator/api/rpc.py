@@ -16,6 +16,7 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from validator import strict_json
 from validator.api import rpc_comet, rpc_qbft
 from validator.api.guard import SPEND
 from validator.api.problems import Fault, answers
@@ -93,7 +94,7 @@ def router(sources: Sources, office: Office) -> APIRouter:
         if answer is None:
             return Response(status_code=204)
         # ASCII: a lone surrogate that a caller sent as id goes back as it came.
-        return Response(json.dumps(answer), media_type="application/json")
+        return Response(json.dumps(answer, allow_nan=False), media_type="application/json")
 
     return routes
 
@@ -108,7 +109,9 @@ async def reply(methods: Mapping[str, Method], data: bytes, spend: Spend = _free
     Each call of a batch costs its client what a request does, and others are served in between.
     """
     try:
-        given = json.loads(data, parse_constant=_no_constant)
+        given = strict_json.read(data)
+    except strict_json.TooLarge as reason:
+        return _failed(None, RpcFault(INVALID_REQUEST, str(reason)))
     except (ValueError, RecursionError):
         return _failed(None, RpcFault(PARSE_ERROR, "not JSON"))
     if not isinstance(given, list):
@@ -130,10 +133,6 @@ async def _paid(
     told = await _one(methods, given)
     spend(many, time.thread_time() - began_s)
     return told
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 async def _one(methods: Mapping[str, Method], given: Any) -> dict[str, Any] | None:

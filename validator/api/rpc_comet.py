@@ -244,7 +244,7 @@ class _ApplicationVerbs:
                 "code": 0 if found else 1,
                 "log": "" if found else "nothing is registered there",
                 "key": _base64(path.encode("utf-8", "replace")),
-                "value": _base64(json.dumps(value).encode()) if found else "",
+                "value": _base64(json.dumps(value, allow_nan=False).encode()) if found else "",
                 "height": str(self._sources.height),
             }
         }
