@@ -7,16 +7,21 @@ whether a change stands, the validators decide.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from hsm.durable import replace, write_new
+from validator.app.governance import fewest_left, most_at_once
 from validator.app.parameters import parameters_hash
 from validator.client import Client
-from wire.errors import BadSignature, Malformed
+from wire.errors import BadSignature, Malformed, Refused
 from wire.governance import (
+    ADD,
+    EXPEL,
+    REMOVE,
+    REVOKE,
     AuthorityStep,
     ChangeAuthorities,
     ChangeParameters,
@@ -74,12 +79,20 @@ class Standing:
         return (2 * len(self.authorities) - 1) // 3 + 1
 
     def of_validators(self, steps: Iterable[ValidatorStep]) -> Transaction:
-        """A change of the validator set that nobody has signed yet."""
-        return self._made(ChangeValidators(self.validators_hash, tuple(steps)))
+        """A change of the set that nobody has signed yet; raises Refused when no block has it."""
+        body = ChangeValidators(self.validators_hash, tuple(steps))
+        _check_fits("validator", [name for name, _ in self.validators], body.steps)
+        return self._made(body)
 
     def of_authorities(self, steps: Iterable[AuthorityStep]) -> Transaction:
-        """A change of authorities that nobody has signed yet."""
-        return self._made(ChangeAuthorities(authorities_hash(self.authorities), tuple(steps)))
+        """A change of authorities that nobody has signed yet; raises Refused as above."""
+        body = ChangeAuthorities(authorities_hash(self.authorities), tuple(steps))
+        runs = {authority: name for name, authority in self.validators}
+        for step in body.steps:
+            if step.verb == REVOKE and step.id in runs:
+                raise Refused(f"authority {step.id} runs {runs[step.id]}: first --remove that one")
+        _check_fits("authority", [name for name, _ in self.authorities], body.steps)
+        return self._made(body)
 
     def of_parameters(self, values: Iterable[tuple[str, int]]) -> Transaction:
         """A change of parameters that nobody has signed yet."""
@@ -89,6 +102,31 @@ class Standing:
         nonce = secrets.token_bytes(NONCE_SIZE)
         expiry_height = self.height + EXPIRES_AFTER_BLOCKS
         return Transaction.of(payload_of(self.network, nonce, expiry_height, body))
+
+
+def _check_fits(
+    what: str, known: Sequence[str], steps: Sequence[ValidatorStep | AuthorityStep]
+) -> None:
+    """Refuse already here what validators would refuse when everybody has signed it."""
+    joining = {step.id for step in steps if step.verb == ADD}
+    # An observer, whom nobody names here, may be expelled too.
+    strange = {step.id for step in steps if step.verb not in (ADD, EXPEL)} - {*known}
+    if strange:
+        raise Refused(f"no {what} {', '.join(sorted(strange))}: {', '.join(known)} are in force")
+    if joining & {*known}:
+        raise Refused(f"{', '.join(sorted(joining & {*known}))}: an {what} of that id is in force")
+    before, most = len(known), most_at_once(len(known))
+    if len(steps) > most:
+        raise Refused(
+            f"{len(steps)} of {before} at once: at most {most} may change (f of n), so that a"
+            " quorum stays; make the others' change when this one holds"
+        )
+    leaving = {step.id for step in steps if step.verb in (REMOVE, EXPEL, REVOKE)} & {*known}
+    after, least = before + len(joining) - len(leaving), fewest_left(before)
+    if after < least:
+        raise Refused(
+            f"{after} would be left of {before}: never fewer than {least}; first let another join"
+        )
 
 
 def read(path: Path) -> Transaction:

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
 
 @pytest.fixture
 def standing(network: Network, monkeypatch: pytest.MonkeyPatch) -> Standing:
-    """What validators would tell: nothing has changed since genesis."""
+    """What validators would tell: since genesis a fifth has joined, so that one may leave."""
     genesis = network.genesis
     authorities = tuple(
         (each["id"], PublicKey.from_text(each["key"])) for each in genesis.registry["authorities"]
@@ -37,7 +38,7 @@ def standing(network: Network, monkeypatch: pytest.MonkeyPatch) -> Standing:
         genesis.network,
         41,
         genesis.validators.hash,
-        tuple((name, genesis.runners[name]) for name in genesis.validators.ids),
+        (*((name, genesis.runners[name]) for name in genesis.validators.ids), ("val-z", "MEA")),
         tuple(sorted(authorities)),
         parameters_hash(genesis.parameters),
     )
@@ -163,6 +164,46 @@ def test_what_is_no_change_is_refused_in_one_line(
     (tmp_path / "nonsense").write_bytes(b"nonsense")
     fails(capsys, "sign", str(tmp_path / "nonsense"), *key(network, "PEA"))
     fails(capsys, "show", str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ("--remove val-egat --remove val-mea", "2 of 5 at once: at most 1"),
+        ("--remove val-egat --expel val-mea", "2 of 5 at once: at most 1"),
+        ("--remove val-nobody", "no validator val-nobody: val-"),
+        ("--revoke-authority EGAT", "authority EGAT runs val-egat"),
+        ("--rotate-authority NOBODY={key}", "no authority NOBODY"),
+        ("--add-authority MEA={key}", "MEA: an authority of that id is in force"),
+    ],
+)
+def test_a_change_that_no_block_would_have_is_refused_before_anybody_signs(
+    steps: str,
+    words: str,
+    network: Network,
+    standing: Standing,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "change"
+    given = steps.format(key=standing.authorities[0][1].text).split()
+    assert words in fails(capsys, "propose", *given, "--out", str(out), *key(network, "PEA"))
+    assert not out.exists()
+
+
+def test_fewer_than_four_are_not_left_by_a_proposal(
+    network: Network,
+    standing: Standing,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    four = replace(standing, validators=standing.validators[:4])
+    monkeypatch.setattr(Standing, "asked", classmethod(lambda *_: four))
+    out = ("--out", str(tmp_path / "change"), *key(network, "PEA"))
+    assert "3 would be left of 4" in fails(capsys, "propose", "--remove", "val-mea", *out)
+    assert "3 would be left of 4" in fails(capsys, "propose", "--expel", "val-mea", *out)
+    run(capsys, "propose", "--expel", "val-observer", *out)  # One that has left already.
 
 
 def test_different_changes_are_not_put_together(network: Network, standing: Standing) -> None:

@@ -133,12 +133,21 @@ def _check_base(known: bytes, base: bytes, newest: int, first: int) -> None:
         raise RefusedTransaction(STALE_BASE, f"{base.hex()[:16]}, not {known.hex()[:16]}")
 
 
+def most_at_once(before: int) -> int:
+    """How many of so many may change: more than two thirds of a set stay in the next one."""
+    return max(1, (before - 1) // 3)
+
+
+def fewest_left(before: int) -> int:
+    """How many of so many have to be left, so that one may be faulty among them."""
+    return min(LEAST, before)
+
+
 def _check_count(before: int, after: int, steps: int) -> None:
-    """So that more than two thirds of a set stay in the next one, and one may be faulty in it."""
-    most = max(1, (before - 1) // 3)
+    most = most_at_once(before)
     if steps > most:
         raise RefusedTransaction(TOO_MANY_AT_ONCE, f"{steps} of {before}; at most {most}")
-    if after < min(LEAST, before):
+    if after < fewest_left(before):
         raise RefusedTransaction(TOO_FEW_LEFT, f"{after}")
 
 
