@@ -96,6 +96,18 @@ def test_a_block_appears_when_it_becomes_final(page: Page, served: Served) -> No
     expect(page.locator("main ul li").first).to_contain_text("BALANCED")
 
 
+def test_who_finds_no_place_to_listen_asks_again(browser: Browser, served: Served) -> None:
+    context = browser.new_context(viewport=DESK)
+    page = context.new_page()
+    page.clock.install()
+    page.route("**/api/v1/events", lambda route: route.fulfill(status=429), times=1)
+    visit(page, served, "chain")
+    expect(page.locator("#live")).to_contain_text("trying again")
+    page.clock.fast_forward(10_000)
+    expect(page.locator("#live")).to_have_text("live")
+    context.close()
+
+
 def test_a_receipt_is_verified_in_the_browser(page: Page, served: Served) -> None:
     visit(page, served, "reading/c1/1")
     expect(page.locator("main")).to_contain_text("Verified here, in your browser")

@@ -61,10 +61,16 @@ function problem(title, words) {
   return h("div", { class: "card problem", role: "alert" }, h("h1", {}, title), h("p", {}, words));
 }
 
+const LISTEN_AGAIN_MS = 10_000;
+
 function listen() {
   const live = document.getElementById("live");
   const events = new EventSource("api/v1/events");
-  events.onerror = () => live.replaceChildren("the validator is away; trying again …");
+  events.onerror = () => {
+    live.replaceChildren("the validator is away or busy; trying again …");
+    // Who was answered that too many listen is not asked again by the browser itself.
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, LISTEN_AGAIN_MS);
+  };
   events.onopen = () => live.replaceChildren("live");
   for (const kind of ["block", "seal", "evidence"]) {
     events.addEventListener(kind, (event) => {
