@@ -241,6 +241,39 @@ def test_who_begins_no_tls_handshake_is_counted_and_given_up(
     wait_for("all have left", lambda: not doors.Guest.knocking)
 
 
+@pytest.mark.parametrize("held_back", [1, 0])
+def test_a_tls_handshake_that_never_ends_is_given_up_and_told(
+    bureau: Bureau, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_back: int
+) -> None:
+    """A client's first words, whole or without their end, and then nothing."""
+    monkeypatch.setattr(doors, "REQUEST_S", 0.2)
+    first_words, before = ssl.MemoryBIO(), doors.Guest.ended["given up"]
+    with pytest.raises(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(
+            ssl.MemoryBIO(), first_words, server_hostname="it"
+        ).do_handshake()
+    sent = first_words.read()
+    with served(bureau, shown(tmp_path)) as address:
+        talk(address, sent[: len(sent) - held_back], waits=True)
+        assert doors.Guest.ended["given up"] == before + 1
+    wait_for("it has left", lambda: not doors.Guest.inside)
+
+
+def test_who_comes_again_from_the_same_port_has_its_own_time_for_the_handshake() -> None:
+    async def twice() -> None:
+        here, there = socket.socketpair(), socket.socketpair()
+        first, again = (doors.Guest(each[0], ("192.0.2.1", 9)) for each in (here, there))
+        first.knock()
+        again.knock()
+        first.close()
+        assert list(doors.Guest.knocking.values()) == [again]
+        for each in (again, here[1], there[1]):
+            each.close()
+        assert not doors.Guest.knocking
+
+    asyncio.run(twice())
+
+
 def test_a_taken_port_is_told_at_once(door: Address, bureau: Bureau) -> None:
     with pytest.raises(Unavailable, match="cannot listen"):
         ServingThread(bureau.pages.guarded, door, "the API")

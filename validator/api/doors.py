@@ -32,13 +32,17 @@ class Guest(socket.socket):
     inside: ClassVar[Counter[str]] = Counter()
     """Connections by client."""
 
-    knocking: ClassVar[dict[tuple[str, int], asyncio.TimerHandle]] = {}
-    """When a handshake that has not ended will be given up, by the client's address and port."""
+    knocking: ClassVar[dict[tuple[str, int], "Guest"]] = {}
+    """Whose handshake has not ended, by the client's address and port."""
+
+    ended: ClassVar[Counter[str]] = Counter()
+    """How many were turned away, and how many given up in their handshake, since the start."""
 
     def __init__(self, connection: socket.socket, address: tuple[Any, ...]) -> None:
         """Take over an accepted socket."""
         super().__init__(fileno=connection.detach())
         self._name, self._place = client_name({"client": address}), address[:2]
+        self._patience: asyncio.TimerHandle | None = None
         self.inside[self._name] += 1
 
     @property
@@ -50,23 +54,32 @@ class Guest(socket.socket):
     def knock(self) -> None:
         """Its handshake begins."""
         loop = asyncio.get_running_loop()
-        self.knocking[self._place] = loop.call_later(REQUEST_S, self._give_up)
+        self._patience = loop.call_later(REQUEST_S, self._give_up)
+        self.knocking[self._place] = self
 
     def _give_up(self) -> None:
+        self.ended["given up"] += 1
         with contextlib.suppress(OSError):  # It has gone.
             self.shutdown(socket.SHUT_RDWR)
 
     @classmethod
     def enter(cls, place: tuple[str, int] | None) -> None:
         """The handshake of who comes from there has ended."""
-        timer = None if place is None else cls.knocking.pop(place, None)
-        if timer is not None:
-            timer.cancel()
+        guest = None if place is None else cls.knocking.get(place)
+        if guest is not None:
+            guest._stay()
+
+    def _stay(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        # Who went and came again from the same port knocks for itself.
+        if self.knocking.get(self._place) is self:
+            del self.knocking[self._place]
 
     def close(self) -> None:
         """Close it, and count it no more."""
         if self.fileno() >= 0:
-            self.enter(self._place)
+            self._stay()
             self.inside[self._name] -= 1
             if self.inside[self._name] <= 0:
                 del self.inside[self._name]
@@ -86,6 +99,7 @@ class Listener(socket.socket):
         connection, address = super().accept()
         guest = Guest(connection, address)
         if not guest.is_welcome:
+            Guest.ended["turned away"] += 1
             guest.close()
             raise BlockingIOError
         guest.knock()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Response
 
 from validator.api import consensus_metrics, peer_metrics
+from validator.api.doors import Guest
 from validator.api.rest import status
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def router(validator: "Validator") -> APIRouter:
             "round_trip_ms": validator.driver.pace.round_trip_ms,
             "base_ms": validator.driver.pace.base_ms,
             "clock_off_ms": validator.watch.clock_off_ms,
+            "connections": Guest.inside.total(),
+            "turned_away": Guest.ended["turned away"],
+            "given_up": Guest.ended["given up"],
         }
         mesh = validator.mesh
         links = peer_metrics.text(mesh.conducts, mesh.pending, time.monotonic())
@@ -58,6 +62,9 @@ def text(report: Mapping[str, Any]) -> str:
         ("ledger_readings", "gauge", report["readings"]),
         ("consensus_messages_checked_total", "counter", report["heard"]),
         ("signatures_checked_total", "counter", report["checked"]),
+        ("api_connections", "gauge", report["connections"]),
+        ("api_connections_turned_away_total", "counter", report["turned_away"]),
+        ("api_handshakes_given_up_total", "counter", report["given_up"]),
     )
     lines = []
     for name, kind, value in rows:
