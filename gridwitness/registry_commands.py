@@ -14,7 +14,7 @@ from typing import Any
 
 from device.provision.keys import signer_of
 from device.provision.submission import PATIENCE_S, Submission, Validator
-from gridwitness import registry_file
+from gridwitness import registry_file, registry_listing
 from hsm.durable import replace, write_new
 from hsm.registered import registered_key
 from validator.client import Client
@@ -44,7 +44,7 @@ Prepare a change of the registry, sign it, pass the file on to whoever signs nex
 validator and wait until a block has it. docs/REGISTRY.md says who signs what. Files that were
 signed apart are put together when they are submitted together.
 """
-_TABLES = ("gateways", "meters", "technicians", "unmetered", "zones")
+_TABLES = tuple(sorted(registry_listing.COLUMNS))
 _AGAIN = "prepare it again with a later --from"
 
 REMEDIES = {
@@ -248,9 +248,11 @@ def _add_show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "show", help="tell what a file changes, or what is and was registered"
     )
     parser.add_argument("what", metavar="FILE|TABLE", help=f"a file, or {', '.join(_TABLES)}")
-    parser.add_argument("id", nargs="?", metavar="ID", help="of a table's entry")
+    parser.add_argument(
+        "id", nargs="?", metavar="ID", help="an entry with its history; all without one"
+    )
     parser.add_argument("--genesis", type=Path, metavar="FILE", help="tells whose the keys are")
-    parser.add_argument("--from-validator", metavar="URL", help="whom to ask for an entry")
+    parser.add_argument("--from-validator", metavar="URL", help="whom to ask for a table")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="vouches for an https:// one")
     parser.add_argument("--json", action="store_true", help="print one JSON object only")
     parser.set_defaults(run=_show)
@@ -258,16 +260,20 @@ def _add_show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def _show(args: argparse.Namespace) -> int:
     if args.what in _TABLES:
-        return _show_entry(args)
+        return _show_table(args)
     genesis = None if args.genesis is None else Genesis.load(args.genesis)
     _say(args, registry_file.read(Path(args.what)), genesis, None)
     return 0
 
 
-def _show_entry(args: argparse.Namespace) -> int:
-    if args.id is None or args.from_validator is None:
-        raise Refused(f"which of the {args.what}, and whom to ask: ID --from-validator URL")
+def _show_table(args: argparse.Namespace) -> int:
+    if args.from_validator is None:
+        raise Refused(f"whom to ask for {args.what}: --from-validator URL")
     with Client([args.from_validator], trust=Trust(args.ca)) as client:
+        if args.id is None:
+            for line in registry_listing.printed(args.what, client.listed(args.what), args.json):
+                print(line)
+            return 0
         found = client.entry(args.what, args.id)
     for step in () if args.json else found.get("history", ()):
         begin = "the genesis file" if step["from_s"] is None else time_words(step["from_s"])

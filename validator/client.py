@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from validator.api import models
+from validator.api import models, zone_models
 from validator.desk import SYSTEM, TIMEOUT_S, Answer, Desk, Reader, Trust
 from validator.listening import Event, listen
 from wire.errors import Refused, Unavailable
@@ -201,6 +201,12 @@ class Client:
         """
         found: Mapping[str, Any] = self._ask(f"/api/v1/registry/{table}/{name}").json
         return found
+
+    def listed(self, table: str) -> Iterator[Mapping[str, Any]]:
+        """What is registered: meters that are now, of the others also those that were; by id."""
+        model = zone_models.MeterRow if table == "meters" else zone_models.Entry
+        rows = self._pages(model, f"/api/v1/registry/{table}", "after")
+        return (row.model_dump() for row in rows)
 
     def _pages(
         self, model: type[_Model], path: str, cursor: str, given: Mapping[str, object] | None = None

@@ -230,7 +230,7 @@ REFUSALS: dict[str, tuple[Callable[[Desk], tuple[object, ...]], str]] = {
         ),
         f"gridwitness hsm rotate --from {starts(3)}",
     ),
-    "whose entry": (lambda _: ("show", "meters"), "ID --from-validator URL"),
+    "whom to ask": (lambda _: ("show", "meters"), "--from-validator URL"),
     "a validator that is away": (
         lambda _: ("show", "meters", "c1", "--from-validator", "http://127.0.0.1:9"),
         "refused",

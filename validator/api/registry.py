@@ -19,6 +19,7 @@ from validator.app.entries import Meter
 from validator.node.tally import Sighting
 
 if TYPE_CHECKING:
+    from validator.app.changes import Change
     from validator.app.registries import Registries
 
 
@@ -55,7 +56,8 @@ def _meter_routes(routes: APIRouter, sources: Sources) -> None:
         """Meters that are registered now, by id; `next` is for `after`."""
         meters = sources.registry.meters
         names = _page(sources, "meters", after, most)
-        rows = [_row(meters[name]) for name in names if name in meters]
+        registries = sources.application.registries
+        rows = [_row(meters[name], registries.enrolment(name)) for name in names if name in meters]
         return models.Page(items=rows, next=names[-1] if len(names) == most else None)
 
     @routes.get("/api/v1/registry/meters/{meter}", responses=answers(404))
@@ -67,14 +69,16 @@ def _meter_routes(routes: APIRouter, sources: Sources) -> None:
         return zone_models.MeterEntry(**found)
 
 
-def _row(meter: Meter) -> zone_models.MeterRow:
+def _row(meter: Meter, enrolment: "Change | None") -> zone_models.MeterRow:
     return zone_models.MeterRow(
         id=meter.id,
+        from_s=None if enrolment is None else enrolment.from_s,
         zone=meter.zone,
         node=meter.node,
         role=meter.role.value,
         reader=meter.reader,
         signs=meter.key is not None,
+        kid="" if meter.key is None else meter.key.kid.hex(),
         has_holder=meter.holder is not None,
     )
 

@@ -97,11 +97,13 @@ class MeterRow(BaseModel):
     """A meter in a list."""
 
     id: str
+    from_s: int | None = Field(description="its first interval; null of the genesis file's")
     zone: str
     node: str
     role: str
     reader: str
     signs: bool
+    kid: str = Field(description="its key's id, hexadecimal; empty when its reader signs for it")
     has_holder: bool = Field(description="whether somebody has a link to its readings")
 
 
