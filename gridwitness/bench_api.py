@@ -162,10 +162,13 @@ def _asked(url: str, seconds: float, meanwhile: Any) -> dict[str, Any]:
     here, there = context.Pipe()
     asking = context.Process(target=_ask, args=(url, seconds, there))
     asking.start()
-    while not here.poll():
-        meanwhile()
-    took_ms: list[float] = sorted(here.recv())
-    asking.join()
+    try:
+        while not here.poll():
+            meanwhile()
+        took_ms: list[float] = sorted(here.recv())
+    finally:
+        asking.kill()
+        asking.join()
     return {
         "pages": len(took_ms),
         "p50_ms": round(took_ms[len(took_ms) // 2], 1),

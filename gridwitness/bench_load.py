@@ -4,15 +4,19 @@ Made with keys in memory and accepted by every rule, so that what is measured is
 ordinary day: signatures, rules, a seal for each street and interval, credits.
 """
 
+import tomllib
 from dataclasses import dataclass
 from typing import Any, Self
 
+from gridwitness.network import Network
 from gridwitness.paper_meters import COS_PPM, INTERVAL_S, SITE, PaperMeter, Witnessing
+from hsm.signer import TokenSigner, open_signer
+from hsm.uri import KeyUri
 from wire.genesis import Genesis
-from wire.keys import ES256, Signer, SoftSigner
+from wire.keys import ES256, PublicKey, Signer, SoftSigner
 from wire.witness import Batch
 
-__all__ = ["COS_PPM", "INTERVAL_S", "METERS", "OPERATOR", "SITE", "Load"]
+__all__ = ["COS_PPM", "INTERVAL_S", "METERS", "OPERATOR", "SITE", "Load", "witness_key"]
 
 STREETS = 10
 HOUSES = 99
@@ -58,6 +62,16 @@ class Load:
     ) -> Batch:
         """A batch of these, witnessed with `key` at that time."""
         return Witnessing(self.gateway, genesis.topic_name, sequence, at_s).of(readings, key)
+
+
+def witness_key(network: Network, gateway: str) -> TokenSigner:
+    """A gateway's key, in its token."""
+    home = network.gateway(gateway).parent
+    uri = KeyUri.parse(
+        tomllib.loads(network.gateway(gateway).read_text())["token"]["witness"], home
+    )
+    [entry] = [each for each in network.genesis.registry["gateways"] if each["id"] == gateway]
+    return open_signer(uri, home / "softhsm2.conf", PublicKey.from_text(entry["witness_key"]))
 
 
 def _names() -> list[str]:

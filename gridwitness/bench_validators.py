@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridwitness import status_pages
 from gridwitness.addresses import free_ports
-from gridwitness.bench_load import COS_PPM, INTERVAL_S, METERS, OPERATOR, SITE, Load
+from gridwitness.bench_load import COS_PPM, INTERVAL_S, METERS, OPERATOR, SITE, Load, witness_key
 from gridwitness.broker import Broker
 from gridwitness.network import Network, make_network
 from gridwitness.plan import (
@@ -37,8 +36,6 @@ from gridwitness.plan import (
 )
 from gridwitness.process_account import cpu_s, rss_mb
 from gridwitness.processes import Program
-from hsm.signer import TokenSigner, open_signer
-from hsm.uri import KeyUri
 from wire import cbor
 from wire.block import MAX_READINGS
 from wire.errors import Unavailable
@@ -160,11 +157,13 @@ class _Bench:
             await self._start(network, ports[VALIDATORS : 2 * VALIDATORS])
             sender = _Sender(network, broker, load)
             steps = []
-            for place, under_way in enumerate(self.steps):
-                self._say(f"{each} readings, {under_way} under way")
-                own = load.readings[place * each : (place + 1) * each]
-                steps.append(await self._step(sender, under_way, own))
-            sender.close()
+            try:
+                for place, under_way in enumerate(self.steps):
+                    self._say(f"{each} readings, {under_way} under way")
+                    own = load.readings[place * each : (place + 1) * each]
+                    steps.append(await self._step(sender, under_way, own))
+            finally:
+                sender.close()
             rss = max(rss_mb(program.pid) for program in self.programs)
         finally:
             for program in self.programs:
@@ -216,11 +215,12 @@ class _Sender:
 
         self._genesis = network.genesis
         self._load = load
-        self._signer = witness_key(network)
+        self._signer = witness_key(network, GATEWAY)
         self._sequence = 0
         self._waiting: dict[bytes, float] = {}
         self._latencies: list[float] = []
         self._changed = threading.Condition()
+        self._closed = False
         assert broker.pid is not None, "the broker runs"
         self.pids = [os.getpid(), broker.pid]
         self._topic = f"gridwitness/1/{network.genesis.topic_name}"
@@ -240,7 +240,10 @@ class _Sender:
         self._client.loop_start()
 
     def close(self) -> None:
-        """Disconnect, and leave the token."""
+        """Disconnect, and leave the token; who still waits for receipts waits no longer."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         self._client.disconnect()
         self._client.loop_stop()
         self._signer.close()
@@ -267,8 +270,10 @@ class _Sender:
         return self._latencies
 
     def _until(self, ready: Any) -> None:
-        if not self._changed.wait_for(ready, STEP_LIMIT_S):
+        if not self._changed.wait_for(lambda: self._closed or ready(), STEP_LIMIT_S):
             raise Unavailable(f"no receipt for {STEP_LIMIT_S:.0f} s")
+        if self._closed:
+            raise Unavailable("the measurement was ended")
 
     def _answered(self, _client: object, _data: object, message: "mqtt.MQTTMessage") -> None:
         kind, content = cbor.decode(bytes(message.payload))
@@ -279,16 +284,6 @@ class _Sender:
             if since is not None:
                 self._latencies.append(time.monotonic() - since)
                 self._changed.notify_all()
-
-
-def witness_key(network: Network, gateway: str = GATEWAY) -> TokenSigner:
-    """A gateway's key, in its token."""
-    home = network.gateway(gateway).parent
-    uri = KeyUri.parse(
-        tomllib.loads(network.gateway(gateway).read_text())["token"]["witness"], home
-    )
-    [entry] = [each for each in network.genesis.registry["gateways"] if each["id"] == gateway]
-    return open_signer(uri, home / "softhsm2.conf", PublicKey.from_text(entry["witness_key"]))
 
 
 def _network(folder: Path, load: Load, ports: Sequence[int]) -> Network:

@@ -138,7 +138,7 @@ class Broker:
             )
         try:
             self._await_listener(self._process)
-        except Unavailable:
+        except BaseException:  # Ctrl-C too: nothing that was started stays behind.
             self.kill()
             raise
 

@@ -1,8 +1,8 @@
 """The one command line: finds the room that a command belongs to and runs it.
 
 Decides the clock that services run by, and how a program ends: an expected error is one line on
-stderr and a status (1 refused, 75 try again, 2 wrong usage, 130 interrupted). What commands do and
-print is decided in their rooms.
+stderr and a status (1 refused, 75 try again, 2 wrong usage, 130 interrupted, 143 told to end). What
+commands do and print is decided in their rooms.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridwitness.clock import clock_for
+from gridwitness.ending import in_order
 from wire.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -86,6 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     parsed = parser_for(given).parse_args(given)
+    with in_order() as ending:
+        status = _run(parsed)
+    return ending.status(status)
+
+
+def _run(parsed: argparse.Namespace) -> int:
     try:
         status: int = parsed.run(parsed)
     except KeyboardInterrupt:

@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import json
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
@@ -23,7 +22,6 @@ INTERVALS = 96
 SIGNING = 4
 RECEIPT_LIMIT_S = 30.0
 SETTLE_LIMIT_S = 60.0
-TOLD_TO_END = 143
 
 
 def add_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -54,10 +52,7 @@ def run(args: argparse.Namespace) -> int:
     folder = args.dir.resolve()
     _clear(folder)
     day = _feeder(args.grid)
-    try:
-        return asyncio.run(_run(args, folder, day))
-    except asyncio.CancelledError:
-        return TOLD_TO_END
+    return asyncio.run(_run(args, folder, day))
 
 
 def _clear(folder: Path) -> None:
@@ -101,7 +96,6 @@ async def _run(args: argparse.Namespace, folder: Path, day: "FeederDay") -> int:
         print(f"{time.monotonic() - started:6.1f} s  {words}", file=sys.stderr, flush=True)
 
     world = World(folder, Choice(day, _signing(day), PACED_PARAMETERS), say)
-    _end_in_order()
     try:
         await asyncio.to_thread(world.prepare)
         await world.start()
@@ -116,14 +110,6 @@ async def _run(args: argparse.Namespace, folder: Path, day: "FeederDay") -> int:
         world.close()
     good = summary["receipt_verified"] and summary["readings_final"] == summary["readings_closed"]
     return 0 if good else 1
-
-
-def _end_in_order() -> None:
-    """Told to end, or its terminal closed: what it has started ends with it, as after Ctrl-C."""
-    task = asyncio.current_task()
-    assert task is not None, "a demo runs in a task"
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(each, task.cancel)
 
 
 def _progress(say: Any, done: int, intervals: int) -> None:

@@ -7,14 +7,16 @@ final. Receipts are verified with the quorum's seals, as a gateway does.
 import ssl
 import threading
 import time
+from contextlib import suppress
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gridwitness.bench_validators import witness_key
+from gridwitness.bench_load import witness_key
 from gridwitness.torment_ground import GATEWAY, Ground
-from wire import cbor
+from wire.answer import BatchReceipt, open_answer
 from wire.errors import Refused
+from wire.light import LightClient
 from wire.witness import Batch
 
 BATCH = 25
@@ -32,7 +34,8 @@ class Offering:
         self._every_s = every_s
         self._signer = witness_key(ground.network, GATEWAY)
         self._topic = f"gridwitness/1/{ground.network.genesis.topic_name}"
-        self._waiting: dict[bytes, tuple[bytes, float]] = {}
+        self._waiting: dict[bytes, tuple[Batch, float]] = {}
+        self._light = LightClient.of(ground.network.genesis)
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._enough = threading.Event()
@@ -72,32 +75,28 @@ class Offering:
 
     def _publish(self, batch: Batch) -> None:
         with self._lock:
-            self._waiting[batch.batch_id] = (batch.encoded, time.monotonic())
+            self._waiting[batch.batch_id] = (batch, time.monotonic())
         self._client.publish(f"{self._topic}/batch/{GATEWAY}", batch.encoded, qos=1)
 
     def _publish_again(self) -> None:
         now_s = time.monotonic()
         with self._lock:
-            late = [
-                (name, encoded)
-                for name, (encoded, at_s) in self._waiting.items()
-                if now_s - at_s > AGAIN_S
-            ]
-            for name, encoded in late:
-                self._waiting[name] = (encoded, now_s)
-        for _, encoded in late:
-            self._client.publish(f"{self._topic}/batch/{GATEWAY}", encoded, qos=1)
+            late = [batch for batch, at_s in self._waiting.values() if now_s - at_s > AGAIN_S]
+            for batch in late:
+                self._waiting[batch.batch_id] = (batch, now_s)
+        for batch in late:
+            self._client.publish(f"{self._topic}/batch/{GATEWAY}", batch.encoded, qos=1)
 
     def _answered(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
-        try:
-            kind, content = cbor.decode(bytes(message.payload))
-        except Refused:
-            return
-        with self._lock:
-            if kind == 1:
-                self._waiting.pop(bytes(content[1]), None)
-            else:
+        """An answer; what proves nothing leaves its batch waiting."""
+        with self._lock, suppress(Refused):
+            answer = open_answer(bytes(message.payload), self._light)
+            if not isinstance(answer, BatchReceipt):
                 self.refused += 1
+            elif answer.batch_id in self._waiting:
+                batch, _ = self._waiting[answer.batch_id]
+                answer.verify(self._light, batch.witness, batch.readings)
+                del self._waiting[answer.batch_id]
 
     @property
     def waiting(self) -> int:

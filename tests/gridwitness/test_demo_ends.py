@@ -32,12 +32,12 @@ class ToldToEnd:
         ToldToEnd.closed += 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_demo_that_is_told_to_end_closes_its_world(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(world, "World", ToldToEnd)
     monkeypatch.setattr(ToldToEnd, "number", number, raising=False)
     before = ToldToEnd.closed
-    assert main(["demo", "--grid", "synthetic", "--dir", str(tmp_path / "demo")]) == 143
+    assert main(["demo", "--grid", "synthetic", "--dir", str(tmp_path / "demo")]) == 128 + number
     assert ToldToEnd.closed == before + 1
