@@ -3,8 +3,9 @@
 Real processes, a real broker, readings signed by real keys; every validator checks every signature.
 Decides how the load is offered: so many readings are under way at any time, and the next batch
 follows when a receipt has come, so that each step of the table shows one point of the curve of
-throughput against latency. The limit is what the cores could check if they did nothing else: cores
-x P-256 rate / validators, measured in the same run before anything is started.
+throughput against latency. The limit is what the cores could check if they did nothing else: the
+P-256 rate of all cores / validators, measured in the same run before anything is started and again
+after everything has ended.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridwitness import status_pages
 from gridwitness.addresses import free_ports
+from gridwitness.bench_limit import CheckRate, between, check_rate
 from gridwitness.bench_load import COS_PPM, INTERVAL_S, METERS, OPERATOR, SITE, Load, witness_key
 from gridwitness.broker import Broker
 from gridwitness.network import Network, make_network
@@ -39,8 +41,6 @@ from gridwitness.processes import Program
 from wire import cbor
 from wire.block import MAX_READINGS
 from wire.errors import Unavailable
-from wire.keys import PublicKey
-from wire.reading import SignedReading
 from wire.witness import Batch
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ STEPS = (500, 2_000, 5_000, 10_000)
 
 START_LIMIT_S = 60.0
 STEP_LIMIT_S = 300.0
-_REPEATS = 3
 _LOOK_S = 0.02
 
 BLOCK_S = 1.0
@@ -148,7 +147,8 @@ class _Bench:
         each = intervals * METERS
         end_s = int(time.time()) // INTERVAL_S * INTERVAL_S
         load = Load.make(GATEWAY, intervals * len(self.steps), end_s)
-        verify_per_s = _verify_per_s(load)
+        self._say("what the cores can check when they do nothing else")
+        before = check_rate(load)
         ports = free_ports(3 * VALIDATORS + 1)
         network = _network(self.folder / "network", load, ports)
         broker = Broker(network.broker)
@@ -169,7 +169,7 @@ class _Bench:
             for program in self.programs:
                 program.stop()
             broker.stop()
-        return _report(steps, verify_per_s, rss)
+        return _report(steps, between(before, check_rate(load)), rss)
 
     def _say(self, words: str) -> None:
         print(words, file=sys.stderr, flush=True)
@@ -329,35 +329,18 @@ async def _all_met(ports: Sequence[int]) -> bool:
     )
 
 
-def _verify_per_s(load: Load) -> float:
-    """P-256 signatures that one core checks in a second, when nothing else is done."""
-    signed = [SignedReading.open(each) for each in load.readings[:METERS]]
-    keys = {entry["id"]: PublicKey.from_text(entry["key"]) for entry in load.meters}
-    asked = [
-        (keys[each.reading.meter], each.cose.sig_structure, each.cose.signature) for each in signed
-    ]
-    best_s = float("inf")
-    for _ in range(_REPEATS):
-        started_s = time.process_time()
-        for key, message, signature in asked:
-            key.verify(message, signature)
-        best_s = min(best_s, time.process_time() - started_s)
-    return len(asked) / best_s
-
-
-def _report(steps: Sequence[Step], verify_per_s: float, rss: float) -> dict[str, Any]:
-    cores = os.cpu_count() or 1
-    limit = cores * verify_per_s / VALIDATORS
+def _report(steps: Sequence[Step], rate: CheckRate, rss: float) -> dict[str, Any]:
+    limit = rate.per_s / VALIDATORS
     best = max(steps, key=lambda step: step.readings_per_s)
     fitting = [step for step in steps if step.under_way <= MAX_READINGS] or steps
     return {
         "validators": VALIDATORS,
-        "cores": cores,
-        "verify_per_s_per_core": round(verify_per_s),
+        "cores": rate.cores,
+        "verify_per_s_per_core": round(rate.per_s / rate.cores),
         "limit_readings_per_s": round(limit),
         "readings_per_s": round(best.readings_per_s),
         "ratio_to_limit": round(best.readings_per_s / limit, 2),
-        "cpu_ratio_to_limit": round(1e6 / verify_per_s / best.cpu_us_per_reading, 2),
+        "cpu_ratio_to_limit": round(1e6 * rate.cpu_s / best.cpu_us_per_reading, 2),
         # Of as many readings under way as one block holds: more have to wait for the next.
         "receipt_p99_blocks": round(fitting[-1].latency_s(0.99) / BLOCK_S, 2),
         "rss_mb": round(rss),
@@ -379,7 +362,7 @@ def _step_row(step: Step) -> dict[str, Any]:
 
 def _show(found: dict[str, Any]) -> None:
     print(
-        f"{found['cores']} cores, {found['verify_per_s_per_core']} P-256 checks/s each: "
+        f"{found['cores']} cores at once, {found['verify_per_s_per_core']} P-256 checks/s each: "
         f"at most {found['limit_readings_per_s']} readings/s through {VALIDATORS} validators"
     )
     print("under way  readings/s  receipt p50    p99  CPU per reading: validator   load")
