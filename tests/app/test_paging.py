@@ -8,7 +8,7 @@ import pytest
 from validator.app import paging
 from validator.app.paging import PagedIndex, RecentRows
 from validator.app.records import CREDIT, READING, AcceptedReading, key, lane, time_of
-from validator.app.state import Index
+from validator.app.state import Index, Overlay, State
 
 METERS = ("m1", "m2")
 SECOND_LANE = lane("m2", bytes(range(32)))
@@ -84,13 +84,38 @@ def test_neighbours_and_claims_are_those_of_the_whole(
 
 
 def _compare(whole: Index, paged: PagedIndex, place: bytes, number: int) -> None:
+    assert paged.newest(place) == whole.newest(place)
     assert paged.before(place, number) == whole.before(place, number)
     assert paged.after(place, number) == whole.after(place, number)
     meter = place[: place.index(0) + 1]
-    claim = key(meter, 900 * number)
-    assert sorted(paged.claims(claim)) == sorted(whole.claims(claim))
-    assert sorted(paged.late(claim)) == sorted(whole.late(claim))
+    start_s = 900 * number
+    assert sorted(paged.claims(meter, start_s)) == sorted(whole.claims(meter, start_s))
+    assert sorted(paged.late(meter, start_s)) == sorted(whole.late(meter, start_s))
     assert paged.newest_s(meter) == whole.newest_s(meter)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_blocks_readings_stand_between_those_of_the_state(seed: int) -> None:
+    """In whatever order they come; most come after everything else, which is told at once."""
+    dice, state, place = random.Random(seed), State(bytes(32)), lane("m1", b"")
+    taken = dice.sample(range(60), dice.randrange(30))
+    stored = taken[: dice.randrange(len(taken) + 1)]
+    state.apply((READING, key(place, each), record(900 * each, 0).packed()) for each in stored)
+    overlay, known = Overlay(state), set(stored)
+    for sequence in [*taken[len(stored) :], *range(60, 64)]:
+        overlay.accept(place, sequence, record(900 * sequence, 0))
+        known.add(sequence)
+        assert overlay.newest(place) == max(known)
+        for near in (*range(0, 66, 7), sequence, sequence + 1):
+            below = max((each for each in known if each < near), default=None)
+            above = min((each for each in known if each > near), default=None)
+            assert overlay.around(place, near) == (below, above)
+            there = overlay.reading(place, near)
+            assert (None if there is None else there.start_s) == (
+                900 * near if near in known else None
+            )
+            assert len(overlay.claims("m1", 900 * near)) == (near in known)
+    assert Overlay(state).newest(lane("m2", b"")) == -1
 
 
 @pytest.mark.parametrize("seed", range(10))

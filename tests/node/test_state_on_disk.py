@@ -106,9 +106,10 @@ def _compare_shelf(follower: Follower, chain: Chain) -> None:
         name = meter.encode() + b"\0"
         assert shelf.newest_claim_s(name) == whole.index.newest_s(name)
         for slot in range(-1, SLOTS + 1):
-            claim = key(name, START_S + slot * INTERVAL_S)
-            assert shelf.claims(claim, late=False) == tuple(sorted(whole.index.claims(claim)))
-            assert shelf.claims(claim, late=True) == tuple(sorted(whole.index.late(claim)))
+            start_s = START_S + slot * INTERVAL_S
+            in_time, late = whole.index.claims(name, start_s), whole.index.late(name, start_s)
+            assert shelf.claims(key(name, start_s), late=False) == tuple(sorted(in_time))
+            assert shelf.claims(key(name, start_s), late=True) == tuple(sorted(late))
 
 
 def code_of(result: bytes) -> int:

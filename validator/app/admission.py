@@ -12,11 +12,11 @@ what it collided with is never taken back.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from validator.app.capacity import capacity
-from validator.app.carrier import Carrier, SignatureBook
+from validator.app.carrier import SignatureBook
 from validator.app.entries import Meter
 from validator.app.geometry import Point, within
 from validator.app.neighbours import Gap, fit
+from validator.app.parameters import Parameters
 from validator.app.records import (
     CONFLICT,
     MOST_SKEW_MS,
@@ -28,6 +28,7 @@ from validator.app.records import (
 )
 from validator.app.registries import Registries
 from validator.app.state import Overlay
+from validator.app.terms import CarriedTerms, Terms
 from wire.errors import Refused
 from wire.keys import PublicKey
 from wire.reading import ORIGIN_OWN_ELEMENT, Reading, SignedReading
@@ -48,8 +49,6 @@ WRONG_SEQUENCE = 22
 WRONG_NODE = 30
 WRONG_CONFIGURATION = 31
 WRONG_SOFTWARE = 32
-ZONE_NOT_SERVED = 33
-OUT_OF_REACH = 34
 METER_MOVED = 35
 OVER_RATING = 40
 OVER_INSTALLED = 41
@@ -64,11 +63,11 @@ class Carriage:
     registries: Registries
     """Who and what is registered, interval by interval."""
 
-    carrier: Carrier
-    """The gateway that witnessed, and by which key."""
+    terms: CarriedTerms
+    """What of it holds for the readings that the gateway brings."""
 
     statement: WitnessStatement
-    """Its word, which stands."""
+    """The gateway's word, which stands."""
 
     height: int
     """Block height."""
@@ -89,8 +88,8 @@ class Admission(NamedTuple):
     thumbprint: bytes
     """Of the key whose signature stood, 32 bytes; empty when none did."""
 
-    meter: Meter | None
-    """The registered meter, None when there is none."""
+    terms: Terms | None
+    """What is registered for the meter's reading, None when the meter is not."""
 
     gaps: tuple[Gap, ...] = ()
     """Intervals beside an accepted one that have no reading."""
@@ -115,66 +114,69 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading, digest: b
         signed: the reading.
         digest: SHA-256 of its bytes, 32 bytes.
     """
-    reading = signed.reading
-    registries = carriage.registries
-    meter = registries.meter(reading.meter, reading.interval_start_s)
-    if meter is None:
+    reading, registries = signed.reading, carriage.registries
+    terms = carriage.terms.of(reading.meter, reading.interval_start_s)
+    if terms is None:
         known = registries.was_registered("meters", reading.meter)
         return Admission(NOT_REGISTERED_THEN if known else UNKNOWN_METER, b"", None)
-    if (reading.origin == ORIGIN_OWN_ELEMENT) != (meter.key is not None):
-        return Admission(WRONG_ORIGIN, b"", meter)
-    public, secondary = _key_of(carriage, meter, signed)
+    if (reading.origin == ORIGIN_OWN_ELEMENT) != terms.signs:
+        return Admission(WRONG_ORIGIN, b"", terms)
+    public, rank = _key_of(carriage, terms, signed)
     if public is None:
-        return Admission(UNKNOWN_KEY, b"", meter)
+        return Admission(UNKNOWN_KEY, b"", terms)
     if registries.is_ended(public, carriage.height):
-        return Admission(COMPROMISED_KEY, b"", meter)
+        return Admission(COMPROMISED_KEY, b"", terms)
     cose = signed.cose
     if not carriage.book.stands(public, cose.sig_structure, cose.signature):
-        return Admission(BAD_SIGNATURE, b"", meter)
-    place = lane(meter.id, b"" if meter.key is not None else public.thumbprint)
+        return Admission(BAD_SIGNATURE, b"", terms)
+    parameters = registries.base.parameters
+    place = terms.lane if terms.signs else lane(reading.meter, public.thumbprint)
     code = (
         _repetition(overlay, place, signed, digest)
-        or _registered(meter, reading)
-        or _location(carriage, meter, reading)
-        or _interval(carriage, meter, reading)
-        or _capacity(carriage, meter, reading)
+        or _registered(terms.meter, reading)
+        or _location(parameters, terms, reading)
+        or _interval(parameters, carriage, terms, reading)
+        or _capacity(terms, reading)
     )
     if code:
-        return Admission(code, public.thumbprint, meter)
-    fitting = fit(registries.base.parameters, overlay, place, signed)
+        return Admission(code, public.thumbprint, terms)
+    oldest_s = carriage.time_s - parameters.acceptance_window_s
+    record = _record(signed, digest, oldest_s, rank)
+    fitting = fit(parameters, overlay, place, reading.sequence, record)
     if fitting.code:
-        return Admission(fitting.code, public.thumbprint, meter)
-    code = _accept(carriage, overlay, place, signed, secondary, digest)
-    return Admission(code, public.thumbprint, meter, fitting.gaps)
+        return Admission(fitting.code, public.thumbprint, terms)
+    overlay.accept(place, reading.sequence, record)
+    return Admission(LATE if record.late else ACCEPTED, public.thumbprint, terms, fitting.gaps)
 
 
 def _key_of(
-    carriage: Carriage, meter: Meter, signed: SignedReading
+    carriage: Carriage, terms: Terms, signed: SignedReading
 ) -> tuple[PublicKey | None, int]:
     """S: the registered key that should have signed, and how many readers come before it.
 
     A meter's key is one of its interval, a reader's also one of when the gateway saw the reading:
     what waits is signed late.
     """
-    registries, start_s = carriage.registries, signed.reading.interval_start_s
-    if meter.key is not None:
-        standing = registries.standing(meter.id, "meter", start_s)
-        return next((each for each in standing if _names(signed, each)), None), 0
+    hint = signed.cose.hint
+    for public in terms.keys:
+        if public.hint == hint:
+            return public, 0
+    if terms.signs:
+        return None, 0
+    meter, start_s = terms.meter, signed.reading.interval_start_s
     for rank, reader in enumerate((meter.reader, *meter.also_read_by)):
         for at_s in (start_s, carriage.statement.witnessed_at_s):
-            for public in registries.standing(reader, "reader", at_s):
-                if _names(signed, public):
+            for public in carriage.registries.standing(reader, "reader", at_s):
+                if public.hint == hint:
                     return public, rank
     return None, 0
-
-
-def _names(signed: SignedReading, public: PublicKey) -> bool:
-    return signed.cose.hint == public.hint
 
 
 def _repetition(overlay: Overlay, place: bytes, signed: SignedReading, digest: bytes) -> int:
     """S: the same content again is harmless; another under the same sequence is equivocation."""
     sequence = signed.reading.sequence
+    if sequence > overlay.newest(place):
+        return 0
     accepted = overlay.reading(place, sequence)
     if accepted is None:
         return 0
@@ -198,51 +200,31 @@ def _registered(meter: Meter, reading: Reading) -> int:
     return 0
 
 
-def _location(carriage: Carriage, meter: Meter, reading: Reading) -> int:
-    """L: the gateway serves the zone, a line reaches the meter, the meter is at its site.
-
-    The gateway is taken as it was registered when it witnessed, or for the reading's interval: one
-    that has moved since, or serves another zone, brings what it had read before.
-    """
-    registries, parameters = carriage.registries, carriage.registries.base.parameters
-    then = registries.gateway(carriage.carrier.gateway.id, reading.interval_start_s)
-    now = carriage.carrier.gateway
-    gateways = (now,) if then is None or then is now else (now, then)
-    serving = [each for each in gateways if meter.zone in each.zones]
-    if not serving:
-        return ZONE_NOT_SERVED
-    near = [
-        each
-        for each in serving
-        if within(each.site, meter.site, each.site_cos_ppm, parameters.reach_m)
-    ]
-    if not near:
-        return OUT_OF_REACH
+def _location(parameters: Parameters, terms: Terms, reading: Reading) -> int:
+    """L: the gateway serves the zone, a line reaches the meter, the meter is at its site."""
     position = reading.position
-    if position is None or position.age_s > parameters.position_max_age_s:
-        return 0
+    if terms.unreached or position is None or position.age_s > parameters.position_max_age_s:
+        return terms.unreached
     found = Point(position.lat_e7, position.lon_e7)
-    at_site = within(found, meter.site, near[0].site_cos_ppm, meter.radius_m)
+    at_site = within(found, terms.meter.site, terms.cos_ppm, terms.meter.radius_m)
     return 0 if at_site else METER_MOVED
 
 
-def _interval(carriage: Carriage, meter: Meter, reading: Reading) -> int:
+def _interval(parameters: Parameters, carriage: Carriage, terms: Terms, reading: Reading) -> int:
     """T: an interval of the registered length that had ended when the gateway saw it."""
-    parameters = carriage.registries.base.parameters
-    length = parameters.interval_s
-    if reading.interval_s != length or reading.interval_start_s % length:
+    length, start_s = parameters.interval_s, reading.interval_start_s
+    if reading.interval_s != length or start_s % length:
         return MISALIGNED
-    end_s = reading.interval_start_s + length
-    if end_s > carriage.statement.witnessed_at_s + parameters.witness_tolerance_s:
+    if start_s + length > carriage.statement.witnessed_at_s + parameters.witness_tolerance_s:
         return ENDED_AFTER_WITNESS
-    if meter.key is None and reading.sequence != reading.interval_start_s // length:
+    if not terms.signs and reading.sequence != start_s // length:
         return WRONG_SEQUENCE
     return 0
 
 
-def _capacity(carriage: Carriage, meter: Meter, reading: Reading) -> int:
+def _capacity(terms: Terms, reading: Reading) -> int:
     """C: no more energy than the fuse and the installed power let through."""
-    most = capacity(meter, carriage.registries.base.parameters)
+    most = terms.most
     if reading.import_advance_wh > most.import_wh:
         return OVER_RATING
     if reading.export_advance_wh > most.export_wh:
@@ -254,39 +236,38 @@ def _capacity(carriage: Carriage, meter: Meter, reading: Reading) -> int:
     return 0
 
 
-def _accept(
-    carriage: Carriage,
-    overlay: Overlay,
-    place: bytes,
-    signed: SignedReading,
-    rank: int,
-    digest: bytes,
-) -> int:
+def _record(signed: SignedReading, digest: bytes, oldest_s: int, rank: int) -> AcceptedReading:
+    """What the state remembers of a reading.
+
+    Args:
+        signed: the reading.
+        digest: SHA-256 of its bytes, 32 bytes.
+        oldest_s: it is late when its interval ended before; Unix seconds.
+        rank: how many readers come before the one that signed.
+    """
     reading, reactive = signed.reading, signed.reading.reactive
-    window_s = carriage.registries.base.parameters.acceptance_window_s
-    late = reading.interval_start_s + reading.interval_s + window_s < carriage.time_s
-    record = AcceptedReading(
-        start_s=reading.interval_start_s,
-        import_wh=reading.import_wh,
-        export_wh=reading.export_wh,
-        import_advance_wh=reading.import_advance_wh,
-        export_advance_wh=reading.export_advance_wh,
-        boots=reading.boots,
-        operating_s=reading.operating_s,
-        skew_ms=_skew_ms(reading),
-        origin=reading.origin,
-        late=int(late),
-        secondary=int(rank > 0),
-        status=reading.status & STATUS_BITS,
-        tells_reactive=int(reactive is not None),
-        import_varh=0 if reactive is None else reactive.import_advance_varh,
-        export_varh=0 if reactive is None else reactive.export_advance_varh,
-        sig_hash=signed.sig_hash,
-        previous=reading.previous,
-        reading_hash=digest,
+    return AcceptedReading(
+        reading.interval_start_s,
+        reading.import_wh,
+        reading.export_wh,
+        reading.import_advance_wh,
+        reading.export_advance_wh,
+        reading.boots,
+        reading.operating_s,
+        _skew_ms(reading),
+        reading.origin,
+        int(reading.interval_start_s + reading.interval_s < oldest_s),
+        int(rank > 0),
+        reading.status & STATUS_BITS,
+        *(
+            (0, 0, 0)
+            if reactive is None
+            else (1, reactive.import_advance_varh, reactive.export_advance_varh)
+        ),
+        signed.sig_hash,
+        reading.previous,
+        digest,
     )
-    overlay.accept(place, reading.sequence, record)
-    return LATE if late else ACCEPTED
 
 
 def _skew_ms(reading: Reading) -> int:

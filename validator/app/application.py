@@ -56,6 +56,7 @@ from validator.app.registries import Registries
 from validator.app.registry import BadRegistry, Registry
 from validator.app.ruling import Ruling
 from validator.app.state import Overlay, State
+from validator.app.terms import KeptTerms
 from wire.block import MAX_READINGS
 from wire.errors import Unavailable
 from wire.genesis import Genesis
@@ -95,6 +96,8 @@ class Application:
         self.opened = OpenedReadings()
         """Decoded readings of the batches used last; may be asked from several threads."""
 
+        self._kept_terms = KeptTerms()
+
     @property
     def registries(self) -> Registries:
         """Who and what is registered, interval by interval."""
@@ -125,8 +128,12 @@ class Application:
 
         May be asked from another thread.
         """
-        shelf, claim = self._shelf, key(meter, start_s)
-        rows = self.state.index.claims(claim) if shelf is None else shelf.claims(claim, late=False)
+        shelf, name = self._shelf, meter.encode() + b"\0"
+        rows = (
+            self.state.index.claims(name, start_s)
+            if shelf is None
+            else shelf.claims(key(name, start_s), late=False)
+        )
         for row in rows:
             value = self.state.get(READING, row) if shelf is None else shelf.get(READING, row)
             if value is not None:
@@ -321,7 +328,8 @@ class Application:
             Unavailable: a batch is not at hand.
         """
         moment = Moment(self._network, height, time_ms)
-        run = BlockRun(self.affairs.at(height), self.state, self.opened, moment, book)
+        affairs = self.affairs.at(height)
+        run = BlockRun(affairs, self.state, self.opened, self._kept_terms, moment, book)
         for offence in misbehaviour:
             run.hold_against(offence)
         for transaction in transactions:

@@ -9,20 +9,26 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from validator.app.admission import MALFORMED, Admission, Carriage, admit
+from validator.app.admission import MALFORMED, Carriage, admit
 from validator.app.affairs import Affairs, Outcome
-from validator.app.carrier import WITNESS_AHEAD, RefusedBatch, SignatureBook, check_carrier
+from validator.app.carrier import (
+    WITNESS_AHEAD,
+    Carrier,
+    RefusedBatch,
+    SignatureBook,
+    check_carrier,
+)
 from validator.app.cases import Now
 from validator.app.enrolment import Moment
-from validator.app.entries import Meter
 from validator.app.neighbours import Gap
 from validator.app.opening import OpenedReadings
-from validator.app.records import BATCH, OFFENCE, key, lane
+from validator.app.records import BATCH, OFFENCE, key
 from validator.app.registries import Registries
 from validator.app.registry import Registry
 from validator.app.resolving import resolve
 from validator.app.sealing import Fresh, Hole, seal_windows
 from validator.app.state import Overlay, State, Write
+from validator.app.terms import KeptTerms, Terms
 from wire import merkle
 from wire.block import MAX_READINGS
 from wire.errors import Refused
@@ -180,6 +186,9 @@ class BlockRun:
     opened: OpenedReadings
     """Decoded readings."""
 
+    kept: KeptTerms
+    """What of the registries has been gathered."""
+
     moment: Moment
     """The block's network, height and time."""
 
@@ -212,6 +221,7 @@ class BlockRun:
 
     def __post_init__(self) -> None:
         self.overlay = Overlay(self.state)
+        self.kept.tidy()
 
     @property
     def registries(self) -> Registries:
@@ -259,15 +269,15 @@ class BlockRun:
         self.room -= len(batch.readings)
         if self.room < 0:
             raise InvalidBlock(f"more than {MAX_READINGS} readings")
-        carriage = self._carriage(witness)
-        results = self._read(carriage, batch)
+        carrier = self._carrier(witness)
+        results = self._read(self._carriage(witness.statement, carrier), batch)
         root = merkle.root([merkle.leaf_hash(result) for result in results])
-        thumbprint = carriage.carrier.key.thumbprint
+        thumbprint = carrier.key.thumbprint
         self.tx_leaves.append(merkle.leaf_hash(witness.cose.sig_structure))
         self.tx_results.append(TxResult(witness.batch_id, ACCEPTED, root, thumbprint).encoded)
         self.reading_results.append(results)
 
-    def _carriage(self, witness: SignedWitness) -> Carriage:
+    def _carrier(self, witness: SignedWitness) -> Carrier:
         """Put the batch on the ledger; raises InvalidBlock when its witness does not stand."""
         statement = witness.statement
         try:
@@ -280,9 +290,12 @@ class BlockRun:
         if self.overlay.get(BATCH, row) is not None:
             raise InvalidBlock(f"{statement.gateway} has a batch {statement.sequence} already")
         self.overlay.put(BATCH, row, witness.batch_id)
-        return Carriage(
-            self.registries, carrier, statement, self.moment.height, self.time_s, self.book
-        )
+        return carrier
+
+    def _carriage(self, statement: WitnessStatement, carrier: Carrier) -> Carriage:
+        registries = self.registries
+        terms = self.kept.by(registries, carrier.gateway, statement.witnessed_at_s)
+        return Carriage(registries, terms, statement, self.moment.height, self.time_s, self.book)
 
     def _read(self, carriage: Carriage, batch: Batch) -> tuple[bytes, ...]:
         """Decide about each reading; note the windows that have a new one."""
@@ -291,41 +304,37 @@ class BlockRun:
         for position, (encoded, signed) in enumerate(zip(batch.readings, opened, strict=True)):
             digest = hashlib.sha256(encoded).digest()
             if signed is None:
-                admission = Admission(MALFORMED, b"", None)
-            else:
-                admission = admit(carriage, self.overlay, signed, digest)
-            code, thumbprint, meter, gaps = admission
-            zone = "" if meter is None else meter.zone
+                results.append(result_leaf(digest, MALFORMED, b"", ""))
+                continue
+            code, thumbprint, terms, gaps = admit(carriage, self.overlay, signed, digest)
+            zone = "" if terms is None else terms.meter.zone
             results.append(result_leaf(digest, code, thumbprint, zone))
-            if signed is not None and meter is not None and code == ACCEPTED:
-                self._touch(meter, signed.reading.interval_start_s, gaps)
-                self._touch_exchange(meter, signed.reading)
-                row = AcceptedRow(batch.batch_id, position, zone, signed.reading)
-                self.accepted.append(row)
+            if code == ACCEPTED and terms is not None:
+                self._touch(terms, signed.reading, gaps)
+                self.accepted.append(AcceptedRow(batch.batch_id, position, zone, signed.reading))
         return tuple(results)
 
-    def _touch(self, meter: Meter, start_s: int, gaps: tuple[Gap, ...]) -> None:
+    def _touch(self, terms: Terms, reading: Reading, gaps: tuple[Gap, ...]) -> None:
         """Note the windows that an accepted reading belongs to, and the gaps beside it."""
-        for name in self.registries.zones_of(meter, start_s):
-            self.fresh.windows.add((name, start_s))
+        for zone in terms.zones:
+            self.fresh.windows.add((zone, reading.interval_start_s))
         for gap in gaps:
-            zones = self.registries.at(gap.start_s).zones_of_meter.get(meter.id, ())
-            self.fresh.holes.update(
-                Hole(name, gap.start_s, meter.id, gap.for_good) for name in zones
-            )
+            self._note_hole(reading.meter, gap.start_s, gap.for_good)
+        if terms.replaces:
+            self._touch_exchange(terms, reading)
 
-    def _touch_exchange(self, meter: Meter, reading: Reading) -> None:
+    def _note_hole(self, meter: str, start_s: int, for_good: bool) -> None:
+        zones = self.registries.at(start_s).zones_of_meter.get(meter, ())
+        self.fresh.holes.update(Hole(zone, start_s, meter, for_good) for zone in zones)
+
+    def _touch_exchange(self, terms: Terms, reading: Reading) -> None:
         """The first reading after an exchange of meters shows the gap before it."""
-        exchange = self.registries.exchange(meter.id)
-        if exchange is None:
-            return
-        if self.overlay.before(lane(meter.id, b""), reading.sequence) is not None:
-            return
-        gap_s = reading.interval_start_s - reading.interval_s
-        there = self.registries.at(gap_s).zones_of_meter
-        for name in (meter.id, exchange.old):
-            zones = there.get(name, ())
-            self.fresh.holes.update(Hole(zone, gap_s, name, False) for zone in zones)
+        exchange = self.registries.exchange(reading.meter)
+        before, _ = self.overlay.around(terms.lane, reading.sequence)
+        if exchange is not None and before is None:
+            for meter in (reading.meter, exchange.old):
+                gap_s = reading.interval_start_s - reading.interval_s
+                self._note_hole(meter, gap_s, False)
 
     def finish(self) -> Execution:
         """Seal what the block makes due and compute its roots."""

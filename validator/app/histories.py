@@ -170,6 +170,10 @@ class Histories:
         """Whether an id is taken: by something that is, was or will be registered."""
         return name in self._tables[table] or (table, name) in self._steps
 
+    def changes_of(self, table: str, name: str) -> tuple[Change, ...]:
+        """Every change of a thing, in order of effect."""
+        return self._steps.get((table, name), ())
+
     def enrolment(self, meter: str) -> Change | None:
         """The change that first registered a meter; None for one of the genesis file, or none."""
         changes = self._steps.get(("meters", meter))

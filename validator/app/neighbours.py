@@ -9,9 +9,9 @@ decided by `validator.app.windows`.
 from typing import NamedTuple
 
 from validator.app.parameters import Parameters
-from validator.app.records import CONFLICT, Conflict, key
+from validator.app.records import CONFLICT, AcceptedReading, Conflict, key
 from validator.app.state import Overlay
-from wire.reading import ORIGIN_OWN_ELEMENT, SignedReading
+from wire.reading import ORIGIN_OWN_ELEMENT
 
 REGISTER_BACKWARDS = 23
 REGISTER_GAP = 24
@@ -43,47 +43,43 @@ class Fit(NamedTuple):
     """Gaps beside it."""
 
 
-class _Step(NamedTuple):
-    """What this rule compares of a reading."""
-
-    sequence: int
-    start_s: int
-    import_wh: int
-    export_wh: int
-    import_advance_wh: int
-    export_advance_wh: int
-    boots: int
-    operating_s: int
-    sig_hash: bytes
-    previous: bytes
-
-
 class _Pair(NamedTuple):
     """Two readings of one lane, of which one is new and the other its accepted neighbour."""
 
     lane: bytes
-    earlier: _Step
-    later: _Step
-    own_element: bool
+    sequence: int
+    """Of the earlier one."""
 
-    @property
-    def consecutive(self) -> bool:
-        return self.earlier.sequence + 1 == self.later.sequence
+    earlier: AcceptedReading
+    later: AcceptedReading
+    consecutive: bool
+    """The later one's sequence is the next."""
 
 
-def fit(parameters: Parameters, overlay: Overlay, lane: bytes, signed: SignedReading) -> Fit:
-    """Tell whether a reading fits between its neighbours, and what is missing beside it."""
-    this = _step_of(signed)
-    own_element = signed.reading.origin == ORIGIN_OWN_ELEMENT
-    if own_element and this.sequence == 0 and this.previous != _ZEROS:
+def fit(
+    parameters: Parameters, overlay: Overlay, lane: bytes, sequence: int, new: AcceptedReading
+) -> Fit:
+    """Tell whether a reading fits between its neighbours, and what is missing beside it.
+
+    Args:
+        parameters: of the rules.
+        overlay: what has been accepted.
+        lane: the reading's lane.
+        sequence: its sequence; no accepted reading has it.
+        new: what the state would remember of it.
+    """
+    own_element = new.origin == ORIGIN_OWN_ELEMENT
+    if own_element and sequence == 0 and new.previous != _ZEROS:
         return Fit(BROKEN_CHAIN, ())
-    gaps: tuple[Gap, ...] = ()
-    before, after = overlay.before(lane, this.sequence), overlay.after(lane, this.sequence)
+    before, after = overlay.around(lane, sequence)
     pairs = []
     if before is not None:
-        pairs.append(_Pair(lane, _accepted_step(overlay, lane, before), this, own_element))
+        earlier = _accepted(overlay, lane, before)
+        pairs.append(_Pair(lane, before, earlier, new, before + 1 == sequence))
     if after is not None:
-        pairs.append(_Pair(lane, this, _accepted_step(overlay, lane, after), own_element))
+        later = _accepted(overlay, lane, after)
+        pairs.append(_Pair(lane, sequence, new, later, sequence + 1 == after))
+    gaps: tuple[Gap, ...] = ()
     for pair in pairs:
         code = _pair_fault(parameters, overlay, pair)
         if code:
@@ -94,26 +90,10 @@ def fit(parameters: Parameters, overlay: Overlay, lane: bytes, signed: SignedRea
     return Fit(0, gaps)
 
 
-def _step_of(signed: SignedReading) -> _Step:
-    reading = signed.reading
-    return _Step(
-        reading.sequence,
-        reading.interval_start_s,
-        reading.import_wh,
-        reading.export_wh,
-        reading.import_advance_wh,
-        reading.export_advance_wh,
-        reading.boots,
-        reading.operating_s,
-        signed.sig_hash,
-        reading.previous,
-    )
-
-
-def _accepted_step(overlay: Overlay, lane: bytes, sequence: int) -> _Step:
+def _accepted(overlay: Overlay, lane: bytes, sequence: int) -> AcceptedReading:
     record = overlay.reading(lane, sequence)
     assert record is not None, "the index names a reading that has no row"
-    return _Step(sequence, *record[:7], record.sig_hash, record.previous)
+    return record
 
 
 def _pair_fault(parameters: Parameters, overlay: Overlay, pair: _Pair) -> int:
@@ -123,14 +103,12 @@ def _pair_fault(parameters: Parameters, overlay: Overlay, pair: _Pair) -> int:
     earlier, later = pair.earlier, pair.later
     if later.start_s < earlier.start_s:
         return TIME_BACKWARDS
-    if pair.own_element:
+    if later.origin == ORIGIN_OWN_ELEMENT:
         if later.boots < earlier.boots:
             return TIME_BACKWARDS
         if not _operating_time_fits(parameters, overlay, pair):
             return OPERATING_TIME
-    if pair.consecutive and not _chained(overlay, pair):
-        return BROKEN_CHAIN
-    return 0
+    return BROKEN_CHAIN if pair.consecutive and not _chained(overlay, pair) else 0
 
 
 def _register_fault(parameters: Parameters, pair: _Pair) -> int:
@@ -154,23 +132,22 @@ def _register_fault(parameters: Parameters, pair: _Pair) -> int:
 
 def _operating_time_fits(parameters: Parameters, overlay: Overlay, pair: _Pair) -> bool:
     """Operating seconds keep step with interval starts in one boot, and only lag across boots."""
-    elapsed_s = pair.later.start_s - pair.earlier.start_s
-    ran_s = pair.later.operating_s - pair.earlier.operating_s
+    earlier, later = pair.earlier, pair.later
+    elapsed_s = later.start_s - earlier.start_s
+    ran_s = later.operating_s - earlier.operating_s
     # Rounded down: a second of drift counts when it is whole.
     slack_s = parameters.operating_tolerance_s + elapsed_s * parameters.operating_drift_ppm // _PPM
     if not 0 <= ran_s <= elapsed_s + slack_s:
         return False
-    if pair.later.boots != pair.earlier.boots:
+    if later.boots != earlier.boots:
         return True
     # The first record of a boot may close an interval of long before the outage.
     return ran_s >= elapsed_s - slack_s or _first_of_its_boot(overlay, pair)
 
 
 def _first_of_its_boot(overlay: Overlay, pair: _Pair) -> bool:
-    sequence = overlay.before(pair.lane, pair.earlier.sequence)
-    if sequence is None:
-        return True
-    return _accepted_step(overlay, pair.lane, sequence).boots != pair.earlier.boots
+    before, _ = overlay.around(pair.lane, pair.sequence)
+    return before is None or _accepted(overlay, pair.lane, before).boots != pair.earlier.boots
 
 
 def _chained(overlay: Overlay, pair: _Pair) -> bool:
@@ -178,7 +155,7 @@ def _chained(overlay: Overlay, pair: _Pair) -> bool:
     carried = pair.later.previous
     if carried == pair.earlier.sig_hash:
         return True
-    if not pair.own_element and carried == _ZEROS:
+    if pair.later.origin != ORIGIN_OWN_ELEMENT and carried == _ZEROS:
         return True  # A reader that lost its spool begins a new chain.
-    other = overlay.get(CONFLICT, key(pair.lane, pair.earlier.sequence))
+    other = overlay.get(CONFLICT, key(pair.lane, pair.sequence))
     return other is not None and Conflict.of(other).sig_hash == carried

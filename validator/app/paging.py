@@ -7,7 +7,6 @@ are held. What is asked for beyond that, a late reading's neighbours say, is rea
 """
 
 from bisect import bisect_left, insort
-from collections import OrderedDict
 from typing import Protocol
 
 from validator.app.records import BATCH, CONFLICT, CREDIT, READING, SEALED, key
@@ -54,37 +53,43 @@ class RecentRows:
     def __init__(self, shelf: Shelf) -> None:
         """Begin with none."""
         self._shelf = shelf
-        self._rows: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
-        self._newest: dict[tuple[str, bytes], int] = {}
+        self._young: dict[str, dict[bytes, bytes]] = {table: {} for table in PAGED}
+        self._old = self._young
+        self._count = 0
+        self._highest: dict[str, dict[bytes, bytes]] = {table: {} for table in PAGED}
 
     def get(self, table: str, row: bytes) -> bytes | None:
         """Value of a row, None when there is none."""
         # Asked most is what is not there: the row that a new reading is about to have.
-        if int.from_bytes(row[-_NUMBER:]) > self._highest(table, row[:-_NUMBER]):
+        highest = self._highest[table].get(row[:-_NUMBER])
+        if row > (self._look(table, row[:-_NUMBER]) if highest is None else highest):
             return None
-        value = self._rows.get((table, row))
+        value = self._young[table].get(row) or self._old[table].get(row)
         return self._shelf.get(table, row) if value is None else value
 
-    def _highest(self, table: str, name: bytes) -> int:
-        known = self._newest.get((table, name))
-        if known is None:
-            if len(self._newest) >= MOST_NAMES:
-                self._newest.clear()
-            found = self._shelf.newest(table, name)
-            known = self._newest[table, name] = -1 if found is None else found
-        return known
+    def _look(self, table: str, name: bytes) -> bytes:
+        """The row of a name with the highest number, the bare name when it has none."""
+        names = self._highest[table]
+        if len(names) >= MOST_NAMES:
+            names.clear()
+        number = self._shelf.newest(table, name)
+        names[name] = name if number is None else key(name, number)
+        return names[name]
 
     def put(self, table: str, row: bytes, value: bytes | None) -> None:
         """Take in what a committed block wrote; the disk has it already."""
         if value is None:
-            self._rows.pop((table, row), None)
+            self._young[table].pop(row, None)
+            self._old[table].pop(row, None)
             return
-        self._rows[table, row] = value
-        if len(self._rows) > KEPT_ROWS:
-            self._rows.popitem(last=False)
-        place, number = (table, row[:-_NUMBER]), int.from_bytes(row[-_NUMBER:])
-        if number > self._newest.get(place, number):
-            self._newest[place] = number
+        self._young[table][row] = value
+        self._count += 1
+        if self._count > KEPT_ROWS // 2:
+            self._old, self._young = self._young, {each: {} for each in PAGED}
+            self._count = 0
+        names, name = self._highest[table], row[:-_NUMBER]
+        if row > names.get(name, row):
+            names[name] = row
 
 
 class PagedIndex:
@@ -94,7 +99,7 @@ class PagedIndex:
         """Begin with none."""
         self._shelf = shelf
         self._lanes: dict[bytes, list[int]] = {}
-        self._meters: dict[bytes, OrderedDict[int, tuple[bytes, ...]]] = {}
+        self._meters: dict[bytes, dict[int, tuple[bytes, ...]]] = {}
 
     def _lane(self, lane: bytes) -> list[int]:
         """Known sequences: every one from the first of the list on; all, when it begins with -1."""
@@ -104,42 +109,46 @@ class PagedIndex:
             found = self._lanes[lane] = [-1 if newest is None else newest]
         return found
 
-    def _meter(self, meter: bytes) -> OrderedDict[int, tuple[bytes, ...]]:
-        """Known interval starts with their readings: every one from the first on."""
+    def _meter(self, meter: bytes) -> dict[int, tuple[bytes, ...]]:
+        """Known interval starts with their readings: in order, every one from the first on."""
         found = self._meters.get(meter)
         if found is None:
             start_s = self._shelf.newest_claim_s(meter)
             held = self._shelf.claims(key(meter, start_s), late=False) if start_s else ()
-            found = self._meters[meter] = OrderedDict({start_s: held})
+            found = self._meters[meter] = {start_s: held}
         return found
 
     def add(self, reading_key: bytes, start_s: int, late: bool) -> None:
         """Take in an accepted reading of an interval, late or not; the disk has it already."""
-        lane, sequence = reading_key[:-_NUMBER], int.from_bytes(reading_key[-_NUMBER:])
-        known = self._lanes.get(lane)
-        if known is not None and sequence > known[0]:
-            insort(known, sequence)
-            if len(known) > 2 * KEPT_OF_A_METER:
-                del known[:-KEPT_OF_A_METER]
-        starts = self._meters.get(reading_key[: reading_key.index(0) + 1])
-        if starts is not None and not late:
-            self._claim(starts, start_s, reading_key)
+        known = self._lanes.get(reading_key[:-_NUMBER])
+        if known is not None:
+            sequence = int.from_bytes(reading_key[-_NUMBER:])
+            if sequence > known[0]:
+                insort(known, sequence)
+                if len(known) > 2 * KEPT_OF_A_METER:
+                    del known[:-KEPT_OF_A_METER]
+        meter = reading_key[: reading_key.index(0) + 1]
+        starts = None if late else self._meters.get(meter)
+        if starts is not None:
+            self._claim(meter, starts, start_s, reading_key)
 
     def _claim(
-        self, starts: OrderedDict[int, tuple[bytes, ...]], start_s: int, reading_key: bytes
+        self, meter: bytes, starts: dict[int, tuple[bytes, ...]], start_s: int, reading_key: bytes
     ) -> None:
-        first_s = next(iter(starts))
-        if start_s < first_s:
+        if start_s < next(iter(starts)):
             return
         held = starts.get(start_s)
         in_order = held is not None or start_s > next(reversed(starts))
-        starts[start_s] = (*(held or ()), reading_key)
-        if not in_order:
-            for each in sorted(starts):
-                starts.move_to_end(each)
-        if len(starts) > 2 * KEPT_OF_A_METER:
-            for _ in range(KEPT_OF_A_METER):
-                starts.popitem(last=False)
+        starts[start_s] = (reading_key,) if held is None else (*held, reading_key)
+        if not in_order or len(starts) > 2 * KEPT_OF_A_METER:
+            kept = sorted(starts)
+            if len(kept) > 2 * KEPT_OF_A_METER:
+                del kept[:-KEPT_OF_A_METER]
+            self._meters[meter] = {each: starts[each] for each in kept}
+
+    def newest(self, lane: bytes) -> int:
+        """The highest known sequence, -1 when there is none."""
+        return self._lane(lane)[-1]
 
     def before(self, lane: bytes, sequence: int) -> int | None:
         """The highest known sequence below."""
@@ -157,17 +166,17 @@ class PagedIndex:
         place = bisect_left(known, sequence + 1)
         return known[place] if place < len(known) else None
 
-    def claims(self, claim: bytes) -> tuple[bytes, ...]:
+    def claims(self, meter: bytes, start_s: int) -> tuple[bytes, ...]:
         """Keys of the readings for one meter and interval start that are not late."""
-        starts = self._meter(claim[:-_NUMBER])
-        start_s = int.from_bytes(claim[-_NUMBER:])
-        if start_s < next(iter(starts)):
-            return self._shelf.claims(claim, late=False)
-        return starts.get(start_s, ())
+        starts = self._meter(meter)
+        held = starts.get(start_s)
+        if held is None and start_s < next(iter(starts)):
+            return self._shelf.claims(key(meter, start_s), late=False)
+        return held or ()
 
-    def late(self, claim: bytes) -> tuple[bytes, ...]:
+    def late(self, meter: bytes, start_s: int) -> tuple[bytes, ...]:
         """Keys of the late ones."""
-        return self._shelf.claims(claim, late=True)
+        return self._shelf.claims(key(meter, start_s), late=True)
 
     def newest_s(self, meter: bytes) -> int:
         """The latest interval start that a meter (its id and a NUL) has a reading for, or 0."""

@@ -13,14 +13,14 @@ header are for. The newest root is a row itself, so that `State.restore` finds i
 """
 
 import hashlib
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Self
 
 from validator.app.paging import PAGED, PagedIndex, RecentRows, Shelf
-from validator.app.records import READING, ROOT, AcceptedReading, key, time_of
+from validator.app.records import READING, ROOT, AcceptedReading, time_of
 
 Write = tuple[str, bytes, bytes | None]
 """Table, key, value; None removes the row."""
@@ -33,47 +33,49 @@ class Index:
 
     def __init__(self) -> None:
         self._sequences: dict[bytes, list[int]] = {}
-        self._claims: dict[bytes, tuple[bytes, ...]] = {}
-        self._late: dict[bytes, tuple[bytes, ...]] = {}
+        self._claims: dict[tuple[bytes, int], tuple[bytes, ...]] = {}
+        self._late: dict[tuple[bytes, int], tuple[bytes, ...]] = {}
         self._newest: dict[bytes, int] = {}
 
     def add(self, reading_key: bytes, start_s: int, late: bool) -> None:
         """Take in an accepted reading of an interval, late or not."""
-        sequences = self._sequences.setdefault(reading_key[:-8], [])
-        sequence = int.from_bytes(reading_key[-8:], "big")
-        if not sequences or sequence > sequences[-1]:
-            sequences.append(sequence)
+        lane, sequence = reading_key[:-8], int.from_bytes(reading_key[-8:])
+        sequences = self._sequences.get(lane)
+        if sequences is None:
+            self._sequences[lane] = [sequence]
         else:
             insort(sequences, sequence)
         meter = reading_key[: reading_key.index(0) + 1]
-        claim = meter + start_s.to_bytes(8, "big")
-        claims = self._late if late else self._claims
-        claims[claim] = (*claims.get(claim, ()), reading_key)
+        claim, claims = (meter, start_s), self._late if late else self._claims
+        held = claims.get(claim)
+        claims[claim] = (reading_key,) if held is None else (*held, reading_key)
         if not late and start_s > self._newest.get(meter, 0):
             self._newest[meter] = start_s
 
+    def newest(self, lane: bytes) -> int:
+        """The highest known sequence, -1 when there is none."""
+        sequences = self._sequences.get(lane)
+        return -1 if sequences is None else sequences[-1]
+
     def before(self, lane: bytes, sequence: int) -> int | None:
         """The highest known sequence below."""
-        sequences = self._sequences.get(lane)
-        if not sequences:
-            return None
+        sequences = self._sequences.get(lane, ())
         place = bisect_left(sequences, sequence)
         return sequences[place - 1] if place else None
 
     def after(self, lane: bytes, sequence: int) -> int | None:
         """The lowest known sequence above."""
-        sequences = self._sequences.get(lane)
-        if not sequences or sequences[-1] <= sequence:
-            return None
-        return sequences[bisect_left(sequences, sequence + 1)]
+        sequences = self._sequences.get(lane, ())
+        place = bisect_right(sequences, sequence)
+        return sequences[place] if place < len(sequences) else None
 
-    def claims(self, claim: bytes) -> tuple[bytes, ...]:
+    def claims(self, meter: bytes, start_s: int) -> tuple[bytes, ...]:
         """Keys of the readings for one meter and interval start that are not late."""
-        return self._claims.get(claim, ())
+        return self._claims.get((meter, start_s), ())
 
-    def late(self, claim: bytes) -> tuple[bytes, ...]:
+    def late(self, meter: bytes, start_s: int) -> tuple[bytes, ...]:
         """Keys of the late ones."""
-        return self._late.get(claim, ())
+        return self._late.get((meter, start_s), ())
 
     def newest_s(self, meter: bytes) -> int:
         """The latest interval start that a meter (its id and a NUL) has a reading for, or 0."""
@@ -162,6 +164,7 @@ class Overlay:
         self._rows: defaultdict[str, dict[bytes, bytes | None]] = defaultdict(dict)
         self._fresh: dict[bytes, AcceptedReading] = {}
         self._index = Index()
+        self._newest: dict[bytes, int] = {}
 
     def get(self, table: str, row: bytes) -> bytes | None:
         """Value of a row, None when there is none."""
@@ -184,7 +187,11 @@ class Overlay:
 
     def reading(self, lane: bytes, sequence: int) -> AcceptedReading | None:
         """An accepted reading, None when there is none."""
-        value = self.get(READING, lane + sequence.to_bytes(8, "big"))
+        row = lane + sequence.to_bytes(8, "big")
+        fresh = self._fresh.get(row)
+        if fresh is not None:
+            return fresh
+        value = self._state.get(READING, row)
         return None if value is None else AcceptedReading.of(value)
 
     def accept(self, lane: bytes, sequence: int, record: AcceptedReading) -> None:
@@ -193,37 +200,46 @@ class Overlay:
         self._rows[READING][row] = record.packed()
         self._fresh[row] = record
         self._index.add(row, record.start_s, bool(record.late))
+        self._newest[lane] = max(sequence, self.newest(lane))
 
-    def before(self, lane: bytes, sequence: int) -> int | None:
-        """The highest accepted sequence below."""
-        one, other = self._state.index.before(lane, sequence), self._index.before(lane, sequence)
-        if one is None or other is None:
-            return other if one is None else one
-        return max(one, other)
+    def newest(self, lane: bytes) -> int:
+        """The highest accepted sequence of a lane, -1 when there is none."""
+        found = self._newest.get(lane)
+        if found is None:
+            found = self._newest[lane] = self._state.index.newest(lane)
+        return found
 
-    def after(self, lane: bytes, sequence: int) -> int | None:
-        """The lowest accepted sequence above."""
-        one, other = self._state.index.after(lane, sequence), self._index.after(lane, sequence)
-        if one is None or other is None:
-            return other if one is None else one
-        return min(one, other)
+    def around(self, lane: bytes, sequence: int) -> tuple[int | None, int | None]:
+        """The highest accepted sequence below, and the lowest above."""
+        newest = self.newest(lane)
+        if sequence > newest:  # As a rule: readings come in order.
+            return (None if newest < 0 else newest), None
+        indices = (self._state.index, self._index)
+        below = [each.before(lane, sequence) for each in indices]
+        above = [each.after(lane, sequence) for each in indices]
+        return (
+            max((each for each in below if each is not None), default=None),
+            min((each for each in above if each is not None), default=None),
+        )
 
     def claims(self, meter: str, start_s: int) -> tuple[AcceptedReading, ...]:
         """The readings for one meter and interval that are not late."""
-        return self.claimed(key(meter, start_s))
+        return self.claimed(meter.encode() + b"\0", start_s)
 
-    def claimed(self, claim: bytes) -> tuple[AcceptedReading, ...]:
-        """The same by the claim's key: meter id, NUL, start."""
-        rows = self._state.index.claims(claim) + self._index.claims(claim)
+    def claimed(self, meter: bytes, start_s: int) -> tuple[AcceptedReading, ...]:
+        """The same by the meter's id and a NUL."""
+        rows = self._state.index.claims(meter, start_s) + self._index.claims(meter, start_s)
         if len(rows) != 1:
-            return self._records(rows)
+            return self._records(rows) if rows else ()
         fresh = self._fresh.get(rows[0])
         return self._records(rows) if fresh is None else (fresh,)
 
     def late(self, meter: str, start_s: int) -> tuple[AcceptedReading, ...]:
         """The late readings for one meter and interval."""
-        claim = key(meter, start_s)
-        return self._records((*self._state.index.late(claim), *self._index.late(claim)))
+        name = meter.encode() + b"\0"
+        return self._records(
+            (*self._state.index.late(name, start_s), *self._index.late(name, start_s))
+        )
 
     def _records(self, rows: Iterable[bytes]) -> tuple[AcceptedReading, ...]:
         values = (self.get(READING, row) for row in sorted(rows))

@@ -76,10 +76,10 @@ def ordinary(parameters: Parameters, overlay: Overlay, feeder: Feeder, start_s: 
     inputs: list[tuple[str, bytes]] = []
     marked: list[str] = []
     complete, unusable = True, False
-    claimed, start = overlay.claimed, start_s.to_bytes(8, "big")
+    claimed = overlay.claimed
     most_skew_ms = parameters.skew_missing_s * 1000
     for member in (*feeder.boundary, *feeder.inner):
-        claims = claimed(member.row + start)
+        claims = claimed(member.row, start_s)
         found = _counting(claims, most_skew_ms)
         if found is None:
             unusable |= bool(claims)
