@@ -2,8 +2,9 @@
 
 A slot (a vote's height, round and kind; a witness key's batch sequence) is on the disk before its
 signature is asked for. The same bytes again give the stored signature again; anything else is
-refused, whatever the program above has forgotten. Old slots are forgotten, so that the file stays
-small for ever, and what was forgotten is refused from then on.
+refused, whatever the program above has forgotten. The signature itself is written with the next
+slot: one that is lost in between is made again, of the same bytes. Old slots are forgotten, so that
+the file stays small for ever, and what was forgotten is refused from then on.
 """
 
 import sqlite3
@@ -99,6 +100,7 @@ class SignState:
     def __init__(self, path: Path) -> None:
         """Open or make the file; raises DamagedState, or Unavailable when that cannot be now."""
         self._lock = Lock()
+        self._made: list[tuple[str, tuple[object, ...]]] = []
         with _in_words(path):
             path.touch(mode=0o600)
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -129,6 +131,10 @@ class SignState:
 
     def close(self) -> None:
         """Close the file."""
+        if self._made:
+            with suppress(Unavailable), self._writing():
+                pass  # The newest signature goes with it.
+            self._made.clear()
         self._database.close()
 
     @contextmanager
@@ -137,8 +143,11 @@ class SignState:
         with self._lock, _in_words(self._path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
+                for update, values in self._made:
+                    self._database.execute(update, values)
                 yield self._database
                 self._database.execute("COMMIT")
+                self._made.clear()
             finally:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
@@ -171,12 +180,10 @@ class SignState:
         return b""
 
     def keep_vote(self, slot: Slot, signature: bytes) -> None:
-        """Store the signature beside its slot."""
-        with self._writing() as database:
-            database.execute(
-                "UPDATE votes SET signature = ? WHERE height = ? AND round = ? AND kind = ?",
-                (signature, slot.height, slot.round, slot.kind),
-            )
+        """Store the signature beside its slot, with the next one or at the end."""
+        update = "UPDATE votes SET signature = ? WHERE height = ? AND round = ? AND kind = ?"
+        with self._lock:
+            self._made.append((update, (signature, slot.height, slot.round, slot.kind)))
 
     def votes(self, height: int) -> list[Slot]:
         """All slots of one height, by round."""
@@ -232,11 +239,10 @@ class SignState:
         return b""
 
     def keep_statement(self, sequence: int, signature: bytes) -> None:
-        """Store the signature beside its sequence."""
-        with self._writing() as database:
-            database.execute(
-                "UPDATE statements SET signature = ? WHERE sequence = ?", (signature, sequence)
-            )
+        """As `keep_vote`, for a witness key's batch sequence."""
+        update = "UPDATE statements SET signature = ? WHERE sequence = ?"
+        with self._lock:
+            self._made.append((update, (signature, sequence)))
 
 
 def inspect(path: Path) -> str:

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -231,3 +232,31 @@ def test_a_damaged_file_is_said_and_never_begun_anew(path: Path) -> None:
 def test_a_folder_that_is_not_there_is_no_damage(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="No such file"):
         SignState(tmp_path / "none" / "signstate.sqlite")
+
+
+def test_a_signature_costs_one_transaction_and_is_there_after_an_orderly_end(path: Path) -> None:
+    state = SignState(path)
+    voter = VoteSigner(KEY, state)
+    signatures = [voter.sign(7, 0, kind, kind.encode()) for kind in ("prepare", "commit")]
+    with closing(sqlite3.connect(path)) as file:
+        rows = file.execute("SELECT signature FROM votes ORDER BY rowid").fetchall()
+    assert rows == [(signatures[0],), (None,)], "the newest one goes with the next slot"
+    state.close()
+    again = SignState(path)
+    assert [slot.signature for slot in again.votes(7)] == signatures
+    again.close()
+
+
+def test_a_signature_that_was_lost_is_made_again_of_the_same_bytes_only(path: Path) -> None:
+    state = SignState(path)
+    voter = VoteSigner(KEY, state)
+    voter.sign(7, 0, "commit", b"this")
+    crashed = path.with_name("copy")
+    crashed.write_bytes(path.read_bytes())
+    state.close()
+    again = SignState(crashed)
+    voter = VoteSigner(KEY, again)
+    with pytest.raises(DoubleSign):
+        voter.sign(7, 0, "commit", b"that")
+    voter.public.verify(b"this", voter.sign(7, 0, "commit", b"this"))
+    again.close()
