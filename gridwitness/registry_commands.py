@@ -15,6 +15,7 @@ from typing import Any
 from device.provision.keys import signer_of
 from device.provision.submission import PATIENCE_S, Submission, Validator
 from gridwitness import registry_file, registry_listing
+from gridwitness.holder_link import add_new_link
 from hsm.durable import replace, write_new
 from hsm.registered import registered_key
 from validator.client import Client
@@ -37,6 +38,7 @@ from wire.transaction_bodies import (
     ResiteMeter,
     Retirement,
     RotateKey,
+    Withdraw,
 )
 
 _DESCRIPTION = """
@@ -60,6 +62,7 @@ REMEDIES = {
     "stranger-signed": "prepare it again and let only its parties sign",
     "key-exchanged": "gridwitness hsm rotate, then registry prepare rotate-key",
     "transaction-replayed": "nothing: it is on the ledger",
+    "no-such-change": "gridwitness registry show TABLE ID tells what is to come, with its id",
     "case-moved-on": "look at the case again and prepare it with its newest --revision",
 }
 
@@ -71,6 +74,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_prepare(verbs)
+    add_new_link(verbs, _say)
     _add_sign(verbs)
     _add_show(verbs)
     _add_submit(verbs)
@@ -108,6 +112,9 @@ def _add_prepare(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     ends.add_argument(
         "--public", metavar="KEY", help="the public key as text; else the genesis file's"
     )
+    words = "let a change that was accepted for later not come to be"
+    back = _kind(kinds, "withdraw", words, _withdrawal, begins=False)
+    back.add_argument("change", metavar="FILE|ID", help="the change's file, or its transaction id")
     case = _kind(kinds, "resolve-case", "decide about a window", _resolution, begins=False)
     case.add_argument("zone", metavar="ZONE", help="the case's zone")
     case.add_argument("start_s", type=int, metavar="START", help="its window's start, Unix s")
@@ -198,6 +205,19 @@ def _compromise(args: argparse.Namespace, genesis: Genesis) -> Body:
         else PublicKey.from_text(args.public)
     )
     return CompromiseKey(args.holder, args.role, public.thumbprint)
+
+
+def _withdrawal(args: argparse.Namespace, genesis: Genesis) -> Body:
+    path = Path(args.change)
+    if not path.is_file():
+        try:
+            return Withdraw.of_items([Withdraw.kind, bytes.fromhex(args.change)])
+        except ValueError:
+            raise Refused(f"{args.change}: neither a file nor a transaction's id") from None
+    change = registry_file.read(path)
+    if change.network != genesis.network:
+        raise Refused(f"{path} is for another network than {genesis.topic_name}")
+    return Withdraw(change.id)
 
 
 def _resolution(args: argparse.Namespace, _: Genesis) -> Body:

@@ -23,12 +23,15 @@ from wire.keys import PublicKey
 from wire.resolution import SETTLE, ResolveCase
 from wire.transaction import MOST_BYTES, NONCE_SIZE, Body, Transaction, payload_of
 from wire.transaction_bodies import (
+    LEAKED,
+    ChangeHolder,
     CommissionedMeter,
     CompromiseKey,
     Entry,
     ReplaceMeter,
     Retirement,
     RotateKey,
+    Withdraw,
 )
 
 SUFFIX = ".gwt"
@@ -149,6 +152,18 @@ def told(body: Body) -> Told:
             kid = body.thumbprint.hex()[:16]
             words = f"{body.role} key {kid} of {body.holder} is compromised: it ends with the block"
             return Told(words, body.holder)
+    return _told_of_little(body)
+
+
+def _told_of_little(body: Body) -> Told:
+    match body:
+        case ChangeHolder():
+            link = "gets another link" if body.holder else "has no link any more"
+            old = "opens nothing any more" if body.cause == LEAKED else "keeps the time before"
+            return Told(f"the household of {body.meter} {link}; the old one {old}", body.meter)
+        case Withdraw():
+            name = body.transaction.hex()
+            return Told(f"the change {name[:16]}, accepted for later, is withdrawn", name)
         case ResolveCase():
             verb = "is settled" if body.decision == SETTLE else "is dismissed"
             window = f"the case of {body.zone}, window of {time_words(body.start_s)}"

@@ -171,6 +171,9 @@ REASONS: dict[int, Reason] = {
         "the commissioning record does not say what the old and the new meter showed",
         False,
     ),
+    87: Reason(
+        "no-such-change", "no change of this id waits for its time: it can be withdrawn once", False
+    ),
     # What authorities decide together: validators, parameters, their own keys.
     90: Reason(
         "stale-base",

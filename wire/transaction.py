@@ -20,6 +20,7 @@ from wire.resolution import ResolveCase
 from wire.transaction_bodies import (
     RETIRES,
     TABLE_OF,
+    ChangeHolder,
     CommissionedMeter,
     CompromiseKey,
     EnrolMeter,
@@ -28,6 +29,7 @@ from wire.transaction_bodies import (
     ResiteMeter,
     Retirement,
     RotateKey,
+    Withdraw,
 )
 
 CONTENT_TYPE = "application/x-gridwitness-transaction"
@@ -61,9 +63,10 @@ class BodyType(Protocol):
 
 
 _METERS_AND_KEYS = (EnrolMeter, ResiteMeter, ReplaceMeter, RotateKey, CompromiseKey)
+_LINKS_AND_WITHDRAWALS = (ChangeHolder, Withdraw)
 _GOVERNANCE = (ChangeValidators, ChangeAuthorities, ChangeParameters)
 BODIES: dict[str, BodyType] = {
-    **{each.kind: each for each in (*_METERS_AND_KEYS, *_GOVERNANCE)},
+    **{each.kind: each for each in (*_METERS_AND_KEYS, *_LINKS_AND_WITHDRAWALS, *_GOVERNANCE)},
     ResolveCase.kind: ResolveCase,
     **dict.fromkeys(TABLE_OF, Entry),
     **dict.fromkeys(RETIRES, Retirement),

@@ -18,6 +18,11 @@ REPLACE_METER = "replace-meter"
 RETIRE_METER = "retire-meter"
 ROTATE_KEY = "rotate-key"
 COMPROMISE_KEY = "compromise-key"
+CHANGE_HOLDER = "change-holder"
+WITHDRAW = "withdraw"
+
+LEAKED, MOVED = "leaked", "moved"
+"""Why a household gets another link: others may have the old one, or another holder moves in."""
 
 TABLE_OF = {
     "add-gateway": "gateways",
@@ -246,6 +251,62 @@ class CompromiseKey:
             raise Malformed(f"role: one of {', '.join(ROLES)}")
         holder = fields.identifier(holder, "holder")
         return cls(holder, role, fields.octets(thumbprint, "thumbprint", 32))
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeHolder:
+    """Another holder's link to a meter's readings."""
+
+    kind: ClassVar[str] = CHANGE_HOLDER
+
+    meter: str
+    """Meter id."""
+
+    holder: bytes
+    """SHA-256 of the secret in the new link, 32 bytes; empty: nobody has one."""
+
+    from_s: int
+    """Start of the first interval that the new link opens, Unix seconds."""
+
+    cause: str
+    """LEAKED: it also opens what the old link opened, which opens nothing any more; MOVED: each
+    link opens the intervals of its own time."""
+
+    def items(self) -> list[Any]:
+        """As encoded."""
+        return [self.kind, self.meter, self.holder, self.from_s, self.cause]
+
+    @classmethod
+    def of_items(cls, value: Any) -> Self:
+        """Read a decoded body; raises Malformed."""
+        kind, meter, holder, from_s, cause = fields.items(value, cls.kind, 5)
+        _check_kind(kind, cls.kind)
+        if cause not in (LEAKED, MOVED):
+            raise Malformed(f"cause: {LEAKED} or {MOVED}")
+        meter = fields.identifier(meter, "meter", LONGEST_METER)
+        digest = b"" if holder == b"" else fields.octets(holder, "holder", 32)
+        return cls(meter, digest, _from(from_s), cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """A registry transaction that was accepted for later, and is not to hold."""
+
+    kind: ClassVar[str] = WITHDRAW
+
+    transaction: bytes
+    """Its id, 32 bytes."""
+
+    def items(self) -> list[Any]:
+        """As encoded."""
+        return [self.kind, self.transaction]
+
+    @classmethod
+    def of_items(cls, value: Any) -> Self:
+        """Read a decoded body; raises Malformed."""
+        kind, transaction = fields.items(value, cls.kind, 2)
+        _check_kind(kind, cls.kind)
+        return cls(fields.octets(transaction, "transaction", 32))
 
 
 def _commissioned(parts: list[Any]) -> tuple[dict[str, Any], int, bytes]:

@@ -26,8 +26,10 @@ from tests.app.registry_kinds import (
 )
 from tests.app.village import START_S, gateway_entry, genesis_content, signer
 from tests.device.paper_enrolment import FakeValidator, running
+from wire.access import link_parts
 from wire.errors import Malformed
 from wire.transaction import Transaction
+from wire.transaction_bodies import ChangeHolder
 
 PASSPHRASE = b"a good one"
 FROM = str(starts(2))
@@ -71,6 +73,13 @@ class Desk:
         common = ("--genesis", self.folder / "genesis.json", "--out", out, *begin)
         status, found, said = self.run("prepare", kind, *arguments, *common)
         assert (status, found.get("kind"), said) == (0, kind, "")
+        return out
+
+    def link(self, meter: str, *arguments: object) -> Path:
+        out, link = self.folder / "link.gwt", self.folder / "link"
+        common = ("--genesis", self.folder / "genesis.json", "--out", out, "--from", FROM)
+        status, found, said = self.run("new-link", meter, *arguments, "--link", link, *common)
+        assert (status, found.get("kind"), said) == (0, "change-holder", "")
         return out
 
     def sign(self, path: Path, *names: str) -> dict[str, Any]:
@@ -143,6 +152,10 @@ CASES: dict[str, tuple[Prepared, tuple[str, ...]]] = {
         lambda desk: desk.prepare("compromise-key", "gw-a", "witness", begins=False),
         ("PEA",),
     ),
+    "a new link": (
+        lambda desk: desk.link("c1", "--leaked", "--explorer", "https://val.example"),
+        ("PEA",),
+    ),
     "compromise a known key": (
         lambda desk: desk.prepare(
             "compromise-key", "c1", "meter", "--public", signer("c1").public.text, begins=False
@@ -193,6 +206,32 @@ def test_a_file_is_told_in_words_and_signing_twice_changes_nothing(
     assert f"{signer('PEA').public.kid.hex()} PEA" in words
 
 
+def test_a_new_link_is_in_its_owners_file_only(desk: Desk) -> None:
+    path = desk.link("c1", "--moved", "--explorer", "https://val.example")
+    file = desk.folder / "link"
+    address, meter, secret = link_parts(file.read_text().strip())
+    assert (address, meter) == ("https://val.example", "c1")
+    assert file.stat().st_mode & 0o777 == 0o600
+    body = registry_file.read(path).body
+    assert isinstance(body, ChangeHolder)
+    assert (body.holder, body.cause, body.from_s) == (secret.digest, "moved", starts(2))
+    assert secret.value not in path.read_bytes()
+
+
+def test_a_change_is_withdrawn_by_its_file_or_its_id(desk: Desk) -> None:
+    path = desk.prepare("retire-meter", "c1")
+    desk.sign(path, "PEA")
+    change = Transaction.open(path.read_bytes())
+    village = administered_village()
+    village.commit([], 0, [change])
+    for named in (path, change.id.hex()):
+        back = desk.prepare("withdraw", named, begins=False)
+        desk.sign(back, "PEA")
+        assert refusal(village, Transaction.open(back.read_bytes())) == ""
+        status, found, _ = desk.run("show", back)
+        assert (status, found["id"]) == (0, change.id.hex())
+
+
 REFUSALS: dict[str, tuple[Callable[[Desk], tuple[object, ...]], str]] = {
     "nobody has signed": (
         lambda desk: ("submit", desk.prepare("retire-meter", "c1"), "--to", "http://127.0.0.1:9"),
@@ -213,6 +252,20 @@ REFUSALS: dict[str, tuple[Callable[[Desk], tuple[object, ...]], str]] = {
             *("--genesis", desk.folder / "genesis.json"),
         ),
         "2026-12-01T10:00",
+    ),
+    "no change to withdraw": (
+        lambda desk: (
+            *("prepare", "withdraw", "nothing", "--out", desk.folder / "o"),
+            *("--genesis", desk.folder / "genesis.json"),
+        ),
+        "neither a file nor a transaction's id",
+    ),
+    "a link where a file is": (
+        lambda desk: (
+            *("new-link", "c1", "--leaked", "--link", desk.file("link", b""), "--out", "none.gwt"),
+            *("--genesis", desk.folder / "genesis.json"),
+        ),
+        "choose another name",
     ),
     "no entry": (
         lambda desk: (
@@ -274,7 +327,7 @@ def test_a_change_begins_with_an_interval() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["prepare"], ["prepare", "add-zone"], ["sign"], ["show"], ["submit"]],
+    [[], ["prepare"], ["prepare", "add-zone"], ["new-link"], ["sign"], ["show"], ["submit"]],
     ids=" ".join,
 )
 def test_each_command_helps(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

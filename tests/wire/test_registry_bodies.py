@@ -12,14 +12,18 @@ from wire import cbor
 from wire.errors import Malformed
 from wire.transaction import BODIES, Body, Transaction, enrolment_of, payload_of
 from wire.transaction_bodies import (
+    LEAKED,
+    MOVED,
     RETIRES,
     TABLE_OF,
+    ChangeHolder,
     EnrolMeter,
     Entry,
     ReplaceMeter,
     ResiteMeter,
     Retirement,
     RotateKey,
+    Withdraw,
 )
 
 VECTORS = Path(__file__).parents[2] / "wire" / "vectors" / "registry.json"
@@ -40,6 +44,8 @@ MADE: list[Body] = [
     compromise("gw-a", "reader"),
     *(Entry(kind, ENTRIES[kind.partition("-")[2]], FROM_S) for kind in TABLE_OF),
     *(Retirement(kind, "x", FROM_S) for kind in RETIRES),
+    ChangeHolder("GW-000001", NETWORK, FROM_S, LEAKED),
+    Withdraw(NETWORK),
 ]
 
 
@@ -74,6 +80,11 @@ def test_three_kinds_register_a_meter_and_nothing_else_does() -> None:
     assert found == ["enrol-meter", "re-site-meter", "replace-meter"]
 
 
+def test_a_household_may_be_left_without_a_link() -> None:
+    body = ChangeHolder("c1", b"", FROM_S, MOVED)
+    assert Transaction.of(payload_of(NETWORK, NONCE, 1_000, body)).body == body
+
+
 def test_a_rotation_holds_when_its_announcement_says() -> None:
     [body] = [each for each in MADE if isinstance(each, RotateKey)]
     assert Transaction.of(payload_of(NETWORK, NONCE, 1, body)).from_s == FROM_S
@@ -95,6 +106,11 @@ WRONG: dict[str, list[Any]] = {
     "a rotation with something else": ["rotate-key", "announcement"],
     "a compromise of no role": ["compromise-key", "gw-a", "validator", bytes(32)],
     "a compromise of a role that is no text": ["compromise-key", "gw-a", 1, bytes(32)],
+    "a link for no reason": ["change-holder", "c1", bytes(32), 900, "lost"],
+    "half a link": ["change-holder", "c1", bytes(16), 900, "leaked"],
+    "a link of no meter": ["change-holder", "", bytes(32), 900, "moved"],
+    "a withdrawal of half a transaction": ["withdraw", bytes(16)],
+    "a withdrawal of two": ["withdraw", bytes(32), bytes(32)],
     "a compromise of half a key": ["compromise-key", "gw-a", "witness", bytes(8)],
 }
 

@@ -1,8 +1,7 @@
 """Who may read a household's readings: whoever has its link, or an authority that signs for it.
 
-Decides by the registry of each interval: a link opens the intervals of the entry that has its hash,
-so that a holder who moves in does not see the one before. Comparisons take the same time whatever
-is wrong. A network whose genesis says `open_readings` lets everybody read.
+Decides by the registry: which intervals a link opens says `validator.app.holders`. Comparisons take
+the same time whatever is wrong. A network whose genesis says `open_readings` lets everybody read.
 """
 
 import hmac
@@ -14,10 +13,10 @@ from fastapi import Request
 
 from validator.api.problems import Fault
 from validator.api.sources import Sources
+from validator.app.holders import openings
 from wire.access import BEARER, SIGNED, VALID_S, HolderSecret, SignedRequest
 from wire.errors import Refused
 
-_NOBODY = ""
 _CHALLENGE = {"WWW-Authenticate": f"{BEARER}, {SIGNED}"}
 
 
@@ -66,20 +65,19 @@ class Access:
 
     def _holder(self, secret: HolderSecret, meter: str) -> Grant:
         digest = secret.digest.hex()
-        steps = self._sources.application.registries.history("meters", meter)
-        open_steps = [
-            step
-            for step in steps
+        open_to = [
+            each
+            for each in openings(self._sources.application.registries, meter)
             # Every entry is compared, whichever fits: how long it takes tells nothing.
-            if hmac.compare_digest(str((step.written or {}).get("holder", _NOBODY)), digest)
+            if hmac.compare_digest(each.holder, digest)
         ]
-        if not open_steps:
+        if not open_to:
             raise _refused("this link is not the meter's, or is no longer")
 
         def covers(start_s: int) -> bool:
             return any(
-                (step.from_s or 0) <= start_s and (step.until_s is None or start_s < step.until_s)
-                for step in open_steps
+                (each.from_s or 0) <= start_s and (each.until_s is None or start_s < each.until_s)
+                for each in open_to
             )
 
         return Grant(covers)

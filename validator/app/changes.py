@@ -6,7 +6,7 @@ Decides which edits follow from which body; whether they stand is decided by
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from validator.app import entries
 from validator.app.entries import Gateway, Meter, Technician, Zone
@@ -16,15 +16,18 @@ from wire import cbor, fields
 from wire.commissioning import CommissioningRecord
 from wire.errors import Malformed
 from wire.keys import PublicKey
-from wire.transaction import Transaction
+from wire.transaction import Body, Transaction
 from wire.transaction_bodies import (
+    LEAKED,
     ROLES,
+    ChangeHolder,
     CommissionedMeter,
     CompromiseKey,
     Entry,
     ReplaceMeter,
     Retirement,
     RotateKey,
+    Withdraw,
 )
 
 AnyEntry = Gateway | Meter | Technician | UnmeteredLoad | Zone
@@ -105,7 +108,32 @@ class Rekey:
         return Found(replace(entry, **{name: self.key}), {**before.written, name: self.key.text})
 
 
-Edit = Put | Drop | Rekey
+@dataclass(frozen=True, slots=True)
+class Relink:
+    """A meter whose readings another holder's link opens."""
+
+    table: ClassVar[str] = "meters"
+
+    id: str
+    """Meter id."""
+
+    holder: bytes
+    """SHA-256 of the secret in the link, 32 bytes; empty: nobody has one."""
+
+    leaked: bool
+    """Whether the new link takes the old one's place for earlier intervals too."""
+
+    def after(self, before: "Found | None") -> "Found | None":
+        """What is registered after it."""
+        if before is None:
+            return None
+        entry: Any = before.entry
+        written = {name: value for name, value in before.written.items() if name != "holder"}
+        linked = {"holder": self.holder.hex()} if self.holder else {}
+        return Found(replace(entry, holder=self.holder or None), {**written, **linked})
+
+
+Edit = Put | Drop | Rekey | Relink
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +169,7 @@ class Change:
     """Start of the first interval for which it holds, Unix seconds; 0: from its block on."""
 
     edits: tuple[Edit, ...]
-    """What it changes from then on; none of a compromise."""
+    """What it changes from then on; none of a compromise or a withdrawal."""
 
     compromised: bytes
     """Thumbprint of the key that it ends, 32 bytes; empty of all but a compromise."""
@@ -160,6 +188,9 @@ class Change:
 
     payload: bytes
     """What was signed."""
+
+    withdraws: bytes = b""
+    """Id of the change that it withdraws, 32 bytes; empty of all but a withdrawal."""
 
     def packed(self) -> bytes:
         """As stored in the state."""
@@ -185,27 +216,30 @@ class Step:
 
 def change_of(transaction: Transaction, height: int) -> Change:
     """What a transaction changes; raises Refused when its entry is none."""
-    edits: tuple[Edit, ...] = ()
-    compromised, exchange = b"", None
-    match transaction.body:
-        case ReplaceMeter() as body:
-            edits = (Drop("meters", body.old), put_of("meters", body.entry))
-            exchange = exchange_of(body)
-        case CommissionedMeter() as body:
-            edits = (put_of("meters", body.entry),)
-        case Entry() as body:
-            edits = (put_of(body.table, body.entry),)
-        case Retirement() as body:
-            edits = (Drop(body.table, body.id),)
-        case RotateKey() as body:
-            edits = (_rekey(body),)
-        case CompromiseKey() as body:
-            compromised = body.thumbprint
-        case _:
-            raise Malformed(f"a transaction of kind {transaction.kind} changes no registry")
-    payload = transaction.sign.payload
-    stored = (transaction.kind, height, transaction.id, payload)
-    return Change(transaction.from_s, edits, compromised, exchange, *stored)
+    body = transaction.body
+    compromised = body.thumbprint if isinstance(body, CompromiseKey) else b""
+    withdraws = body.transaction if isinstance(body, Withdraw) else b""
+    exchange = exchange_of(body) if isinstance(body, ReplaceMeter) else None
+    edits = () if compromised or withdraws else _edits_of(body)
+    stored = (transaction.kind, height, transaction.id, transaction.sign.payload)
+    return Change(transaction.from_s, edits, compromised, exchange, *stored, withdraws)
+
+
+def _edits_of(body: Body) -> tuple[Edit, ...]:
+    match body:
+        case ReplaceMeter():
+            return (Drop("meters", body.old), put_of("meters", body.entry))
+        case CommissionedMeter():
+            return (put_of("meters", body.entry),)
+        case Entry():
+            return (put_of(body.table, body.entry),)
+        case Retirement():
+            return (Drop(body.table, body.id),)
+        case RotateKey():
+            return (_rekey(body),)
+        case ChangeHolder():
+            return (Relink(body.meter, body.holder, body.cause == LEAKED),)
+    raise Malformed(f"a transaction of kind {body.kind} changes no registry")
 
 
 def put_of(table: str, written: Mapping[str, Any]) -> Put:

@@ -2,14 +2,14 @@
 
 Decides one reason code for one transaction on one state. A change holds from an interval that has
 not begun when its block is made, so that no window that may be sealed already changes, and changes
-of one thing are accepted in the order in which they hold; only a compromise holds by block. Who
-must have signed is decided by kind (`meter_changes`, `entry_changes`, `key_changes`), what fits by
-`validator.app.fitting`.
+of one thing are accepted in the order in which they hold; only a compromise holds by block, and a
+withdrawal of what is still to come. Who must have signed is decided by kind (`meter_changes`,
+`entry_changes`, `key_changes`, `withdrawing`), what fits by `validator.app.fitting`.
 """
 
 from dataclasses import dataclass
 
-from validator.app import entry_changes, key_changes, meter_changes
+from validator.app import entry_changes, key_changes, meter_changes, withdrawing
 from validator.app.carrier import SignatureBook
 from validator.app.changes import Change, change_of
 from validator.app.fitting import misfits
@@ -34,11 +34,13 @@ from wire.errors import BadKey, Refused
 from wire.keys import PublicKey
 from wire.transaction import Transaction
 from wire.transaction_bodies import (
+    ChangeHolder,
     CommissionedMeter,
     CompromiseKey,
     Entry,
     Retirement,
     RotateKey,
+    Withdraw,
 )
 
 __all__ = [
@@ -82,7 +84,7 @@ def check_transaction(
         raise RefusedTransaction(EXPIRED, f"after block {transaction.expiry_height}")
     if registries.change(transaction.id) is not None:
         raise RefusedTransaction(REPLAYED, transaction.id.hex()[:16])
-    if not isinstance(transaction.body, CompromiseKey):
+    if not isinstance(transaction.body, CompromiseKey | Withdraw):
         _check_from(registries, transaction.from_s, moment)
     change = _change(transaction, moment.height)
     key = _decide(Proposal(registries, transaction, moment, book), change)
@@ -114,10 +116,8 @@ def _change(transaction: Transaction, height: int) -> Change:
 def _decide(proposal: Proposal, change: Change) -> PublicKey:
     """The operator's key that signed."""
     match proposal.transaction.body:
-        case CommissionedMeter() as body:
-            return meter_changes.decide(proposal, body, change)
-        case Retirement(table="meters") as body:
-            return meter_changes.decide_retirement(proposal, body)
+        case CommissionedMeter() | ChangeHolder() | Retirement(table="meters") as body:
+            return _decide_meter(proposal, body, change)
         case Entry() as body:
             return entry_changes.decide(proposal, body, change)
         case Retirement() as body:
@@ -126,7 +126,21 @@ def _decide(proposal: Proposal, change: Change) -> PublicKey:
             return key_changes.decide_rotation(proposal, body)
         case CompromiseKey() as body:
             return key_changes.decide_compromise(proposal, body)
+        case Withdraw():
+            return withdrawing.decide(proposal, change)
     raise AssertionError(f"{proposal.transaction.kind} is decided elsewhere")
+
+
+def _decide_meter(
+    proposal: Proposal, body: CommissionedMeter | ChangeHolder | Retirement, change: Change
+) -> PublicKey:
+    match body:
+        case CommissionedMeter():
+            return meter_changes.decide(proposal, body, change)
+        case ChangeHolder():
+            return meter_changes.decide_holder(proposal, body)
+        case Retirement():
+            return meter_changes.decide_retirement(proposal, body)
 
 
 def _check_order(registries: Registries, change: Change) -> None:

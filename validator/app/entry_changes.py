@@ -7,7 +7,7 @@ one is compromised.
 """
 
 from validator.app.changes import AnyEntry, Change, Put
-from validator.app.entries import Gateway, Technician, Zone
+from validator.app.entries import Gateway, Meter, Technician, Zone
 from validator.app.parties import Party, Proposal, check_parties, new_keys, operators
 from validator.app.refusals import (
     ID_TAKEN,
@@ -31,12 +31,12 @@ def decide(proposal: Proposal, body: Entry, change: Change) -> PublicKey:
     assert isinstance(edit, Put)
     after, from_s = edit.entry, change.from_s
     before = _known(proposal, body, from_s)
-    authorities = _authorities(proposal, after, from_s)
+    authorities = authorities_of(proposal, after, from_s)
     if before is not None:
-        authorities += _authorities(proposal, before, from_s)
-        authorities += _around(proposal, before, after, from_s)
+        authorities += authorities_of(proposal, before, from_s)
+        authorities += around(proposal, before, after, from_s)
     else:
-        authorities += _around(proposal, None, after, from_s)
+        authorities += around(proposal, None, after, from_s)
     keys = _keys_that_come(proposal, before, after)
     parties: list[Party] = [*operators(proposal, authorities), *new_keys(proposal, keys)]
     return check_parties(proposal, parties)[0]
@@ -47,7 +47,7 @@ def decide_retirement(proposal: Proposal, body: Retirement) -> PublicKey:
     found = proposal.registries.find(body.table, body.id, body.from_s)
     if found is None:
         raise RefusedTransaction(NOT_REGISTERED, body.id)
-    authorities = _authorities(proposal, found.entry, body.from_s)
+    authorities = authorities_of(proposal, found.entry, body.from_s)
     return check_parties(proposal, operators(proposal, authorities))[0]
 
 
@@ -64,20 +64,19 @@ def _known(proposal: Proposal, body: Entry, from_s: int) -> AnyEntry | None:
     return found.entry
 
 
-def _authorities(proposal: Proposal, entry: AnyEntry, from_s: int) -> list[str]:
+def authorities_of(proposal: Proposal, entry: AnyEntry, from_s: int) -> list[str]:
     """Who answers for an entry."""
     match entry:
         case Gateway():
             zones = (_operator_of(proposal, each, from_s) for each in sorted(entry.zones))
             return [entry.operator, *zones]
-        case UnmeteredLoad():
+        case UnmeteredLoad() | Meter():
             return [_operator_of(proposal, entry.zone, from_s)]
         case Technician() | Zone():
             return [entry.operator]
-    raise AssertionError("a meter is decided elsewhere")
 
 
-def _around(proposal: Proposal, before: AnyEntry | None, after: AnyEntry, from_s: int) -> list[str]:
+def around(proposal: Proposal, before: AnyEntry | None, after: AnyEntry, from_s: int) -> list[str]:
     """Who operates the zones around one that is hung anew."""
     if not isinstance(after, Zone):
         return []

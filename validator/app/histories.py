@@ -46,6 +46,9 @@ class Histories:
         self.compromised: dict[bytes, int] = {}
         """Thumbprints of compromised keys -> height of the block that says so."""
 
+        self.withdrawn: frozenset[bytes] = frozenset()
+        """Ids of changes that were accepted for later and are not to hold."""
+
         self._tables = tables_of(base)
         self._base_keys = {
             key.raw: key
@@ -103,7 +106,7 @@ class Histories:
     # What was, is or will be.
 
     def change(self, transaction_id: bytes) -> Change | None:
-        """The accepted change of a transaction, None when there is none."""
+        """The accepted change of a transaction, also a withdrawn one; None: there is none."""
         return self._by_id.get(transaction_id)
 
     def latest(self, table: str, name: str) -> Change | None:

@@ -45,7 +45,7 @@ def decide_rotation(proposal: Proposal, body: RotateKey) -> PublicKey:
         raise RefusedTransaction(KEY_NOT_IN_FORCE, statement.old.hex()[:16])
     check_free(proposal, [statement.new])
     _check_announced(proposal, body, standing[0])
-    authority = _authorities(proposal, statement.role, statement.holder, statement.from_s)[0]
+    authority = authorities_of(proposal, statement.role, statement.holder, statement.from_s)[0]
     return check_parties(proposal, operators(proposal, [authority]))[0]
 
 
@@ -74,7 +74,7 @@ def decide_compromise(proposal: Proposal, body: CompromiseKey) -> PublicKey:
     return check_parties(proposal, [Party(keys, NOT_BY_OPERATOR, " or ".join(names))])[0]
 
 
-def _authorities(proposal: Proposal, role: str, holder: str, at_s: int) -> list[str]:
+def authorities_of(proposal: Proposal, role: str, holder: str, at_s: int) -> list[str]:
     """Who answers for a holder at some time, the first before others; empty when nobody does."""
     registries = proposal.registries
     table, _ = ROLES[role]
@@ -99,7 +99,7 @@ def _ever_authorities(proposal: Proposal, role: str, holder: str) -> list[str]:
     if last is not None:
         moments += [last.from_s, last.from_s - 1]
     for at_s in moments:
-        found = _authorities(proposal, role, holder, at_s)
+        found = authorities_of(proposal, role, holder, at_s)
         if found:
             return list(dict.fromkeys(found))
     raise AssertionError("who has a key was registered at some time")

@@ -4,7 +4,8 @@ Decides that a meter is enrolled, sited elsewhere or put in another's place by i
 holds it), a technician of the zone's operator (somebody was there) and the operator (who answers
 for the zone), over the commissioning record that the meter and the technician signed on site
 (`wire.commissioning` decides whether it is one). An id or a key is never registered twice, so that
-history always answers who signed. A meter is retired by its operator.
+history always answers who signed. A meter is retired by its operator,
+and so is its holder given another link.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,13 @@ from validator.app.refusals import (
 from wire.commissioning import CommissioningRecord
 from wire.errors import Refused
 from wire.keys import PublicKey
-from wire.transaction_bodies import CommissionedMeter, ReplaceMeter, ResiteMeter, Retirement
+from wire.transaction_bodies import (
+    ChangeHolder,
+    CommissionedMeter,
+    ReplaceMeter,
+    ResiteMeter,
+    Retirement,
+)
 
 
 def decide(proposal: Proposal, body: CommissionedMeter, change: Change) -> PublicKey:
@@ -69,6 +76,22 @@ def decide_retirement(proposal: Proposal, body: Retirement) -> PublicKey:
     meter = registries.meter(body.id, body.from_s)
     if meter is None or registries.retirement(meter.id) is not None:
         raise RefusedTransaction(METER_NOT_REGISTERED, body.id)
+    authority = registries.at(body.from_s).zones[meter.zone].operator
+    return check_parties(proposal, operators(proposal, [authority]))[0]
+
+
+def decide_holder(proposal: Proposal, body: ChangeHolder) -> PublicKey:
+    """The operator's key under which a meter's readings get another link.
+
+    Raises:
+        RefusedTransaction: with its reason.
+    """
+    registries = proposal.registries
+    meter = registries.meter(body.meter, body.from_s)
+    if meter is None:
+        raise RefusedTransaction(METER_NOT_REGISTERED, body.meter)
+    if (meter.holder or b"") == body.holder:
+        raise RefusedTransaction(UNFIT_ENTRY, f"{meter.id} has this link already, or none")
     authority = registries.at(body.from_s).zones[meter.zone].operator
     return check_parties(proposal, operators(proposal, [authority]))[0]
 

@@ -4,6 +4,7 @@ A registry transaction changes entries from an interval's start on. What was reg
 interval never changes once that interval has begun, because no change is accepted for one that
 began before its block, and changes of one thing are accepted in the order in which they hold
 (`validator.app.enrolment`). A compromise alone holds by block: it ends a key for every later one.
+What was accepted for later can be withdrawn before, and is then as if it had never come.
 Decides nothing else; what was registered of one thing and when, `validator.app.histories` tells.
 Objects are immutable: a block that is executed makes its own, and throws it away with everything
 else when it is not committed. Equal changes on one genesis give equal registries, in whatever order
@@ -33,6 +34,7 @@ from validator.app.histories import Histories
 from validator.app.looked import Looked
 from validator.app.parameters import Parameters
 from validator.app.registry import Registry
+from wire.keys import PublicKey
 
 _KEPT_EPOCHS = 256
 _KEPT_FEEDERS = 2_048
@@ -53,8 +55,11 @@ class Registries(Histories):
         self._epochs: dict[int, Registry] = {}
         self._feeders: dict[tuple[str, int], Feeder] = {}
         self.changes = tuple(sorted(changes, key=_order))
+        self.withdrawn = frozenset(each.withdraws for each in self.changes if each.withdraws)
         for change in self.changes:
-            self._take(change)
+            self._by_id[change.id] = change
+            if change.id not in self.withdrawn:
+                self._take(change)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Registries):
@@ -87,11 +92,37 @@ class Registries(Histories):
         found._feeders = dict(self._feeders)
         place = bisect_right(self.changes, _order(change), key=_order)
         found.changes = (*self.changes[:place], change, *self.changes[place:])
-        found._take(change)
+        found._by_id[change.id] = change
+        if change.withdraws:
+            found.withdrawn = self.withdrawn | {change.withdraws}
+            found._give_back(found._by_id[change.withdraws])
+        else:
+            found._take(change)
         return found
 
+    def _give_back(self, change: Change) -> None:
+        """Let everything be as if a change that is the last of its things had never come.
+
+        Its id and keys are free again. Where zones were told to begin anew they still do, and
+        nothing differs there any more.
+        """
+        for edit in change.edits:
+            thing, zones = (edit.table, edit.id), self._zones_of(edit)
+            left = tuple(each for each in self._steps[thing] if each.id != change.id)
+            if left:
+                self._steps[thing] = left
+            else:
+                del self._steps[thing]
+            if not self.was_registered(*thing):
+                ids = self._new_ids.get(edit.table, ())
+                self._new_ids[edit.table] = tuple(each for each in ids if each != edit.id)
+            for key in _keys_of(edit):
+                if not any(key in keys_in(each.entry) for each in self._ever(*thing)):
+                    self._new_keys.pop(key.raw, None)
+            for zone in {*zones, *self._zones_of(edit)}:
+                self._touch(zone, change.from_s)
+
     def _take(self, change: Change) -> None:
-        self._by_id[change.id] = change
         if change.compromised:
             self.compromised[change.compromised] = change.height
         for edit in change.edits:
@@ -110,9 +141,7 @@ class Registries(Histories):
                 if is_new:
                     self._new_ids[table] = (*self._new_ids.get(table, ()), entry.id)
                 self._place(table, entry)
-                self._new_keys |= {key.raw: key for key in keys_in(entry)}
-            case Rekey(key=key):
-                self._new_keys[key.raw] = key
+        self._new_keys |= {key.raw: key for key in _keys_of(edit)}
         for zone in {*zones, *self._zones_of(edit)}:
             self._touch(zone, change.from_s)
 
@@ -186,6 +215,16 @@ class Registries(Histories):
     def inside(self, table: str, zone: str) -> Sequence[str]:
         """Ids of what is in a zone at any time: meters, unmetered loads, or zones below it."""
         return self._inside.get((table, zone), ())
+
+
+def _keys_of(edit: Edit) -> list[PublicKey]:
+    """Keys that an edit brings in, or keeps."""
+    match edit:
+        case Put(entry=entry):
+            return keys_in(entry)
+        case Rekey(key=key):
+            return [key]
+    return []
 
 
 def _order(change: Change) -> tuple[int, bytes]:
