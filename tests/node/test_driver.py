@@ -124,6 +124,47 @@ def test_a_validator_whose_disk_fails_stops_speaking_and_the_others_go_on(square
     run(scenario)
 
 
+def mistake(*_: object) -> None:
+    raise ZeroDivisionError("a mistake of this program")
+
+
+@pytest.mark.parametrize("where", ["a timer", "a final block", "a signature"])
+def test_a_validator_with_a_fault_of_its_own_stops_and_says_why(
+    square: Square, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Whatever it was doing; asyncio alone would write it into a log and go on by half."""
+
+    async def scenario() -> None:
+        square.start(*NAMES)
+        await square.until(lambda: min(heights(square)) >= 1)
+        broken = square.nodes["val-1"]
+        if where == "a timer":
+            monkeypatch.setattr(broken.driver, "_execute", mistake)
+        elif where == "a final block":
+            monkeypatch.setattr(broken.driver, "on_final", mistake)
+        else:
+            monkeypatch.setattr(broken.driver.voice._signers[0], "sign", mistake)
+        await square.until(lambda: "a mistake of this program" in broken.driver.halted)
+        height = max(heights(square))
+        others = [node for node in square.nodes.values() if node is not broken]
+        await square.until(lambda: min(each.driver.tip.height for each in others) >= height + 4)
+        assert broken.driver.tip.height <= height + 1
+
+    run(scenario)
+
+
+def test_a_disk_that_is_good_again_heals_no_other_fault(square: Square) -> None:
+    async def scenario() -> None:
+        square.start(*NAMES)
+        driver = square.nodes["val-1"].driver
+        driver.pause("the disk takes no writes")
+        driver.halt("a mistake")
+        driver._resume("the disk takes no writes")
+        assert driver.halted == "a mistake"
+
+    run(scenario)
+
+
 def test_a_full_disk_silences_a_validator_until_room_is_made(square: Square) -> None:
     async def scenario() -> None:
         square.start(*NAMES)

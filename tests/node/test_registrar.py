@@ -146,6 +146,29 @@ def test_a_later_block_is_later_than_the_newest(office: Office) -> None:
     assert office.status(transaction)["reason"] == "from-has-passed"
 
 
+def test_what_no_rule_can_read_is_forgotten_and_who_cannot_look_forgets_nothing(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction = Enrolment(office.chain.genesis, 2).transaction()
+    office.registrar.submit(transaction.encoded)
+    app = office.chain.app
+
+    def answering(reason: Exception) -> None:
+        def look(*_: object) -> None:
+            raise reason
+
+        monkeypatch.setattr(app, "check_tx", look)
+
+    answering(Unavailable("the state cannot be read"))
+    with pytest.raises(Unavailable):
+        office.registrar.look_again(0)
+    assert office.status(transaction) == {"status": "waiting"}
+    answering(Malformed("nobody can read it"))
+    office.registrar.look_again(0)
+    assert office.status(transaction)["reason"] == "malformed-transaction"
+    assert office.chain.store.waiting() == []
+
+
 class Links:
     """A mesh that writes down what is sent."""
 

@@ -6,7 +6,6 @@ decided in `pursuit`; what a final block is, by the driver.
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -175,9 +174,6 @@ class CatchingUp:
         except DiskUnavailable as reason:  # One's own disk: no peer is to blame.
             stood = True
             self._follower.pause(str(reason))
-        except sqlite3.Error as reason:
-            stood = True
-            self._follower.halt(repr(reason))
         except Unavailable as reason:
             stood = True
             _log.warning("final block not checked", peer=peer, reason=str(reason))
@@ -186,6 +182,9 @@ class CatchingUp:
             _log.warning("final block refused", peer=peer, reason=str(reason))
             self._pursuit.failed(peer, self._now_s(), late=False)
             self._links.blame(peer, WRONG, f"sends as final what is not: {reason}")
+        except Exception as reason:  # A damaged ledger, or a mistake of this program.
+            stood = True
+            self._follower.halt(repr(reason))
         if self._follower.tip.height > before:
             self._pursuit.delivered(peer, self._follower.tip.height - before, waited_s)
         return stood

@@ -6,7 +6,6 @@ decides; what a block may hold, the application; who the peers are, the mesh.
 """
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +27,7 @@ from validator.node.candidate import Candidate, Tip, batch_ids, decode_block
 from validator.node.fetching import Fetching, Speaker
 from validator.node.ledger import Ledger, decided
 from validator.node.mempool import Mempool, Waiting
+from validator.node.own_faults import own_faults
 from validator.node.pacing import Pacing
 from validator.node.store import DiskUnavailable
 from validator.node.timers import Timers
@@ -157,12 +157,8 @@ class Driver:
 
     def _step(self, event: do.Event) -> None:
         if not self.halted:
-            try:
+            with own_faults(self):
                 self._do(self.machine.step(event))
-            except DiskUnavailable as reason:
-                self.pause(str(reason))
-            except sqlite3.Error as reason:  # The ledger is damaged.
-                self.halt(repr(reason))
 
     def _set_timer(self, name: str, delay_s: float, event: do.Event) -> None:
         self._timers.set(name, delay_s, lambda: self._step(event))
@@ -174,11 +170,9 @@ class Driver:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        reason = None if task.cancelled() else task.exception()
-        if isinstance(reason, DiskUnavailable):
-            self.pause(str(reason))
-        elif reason is not None:  # Our own fault: this validator stops speaking, never guesses.
-            self.halt(repr(reason))
+        if not task.cancelled():
+            with own_faults(self):
+                task.result()
 
     def halt(self, reason: str) -> None:
         """Stop speaking, rather than guess; the pages go on and say why."""
@@ -190,17 +184,20 @@ class Driver:
         """Stop speaking until the disk takes writes again, then go on as after a restart."""
         if not self.halted:
             self.halt(reason)
-            asyncio.get_running_loop().call_later(RESUME_S, self._resume)
+            asyncio.get_running_loop().call_later(RESUME_S, self._resume, reason)
 
-    def _resume(self) -> None:
+    def _resume(self, reason: str) -> None:
+        if self.halted != reason:  # Something worse has come meanwhile.
+            return
         try:
             self.store.try_disk()
         except DiskUnavailable:
-            asyncio.get_running_loop().call_later(RESUME_S, self._resume)
+            asyncio.get_running_loop().call_later(RESUME_S, self._resume, reason)
             return
         _log.info("goes on", after=self.halted)
         self.halted = ""
-        self._begin_height()
+        with own_faults(self):
+            self._begin_height()
 
     # Effects out.
 
@@ -258,7 +255,8 @@ class Driver:
 
     def _speak_again(self, machine: Machine, effect: do.Speak) -> None:
         if machine is self.machine and effect.message.round == machine.round:
-            self._speak(effect)
+            with own_faults(self):
+                self._speak(effect)
 
     def _broadcast(self, message: Message) -> None:
         if self._speaker is not None:
@@ -394,5 +392,7 @@ class Driver:
         self.mempool.forget_taken(self._application.included, self._application.may_stand)
         counts = {"batches": len(candidate.batches), "seals": len(candidate.execution.seals)}
         _log.info("final", height=self.tip.height, round=commit.round, **counts)
-        self.on_final(candidate)
-        self._begin_height()
+        with own_faults(self):  # The block is real whatever follows, and whoever sent it.
+            self.on_final(candidate)
+        if not self.halted:
+            self._begin_height()

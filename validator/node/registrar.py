@@ -94,21 +94,23 @@ class Registrar:
     def look_again(self, time_ms: int) -> None:
         """After a block: forget what is final, and what no later block may carry any more.
 
+        A state that cannot be read is no reason to forget anything: Unavailable goes through.
+
         Args:
             time_ms: the block's network time; every later block is later.
         """
         for transaction in self._mempool.changes():
             try:
                 self._application.check_tx(transaction, self._book, time_ms + 1)
-            except RefusedTransaction as refused:
+            except Refused as refused:
                 self._forget(transaction, refused)
 
-    def _forget(self, transaction: Transaction, refused: RefusedTransaction) -> None:
+    def _forget(self, transaction: Transaction, refused: Refused) -> None:
         self._mempool.remove_change(transaction.id)
         self._store.remove_waiting(transaction.id)
         if self._application.height_of(transaction.id) is None:
             _log.warning("transaction refused", id=transaction.id.hex(), reason=str(refused))
-            self._refused[transaction.id] = refused.reason
+            self._refused[transaction.id] = _code(refused)
             if len(self._refused) > MOST_REMEMBERED:
                 self._refused.popitem(last=False)
 
@@ -125,8 +127,11 @@ class Registrar:
 
 def refusal(refused: Refused) -> dict[str, Any]:
     """Why a transaction was not taken, for whoever sent it."""
-    code = refused.reason if isinstance(refused, RefusedTransaction) else 60
-    return {**_reason(code), "words": str(refused)}
+    return {**_reason(_code(refused)), "words": str(refused)}
+
+
+def _code(refused: Refused) -> int:
+    return refused.reason if isinstance(refused, RefusedTransaction) else 60
 
 
 def _reason(code: int) -> dict[str, Any]:
