@@ -9,7 +9,7 @@ a bound after healing, is judged in `runs`.
 """
 
 import hashlib
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
@@ -22,7 +22,7 @@ from validator.consensus.messages import (
     PreparedCertificate,
     RoundChange,
 )
-from validator.simulation.marks import is_final, is_signed
+from validator.simulation.marks import is_final, is_signed, sign
 from validator.simulation.set_changes import Rule, Sets
 from validator.simulation.values import GENESIS, Value
 from wire.block import Commit as BlockCommit
@@ -141,8 +141,19 @@ class Judge(Checkers):
     @property
     def sets(self) -> int:
         """How many sets in a row have sealed the agreed chain."""
-        found = [self.members(height).ids for height in sorted(self.values)]
-        return sum(one != other for one, other in pairwise(found)) + 1
+        return sum(one != other for one, other in self._steps()) + 1
+
+    @property
+    def keys(self) -> int:
+        """How many of them differ from the one before in a key alone."""
+        return sum(one != other and one.ids == other.ids for one, other in self._steps())
+
+    def _steps(self) -> Iterable[tuple[ValidatorSet, ValidatorSet]]:
+        return pairwise(self.members(height) for height in sorted(self.values))
+
+    def _is_sound(self, height: int, final: do.Commit) -> bool:
+        whole = is_final(final.commit, self.members(height), height)
+        return whole and final.commit.digest == final.digest
 
     def committed(self, name: str, height: int, final: do.Commit) -> None:
         """A validator has committed: the chain goes on from what was agreed before."""
@@ -182,8 +193,11 @@ class Judge(Checkers):
         """A validator signs."""
         if name not in self.honest:
             return
-        if self.members(message.height).index(name) is None:
+        key = self.members(message.height).key(name)
+        if key is None:
             self.violations.append(f"{name} speaks at {message.height}, which it does not seal")
+        elif sign(message, key) != message:
+            self.violations.append(f"{name} speaks at {message.height} by another key than its own")
         slot = (name, message.height, message.round, message.kind)
         if self.slots.setdefault(slot, message.signature) != message.signature:
             self.violations.append(f"{name} signed two of {slot[1:]}")
@@ -211,11 +225,12 @@ class Judge(Checkers):
         prepares: tuple[Prepare, ...],
     ) -> None:
         wanted = (message.height, round_number, digest)
+        members = self.members(message.height)
         signers = {
             each.sender
             for each in prepares
-            if (each.height, each.round, each.digest) == wanted and is_signed(each)
+            if (each.height, each.round, each.digest) == wanted and is_signed(each, members)
         }
-        if len(signers) < self.members(message.height).quorum:
+        if len(signers) < members.quorum:
             words = f"{message.kind} in round {message.round}"
             self.violations.append(f"{name} had no quorum's PREPAREs behind its {words}")

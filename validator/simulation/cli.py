@@ -27,7 +27,11 @@ def add_consensus_command(
     parser.add_argument("--validators", type=int, default=4, metavar="N", help="how many (4)")
     parser.add_argument("--byzantine", type=int, default=0, metavar="F", help="how many lie (0)")
     parser.add_argument(
-        "--changes", type=int, default=0, metavar="C", help="changes of the validator set (0)"
+        "--changes",
+        type=int,
+        default=0,
+        metavar="C",
+        help="changes of the validator set (0): who joins, who leaves, a member's key",
     )
     parser.add_argument("--seeds", type=int, default=100, metavar="K", help="how many runs (100)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="the first (0)")
@@ -179,6 +183,7 @@ def run_command(args: argparse.Namespace) -> int:
         "byzantine": args.byzantine,
         "seeds": len(outcomes),
         "set_changes": sum(outcome.sets - 1 for outcome in outcomes),
+        "key_changes": sum(outcome.keys for outcome in outcomes),
         "heights": sum(outcome.heights for outcome in outcomes),
         "safety_violations": sum(len(outcome.safety) for outcome in outcomes),
         "liveness_violations": sum(not outcome.alive for outcome in outcomes),

@@ -38,7 +38,14 @@ TRICKS = ("conspire", "equivocate", "forge", "withhold", "forget", "rush", "repl
 class Liar:
     """One Byzantine validator's tongue."""
 
-    def __init__(self, name: str, chance: random.Random, another: Story, plot: Plot) -> None:
+    def __init__(
+        self,
+        name: str,
+        chance: random.Random,
+        another: Story,
+        plot: Plot,
+        signed: Callable[[Message], Message] = sign,
+    ) -> None:
         """Draw its tricks.
 
         Args:
@@ -46,12 +53,14 @@ class Liar:
             chance: from the run's seed.
             another: makes a second block.
             plot: shared by all liars.
+            signed: puts its signature on a message.
         """
         self.name = name
         self.tricks = tuple(chance.sample(TRICKS, chance.randrange(1, len(TRICKS))))
         self._chance = chance
         self._another = another
         self._plot = plot
+        self._sign = signed
         self._heard: deque[Message] = deque(maxlen=MOST_HEARD)
         self._digests: deque[bytes] = deque(maxlen=16)
 
@@ -106,12 +115,12 @@ class Liar:
     def _rush(self, message: Message) -> Message:
         """Want a round that nobody is in."""
         ahead = message.round + self._chance.choice((1, 2, 3, 7, 2**20))
-        return sign(RoundChange(message.height, min(ahead, FURTHEST), self.name, None, None))
+        return self._sign(RoundChange(message.height, min(ahead, FURTHEST), self.name, None, None))
 
     def _plan(self, message: Proposal) -> tuple[Proposal, Proposal]:
         """Two proposals for one round, for which all conspirators will vote."""
         digest, block = self._another(message)
-        other = sign(replace(message, digest=digest, block=block))
+        other = self._sign(replace(message, digest=digest, block=block))
         assert isinstance(other, Proposal)
         return self._plot.setdefault((message.height, message.round), (message, other))
 
@@ -125,7 +134,7 @@ class Liar:
             case _:
                 vote = Prepare(message.height, message.round, self.name, story.digest)
                 seal = Commit(message.height, message.round, self.name, story.digest)
-                return (sign(vote), sign(seal))
+                return (self._sign(vote), self._sign(seal))
 
     def _equivocate(self, odd: bool, message: Message) -> Sequence[Message]:
         """Another story for every second validator; now and then both stories for one."""
@@ -135,11 +144,11 @@ class Liar:
                 if self._chance.random() < 0.3:  # The right digest with a body not its own.
                     return (replace(message, block=b"nobody/0/0"),)
                 digest, block = self._another(message)
-                other = sign(replace(message, digest=digest, block=block))
+                other = self._sign(replace(message, digest=digest, block=block))
             case RoundChange():
                 other = self._claim(message, max(0, message.round - 1), self._some_digest())
             case _:
-                other = sign(replace(message, digest=self._some_digest()))
+                other = self._sign(replace(message, digest=self._some_digest()))
         if self._chance.random() < 0.1:
             return (message, other)
         return (other,) if odd else (message,)
@@ -155,7 +164,7 @@ class Liar:
                 # A vote for what nobody proposed, in this round and another.
                 away = message.round + self._chance.choice((-1, 1, 5))
                 wrong = replace(message, round=max(0, away), digest=self._some_digest())
-                return (sign(wrong), self._out_of_turn(message))
+                return (self._sign(wrong), self._out_of_turn(message))
 
     def _forge_proposal(self, message: Proposal) -> Sequence[Message]:
         """Choose, double, leave out and invent what is attached."""
@@ -178,7 +187,7 @@ class Liar:
             ),
             replace(message, round=message.round + 1),
         ]
-        return (sign(self._chance.choice(variants)),)
+        return (self._sign(self._chance.choice(variants)),)
 
     def _forge_claim(self, message: RoundChange) -> Message:
         """Claim what is not proved: too few, doubled, or of different rounds."""
@@ -191,7 +200,7 @@ class Liar:
             prepared_digest=digest,
             prepares=self._chance.choice((known, known * 2, known[:1] * 9, ())),
         )
-        return sign(wrong)
+        return self._sign(wrong)
 
     def _out_of_turn(self, message: Prepare) -> Message:
         digest, block = self._another(message)
@@ -204,10 +213,10 @@ class Liar:
         at = self._chance.choice(rounds)
         attached = tuple(each for each in changes if each.round == at)
         wrong = Proposal(message.height, at, self.name, digest, block, bytes(64), attached)
-        return sign(wrong)
+        return self._sign(wrong)
 
     def _own_claim(self, message: Message) -> RoundChange:
-        made = sign(RoundChange(message.height, message.round, self.name, None, None))
+        made = self._sign(RoundChange(message.height, message.round, self.name, None, None))
         assert isinstance(made, RoundChange)
         return made
 
@@ -215,7 +224,7 @@ class Liar:
         self, message: RoundChange, prepared_round: int | None, digest: bytes | None
     ) -> Message:
         wrong = replace(message, prepared_round=prepared_round, prepared_digest=digest, prepares=())
-        return sign(wrong)
+        return self._sign(wrong)
 
     def _prepares(self, height: int) -> tuple[Prepare, ...]:
         """PREPAREs of others that it has heard at a height, whatever for."""

@@ -36,6 +36,8 @@ __all__ = ["Conditions", "Faults", "Network", "sign"]
 
 BLOCK_INTERVAL_MS = 1_000
 MOST_EARLY = 8
+STALE = 0.05
+"""Share of a liar's own words that it signs by its first key, where keys change."""
 
 
 class Network:
@@ -79,7 +81,7 @@ class Network:
         self.nodes = {name: self._make(place) for place, name in enumerate(validators.ids)}
         plot: Plot = {}
         for name in self.random.sample(self._rule.first.ids, faults.byzantine):
-            self.nodes[name].liar = Liar(name, self.random, self._another, plot)
+            self.nodes[name].liar = Liar(name, self.random, self._another, plot, self._lied)
         weather = Weather(validators.ids, faults, self.random)
         self._links: Links = links or weather
         for node in self.nodes.values():
@@ -266,10 +268,20 @@ class Network:
         sent, before = self.clients.sent, node.history.members(node.height - 1)
         return timely and follows(value, node.chain, node.members, node.taken, sent, before)
 
+    def _signed(self, message: Message) -> Message:
+        """With the key of the set of its height, as its sender knows it."""
+        members = self.nodes[message.sender].history.members(message.height)
+        return sign(message, members.key(message.sender))
+
+    def _lied(self, message: Message) -> Message:
+        """The same of a liar, who may not want to know that it has another key now."""
+        stale = self.faults.changes and self.random.random() < STALE
+        return sign(message) if stale else self._signed(message)
+
     def _speak(self, node: Node, message: Message, certificate: PreparedCertificate | None) -> None:
         """Persist, then sign and send; a crash may fall between."""
         slot = (message.height, message.round, message.kind)
-        signed = sign(message)
+        signed = self._signed(message)
         known = node.said.get(slot)
         if known is not None and known[0] != signed and node.liar is None:
             # Its guard refuses; that it asked at all is a fault of the machine.
@@ -328,7 +340,9 @@ class Network:
         self.travel(node, other, arrive)
 
     def _receive(self, sender: Node, node: Node, message: Message) -> None:
-        if node.machine is None or (sender.liar is not None and not is_signed(message)):
+        if node.machine is None:
+            return
+        if sender.liar is not None and not is_signed(message, node.history.members(message.height)):
             return
         if node.liar is not None:
             node.liar.hear(message)

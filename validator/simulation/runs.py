@@ -8,11 +8,10 @@ from validator.simulation.checkers import Judge
 from validator.simulation.clients import AGAIN_MS
 from validator.simulation.faults import HEALED_DELAY_MS, MOST_DOWN_MS, Faults, vary
 from validator.simulation.greetings import GREETING_MS
-from validator.simulation.marks import sign
+from validator.simulation.marks import key_of, sign
 from validator.simulation.network import BLOCK_INTERVAL_MS, Network
 from validator.simulation.set_changes import EXTRA, Rule
 from wire.block import ValidatorSet
-from wire.keys import EDDSA, SoftSigner
 
 __all__ = ["Outcome", "recovery_ms", "run", "validators", "vary"]
 
@@ -51,6 +50,9 @@ class Outcome:
     sets: int = 1
     """Validator sets that the blocks were sealed by."""
 
+    keys: int = 0
+    """How many of them differ from the one before in a key alone."""
+
 
 def recovery_ms(members: ValidatorSet, faults: Faults, timeouts: Timeouts) -> int:
     """Within this virtual time after healing everybody has all that was sent, and two more heights.
@@ -76,12 +78,9 @@ def recovery_ms(members: ValidatorSet, faults: Faults, timeouts: Timeouts) -> in
 
 
 def validators(count: int) -> ValidatorSet:
-    """A set of that many validators with fixed keys."""
-    keys = [
-        SoftSigner.from_private(EDDSA, number.to_bytes(32, "big")).public
-        for number in range(1, count + 1)
-    ]
-    return ValidatorSet(tuple((f"v{index:03}", key) for index, key in enumerate(keys)))
+    """A set of that many validators with their first keys."""
+    names = [f"v{index:03}" for index in range(count)]
+    return ValidatorSet(tuple((name, key_of(name)) for name in names))
 
 
 def run(
@@ -125,4 +124,5 @@ def run(
         bound_ms,
         frozenset(judge.reported),
         judge.sets,
+        judge.keys,
     )

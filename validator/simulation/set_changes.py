@@ -1,15 +1,17 @@
 """Validator sets that change in simulated networks: what a block decides holds two heights later.
 
-A change is a transaction, `+v004.7` or `-v001.8` (the number makes it unlike any other), sent at
-times that the seed draws. Decides which change of a block counts: the first that fits, by the rules
-of the real ledger (`validator.app.governance`): one validator a block, and never fewer than the
-network began with, so that f is never fewer than the liars. A validator outside the set follows.
+A change is a transaction: `+v004.7` joins, `-v001.8` leaves, `~v002.9` changes its key (the number
+makes it unlike any other), sent at times that the seed draws. Decides which change of a block
+counts: the first that fits, by the rules of the real ledger (`validator.app.governance`): one
+validator a block, and never fewer than the network began with, so that f is never fewer than the
+liars. A validator outside the set follows. Who joins again has its first key.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from validator.simulation.marks import key_of
 from wire.block import ValidatorSet
 
 if TYPE_CHECKING:
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
 EXTRA = 3
 """So many validators more than the network begins with may join."""
 
+KEYS = 1 / 3
+"""Share of changes that are of a key."""
+
 DELAY = 2
 
 
 def is_change(transaction: str) -> bool:
     """Whether a transaction is a change of the set."""
-    return transaction[:1] in ("+", "-")
+    return transaction[:1] in ("+", "-", "~")
 
 
 @dataclass(frozen=True)
@@ -39,15 +44,15 @@ class Rule:
     def after(self, members: ValidatorSet, transactions: Sequence[str]) -> ValidatorSet:
         """The set that follows a set when a block has these transactions."""
         for each in filter(is_change, transactions):
-            name = each[1:].partition(".")[0]
-            joins = each[0] == "+" and members.index(name) is None
-            leaves = each[0] == "-" and members.index(name) is not None
-            key = self.everyone.key(name)
-            if joins and key is not None:
-                return ValidatorSet(tuple(sorted((*members.members, (name, key)))))
-            if leaves and len(members) > len(self.first):
-                left = tuple(member for member in members.members if member[0] != name)
+            name, _, number = each[1:].partition(".")
+            key, is_in = self.everyone.key(name), members.index(name) is not None
+            left = tuple(member for member in members.members if member[0] != name)
+            if each[0] == "+" and not is_in and key is not None:
+                return ValidatorSet(tuple(sorted((*left, (name, key)))))
+            if each[0] == "-" and is_in and len(members) > len(self.first):
                 return ValidatorSet(left)
+            if each[0] == "~" and is_in:
+                return ValidatorSet(tuple(sorted((*left, (name, key_of(name, int(number)))))))
         return members
 
 
@@ -94,6 +99,8 @@ class Authorities:
         for at_ms in sorted(times):
             name = chance.choice(rule.everyone.ids)
             sign = "+" if rule.first.index(name) is None and chance.random() < 0.7 else "-"
+            if chance.random() < KEYS:
+                sign = "~"
             self._send_at(at_ms, f"{sign}{name}")
 
     def _send_at(self, at_ms: int, change: str) -> None:
