@@ -57,6 +57,7 @@ from validator.app.registry import BadRegistry, Registry
 from validator.app.ruling import Ruling
 from validator.app.state import Overlay, State
 from validator.app.terms import KeptTerms
+from validator.app.turns import Turns
 from wire.block import MAX_READINGS
 from wire.errors import Unavailable
 from wire.genesis import Genesis
@@ -97,6 +98,7 @@ class Application:
         """Decoded readings of the batches used last; may be asked from several threads."""
 
         self._kept_terms = KeptTerms()
+        self._turns = Turns()
 
     @property
     def registries(self) -> Registries:
@@ -255,7 +257,7 @@ class Application:
         return picked
 
     def _pick(self, time_ms: int, candidates: Sequence[Batch], max_readings: int) -> list[Batch]:
-        """Choose batches for a block: oldest interval first, then gateway and sequence.
+        """Choose batches for a block: gateways take turns where not all have room (`app.turns`).
 
         Args:
             time_ms: the block's time.
@@ -263,12 +265,15 @@ class Application:
             max_readings: room in the block.
 
         Returns:
-            Batches that a block of that time may carry, in the order in which it should.
+            Batches that a block of that time may carry, in the order in which it should: oldest
+            interval first, then gateway and sequence.
         """
-        picked: list[Batch] = []
+        picked: list[int] = []
         taken: set[bytes] = set()
         room = max_readings
-        for batch in sorted(candidates, key=self._age):
+        aged = sorted(candidates, key=self._age)
+        for place in self._turns.order(aged):
+            batch = aged[place]
             statement = batch.witness.statement
             row = key(statement.gateway, statement.sequence)
             if len(batch.readings) > room or row in taken:
@@ -277,10 +282,10 @@ class Application:
                 continue
             if is_ahead(self.registries.base, statement, time_ms) or not self.may_stand(batch):
                 continue
-            picked.append(batch)
+            picked.append(place)
             taken.add(row)
             room -= len(batch.readings)
-        return picked
+        return [aged[place] for place in sorted(picked)]
 
     def _age(self, batch: Batch) -> tuple[int, str, int, bytes]:
         statement = batch.witness.statement
@@ -347,6 +352,7 @@ class Application:
         """Commit: make an execution real; it must be of the state as it is."""
         assert execution.parent_root == self.state.root, "executed on another state"
         self.state.apply(execution.writes)
+        self._turns.had(execution.writes, execution.height)
         self.affairs = execution.affairs.at(execution.height + 1)
 
     def restore(self, rows: Iterable[tuple[str, bytes, bytes]], shelf: Shelf | None = None) -> None:

@@ -1,7 +1,7 @@
 """A validator's connection to the broker: batches arrive, answers go out.
 
-Connects, comes back by itself, and holds what arrived in a bounded queue. What a message is worth
-is decided in `ingest`.
+Connects and comes back by itself. What arrived waits in `inbox`; what a message is worth is decided
+in `ingest`.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from validator.node.inbox import Inbox
 from validator.node.ingest import MOST_WAITING
 
 SESSION_EXPIRY_S = 7 * 24 * 3_600
@@ -52,7 +53,7 @@ class Broker:
         """Take where to connect and what to subscribe to."""
         self._topic = topic
         self._loop = asyncio.get_running_loop()
-        self.arrived: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MOST_WAITING)
+        self.arrived = Inbox(MOST_WAITING)
         self.connected = False
         self._access = access
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=me, protocol=mqtt.MQTTv5)
@@ -109,9 +110,5 @@ class Broker:
     def _on_message(self, _: mqtt.Client, __: object, message: mqtt.MQTTMessage) -> None:
         # RuntimeError: the loop has been closed while the thread was ending.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._take, message.topic, bytes(message.payload))
-
-    def _take(self, topic: str, payload: bytes) -> None:
-        if self.arrived.full():
-            self.arrived.get_nowait()  # Its gateway sends it again when no receipt comes.
-        self.arrived.put_nowait((topic, payload))
+            # What finds no place its gateway sends again, when no receipt comes.
+            self._loop.call_soon_threadsafe(self.arrived.put, message.topic, bytes(message.payload))

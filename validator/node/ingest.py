@@ -6,7 +6,6 @@ already is answered again from the store. The broker is believed nothing, and ho
 log line. The connection is `validator.node.broker`.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -30,11 +29,19 @@ LONGEST_WORDS = 300
 _log = structlog.get_logger()
 
 
+class Arrivals(Protocol):
+    """What came and waits, at most MOST_WAITING."""
+
+    async def get(self) -> tuple[str, bytes]:
+        """Topic and payload of the next one; waits for it."""
+
+
 class Post(Protocol):
     """Where batches come from and answers go to."""
 
-    arrived: asyncio.Queue[tuple[str, bytes]]
-    """Topic and payload of what came, at most MOST_WAITING."""
+    @property
+    def arrived(self) -> Arrivals:
+        """What came and waits."""
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Send an answer; what does not arrive is asked for again by its gateway."""

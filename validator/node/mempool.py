@@ -15,7 +15,8 @@ from wire.witness import Batch
 
 MOST_READINGS = 100_000
 MOST_OF_A_GATEWAY = 25_000
-"""Readings of one gateway; a flood of one leaves room for the others."""
+"""Readings of one gateway. When all room is taken each gets an equal share of it: who has less
+takes the place of the newest of who has most, and that one is sent again by its gateway."""
 MOST_CHANGES = 500
 """Registry transactions; each is signed by an operator."""
 MOST_DECISIONS = 32
@@ -46,6 +47,7 @@ class Mempool:
         """Start empty."""
         self._batches: dict[bytes, Batch] = {}
         self._readings: dict[str, int] = {}
+        self._ids: dict[str, dict[bytes, None]] = {}
         self._changes: dict[bytes, Transaction] = {}
         self._evidence: dict[Offence, Evidence] = {}
 
@@ -66,10 +68,23 @@ class Mempool:
         share = self._readings.get(gateway, 0) + count
         if batch.batch_id in self._batches:
             return True
-        if share > MOST_OF_A_GATEWAY or self.readings + count > MOST_READINGS:
+        if share > MOST_OF_A_GATEWAY or not self._has_room(gateway, count):
             return False
         self._batches[batch.batch_id] = batch
         self._readings[gateway] = share
+        self._ids.setdefault(gateway, {})[batch.batch_id] = None
+        return True
+
+    def _has_room(self, gateway: str, count: int) -> bool:
+        """Whether there is room, made at the cost of who has more than an equal share."""
+        if self.readings + count <= MOST_READINGS:
+            return True
+        fair = MOST_READINGS // len({*self._ids, gateway})
+        if self._readings.get(gateway, 0) + count > fair:
+            return False
+        while self.readings + count > MOST_READINGS:
+            largest = max(self._ids, key=lambda each: (self._readings[each], each))
+            self.remove(next(reversed(self._ids[largest])))
         return True
 
     def get(self, batch_id: bytes) -> Batch | None:
@@ -91,8 +106,13 @@ class Mempool:
     def remove(self, batch_id: bytes) -> None:
         """Forget a batch that is on the ledger; nothing happens when it is not here."""
         batch = self._batches.pop(batch_id, None)
-        if batch is not None:
-            self._readings[batch.witness.statement.gateway] -= len(batch.readings)
+        if batch is None:
+            return
+        gateway = batch.witness.statement.gateway
+        self._readings[gateway] -= len(batch.readings)
+        del self._ids[gateway][batch_id]
+        if not self._ids[gateway]:
+            del self._ids[gateway], self._readings[gateway]
 
     def forget_taken(
         self,
