@@ -16,18 +16,20 @@ import yaml
 
 from gateway.operation.metrics import metrics as gateway_metrics
 from gridwitness.cli import parser_for
+from gridwitness.network import make_network
 from gridwitness.network_commands import synthetic_plan
 from validator.api import consensus_metrics, metrics, peer_metrics
 from validator.node.measures import Measures
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "gridwitness/containers"
+COMPOSE = (FOLDER / "compose.yaml").read_text()
 PLAN = synthetic_plan("test", 4)
 PROMTOOL = shutil.which("promtool")
 
 
 def services() -> dict[str, Any]:
-    content = yaml.safe_load((FOLDER / "compose.yaml").read_text())
+    content = yaml.safe_load(COMPOSE)
     found: dict[str, Any] = content["services"]
     return found
 
@@ -76,6 +78,40 @@ def test_each_command_of_the_compose_file_is_one_that_we_have() -> None:
         if service["image"] == "gridwitness" and "command" in service:
             found = parser_for(service["command"]).parse_args(service["command"])
             assert callable(found.run), name
+
+
+def test_each_path_of_the_compose_file_is_one_that_init_writes(tmp_path: Path) -> None:
+    network = make_network(tmp_path / "net", PLAN).folder
+    named = re.findall(r'"\$\{NETWORK\}/([^"]+)"', COMPOSE)
+    assert len(set(named)) == 8
+    assert [path for path in named if not (network / path).is_file()] == []
+
+
+def test_what_the_compose_file_asks_for_stands_in_its_usage() -> None:
+    """Compose does not see what a shell keeps to itself, as bash its UID."""
+    usage, content = COMPOSE.split("\nx-program:")
+    asked = set(re.findall(r"\$\{(\w+)", content))
+    assert asked == set(re.findall(r"\b([A-Z]+)=", usage)) == {"NETWORK", "OWNER"}
+
+
+def test_no_program_writes_beside_the_networks_folder_but_where_it_may() -> None:
+    """The root of each container is read-only."""
+    for name, service in services().items():
+        if service["image"] == "gridwitness":
+            said = [*service.get("entrypoint", []), *service.get("command", [])]
+            paths = [word for word in said if word.startswith(("/", "$"))]
+            assert service["read_only"], name
+            assert all(each.startswith(("${NETWORK}/", "/tmp/")) for each in paths), name
+            assert service["tmpfs"] == ["/tmp"], name
+
+
+def test_the_ports_of_the_compose_file_are_taken_once() -> None:
+    found = parser_for(["validator"]).parse_args(["validator", "bootnode", "genesis.json"])
+    taken = [str(PLAN.broker), found.listen, "127.0.0.1:9090", "127.0.0.1:3000"]
+    taken += [str(each) for plan in PLAN.validators for each in (plan.api, plan.peers)]
+    taken += [str(each.status) for each in PLAN.gateways]
+    assert len(set(taken)) == len(taken) == 13
+    assert "--web.listen-address=127.0.0.1:9090" in services()["prometheus"]["command"]
 
 
 def test_prometheus_asks_every_program_of_that_network() -> None:
