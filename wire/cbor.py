@@ -106,14 +106,6 @@ def encode(value: Any) -> bytes:
         raise Malformed(f"nested too deeply, or text that is no Unicode: {reason}") from None
 
 
-def encode_flat(items: list[int | bytes | str]) -> bytes:
-    """Encode an array of integers, bytes and texts as `encode` does, without looking at them.
-
-    For rows that are made by the thousand, of values that have been checked.
-    """
-    return cbor2.dumps(items)
-
-
 def decode(data: bytes) -> Any:
     """Decode exactly one canonical value; arrays become lists, tags become `Tag`.
 

@@ -25,7 +25,6 @@ HEADER_ALG = 1
 HEADER_CONTENT_TYPE = 3
 HEADER_KID = 4
 
-_LEAST_PLAIN = 2 + 1 + 2 + 2 + SIGNATURE_SIZE
 _SHORT_HEADER = 23
 
 # Heads of the array that is signed: ["Signature1", protected, h'', payload].
@@ -34,7 +33,12 @@ _SIGNED_HEAD = cbor.encode(["Signature1", b"", b"", b""])[:12]
 
 def sig_structure(protected: bytes, payload: bytes) -> bytes:
     """The bytes that are signed: `["Signature1", protected, h'', payload]` (RFC 9052 §4.4)."""
-    return _SIGNED_HEAD + cbor.encode(protected) + b"\x40" + cbor.encode(payload)
+    return joined(cbor.encode(protected), cbor.encode(payload))
+
+
+def joined(protected: bytes, payload: bytes) -> bytes:
+    """The same of parts that stand encoded, each with its length."""
+    return b"%b%b\x40%b" % (_SIGNED_HEAD, protected, payload)
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,6 @@ class Sign1:
     @property
     def hint(self) -> tuple[int, bytes]:
         """Algorithm and key hint claimed by the header; raises Malformed when one is missing."""
-        if len(self.protected) <= _SHORT_HEADER:
-            return _short_hint(self.protected)
         return self.alg, self.kid
 
     @property
@@ -102,9 +104,14 @@ class Sign1:
 
         Raises BadSignature, also when the header names another algorithm than the key's.
         """
-        if self.alg != public.alg:
-            raise Malformed(f"the header says algorithm {self.alg}, the key is of {public.alg}")
+        check_alg(self.alg, public)
         public.verify(self.sig_structure, self.signature)
+
+
+def check_alg(alg: int, public: PublicKey) -> None:
+    """Raises Malformed when a header names another algorithm than the key's."""
+    if alg != public.alg:
+        raise Malformed(f"the header says algorithm {alg}, the key is of {public.alg}")
 
 
 def _headers(protected: bytes) -> Mapping[Any, Any]:
@@ -115,47 +122,12 @@ def _headers(protected: bytes) -> Mapping[Any, Any]:
     return MappingProxyType(headers)
 
 
-@lru_cache(maxsize=16_384)
-def _short_hint(protected: bytes) -> tuple[int, bytes]:
-    message = Sign1(protected, b"", b"")
-    return message.alg, message.kid
-
-
 _short_headers = lru_cache(maxsize=16_384)(_headers)
 """The same, remembered: a meter's key signs under one header all its life."""
 
 
-def _plain_sign1(data: bytes) -> Sign1 | None:
-    """Cut a COSE_Sign1 of the commonest form into its parts; None for the general way.
-
-    That form: a protected header of at most 23 bytes, an empty unprotected header, a payload of 24
-    to 65,535 bytes and 64 bytes of signature, each length in its shortest form and nothing after.
-    """
-    if len(data) < _LEAST_PLAIN or data[:2] != b"\xd2\x84" or not 0x40 <= data[2] < 0x58:
-        return None
-    head = data[2] - 0x40 + 3
-    wide = data[head : head + 2] == b"\xa0\x59"
-    start = head + 3 + wide
-    size = int.from_bytes(data[head + 2 : start])
-    end = start + size
-    if (
-        size < (256 if wide else 24)
-        or not (wide or data[head : head + 2] == b"\xa0\x58")
-        or data[end : end + 2] != b"\x58\x40"
-        or len(data) != end + 2 + SIGNATURE_SIZE
-    ):
-        return None
-    message = Sign1(data[3:head], data[start:end], data[end + 2 :])
-    signed = _SIGNED_HEAD + data[2:head] + b"\x40" + data[head + 1 : end]
-    message.__dict__["sig_structure"] = signed  # As `cached_property` would keep it.
-    return message
-
-
 def open_sign1(data: bytes) -> Sign1:
     """Decode a COSE_Sign1; raises Malformed. The signature is not checked here."""
-    plain = _plain_sign1(data)
-    if plain is not None:
-        return plain
     match cbor.decode(data):
         case cbor.Tag(
             tag=18, value=[bytes(protected), {**unprotected}, bytes(payload), bytes(signature)]

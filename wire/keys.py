@@ -13,10 +13,7 @@ from typing import Any, Protocol, Self, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import (
-    decode_dss_signature,
-    encode_dss_signature,
-)
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -28,6 +25,7 @@ EDDSA = -8
 SIGNATURE_SIZE = 64
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_HIGHEST_S = (P256_ORDER // 2).to_bytes(32, "big")
 _ED_PRIME = 2**255 - 19
 _ED_ORDER = 2**252 + 27742317777372353535851937790883648493
 _ED_MASK = 2**255 - 1
@@ -54,6 +52,16 @@ _LibraryKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 def _strict_y(point: bytes) -> bool:
     y = int.from_bytes(point, "little") & _ED_MASK
     return y < _ED_PRIME and y not in _ED_SMALL_ORDER_Y
+
+
+def _der(r: bytes, s: bytes) -> bytes:
+    """Two numbers of 32 bytes as the library takes them: Ecdsa-Sig-Value of RFC 3279, in DER."""
+    r, s = r.lstrip(b"\0"), s.lstrip(b"\0")
+    if not r or r[0] > 0x7F:
+        r = b"\0" + r
+    if not s or s[0] > 0x7F:
+        s = b"\0" + s
+    return b"\x30%c\x02%c%b\x02%c%b" % (len(r) + len(s) + 4, len(r), r, len(s), s)
 
 
 def normalise_s(signature: bytes) -> bytes:
@@ -157,11 +165,10 @@ class PublicKey:
         s_bytes = signature[32:]
         try:
             if self.alg == ES256:  # An isinstance of the library's abstract classes takes 1 us.
-                r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(s_bytes, "big")
-                if s > P256_ORDER // 2:
+                if s_bytes > _HIGHEST_S:
                     raise BadSignature("an ES256 signature in its high-s form")
                 curve = cast("ec.EllipticCurvePublicKey", self._library)
-                curve.verify(encode_dss_signature(r, s), message, _ECDSA_SHA256)
+                curve.verify(_der(signature[:32], s_bytes), message, _ECDSA_SHA256)
             else:
                 if int.from_bytes(s_bytes, "little") >= _ED_ORDER or not _strict_y(signature[:32]):
                     raise BadSignature("an Ed25519 signature that strict verification refuses")

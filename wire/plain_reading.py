@@ -1,10 +1,10 @@
-"""The one encoding of a reading, as a regular expression: canonical or not in half a microsecond.
+"""The one encoding of a signed reading, as a regular expression: canonical or not in a microsecond.
 
 A validator opens every reading of its network, and half of that time went into encoding it again
-to see whether its bytes are the only ones possible. A reading is a fixed row of keys, so that its
-deterministic encoding (RFC 8949 §4.2.1) is a regular language. Decides nothing of its own: what is
-not recognised here goes the general way through `wire.cbor` and `wire.reading`, which also says
-what is wrong with it.
+to see whether its bytes are the only ones possible. A reading is a fixed row of keys in a fixed
+envelope, so that its deterministic encoding (RFC 8949 §4.2.1) is a regular language, but for the
+payload's length, which is compared. Decides nothing of its own: what is not recognised here goes
+the general way through `wire.cose` and `wire.reading`, which also says what is wrong with it.
 """
 
 import re
@@ -43,39 +43,43 @@ _FIELDS: dict[int, bytes] = {
     18: _UINT,
 }
 _ROW = b"".join(re.escape(bytes([key])) + form for key, form in _FIELDS.items())
-_REACTIVE = rb"(\x14\x84" + 4 * _UINT + b")?"
+_REACTIVE = rb"\x14\x84" + 4 * _UINT
 _WORDS = _string(0x40, range(129), b".")
-_SOURCE = rb"(\x16\x84\x48.{8}" + _WORDS + 2 * _INT + b")?"
-_FORM = re.compile(
-    rb"([\xb3-\xb5])" + _ROW + rb"\x13([\x00-\x03])" + _REACTIVE + _SOURCE, re.DOTALL
+_SOURCE = rb"\x16\x84\x48.{8}" + _WORDS + 2 * _INT
+_MODBUS, _OTHER = rb"\x13\x01", rb"\x13[\x00\x02\x03]"
+_ENDS = {
+    "nineteen": _OTHER,
+    "twenty": b"(?:" + _OTHER + _REACTIVE + b"|" + _MODBUS + _SOURCE + b")",
+    "twenty_one": _MODBUS + _REACTIVE + _SOURCE,
+}
+"""What stands at the end of a map of so many pairs."""
+
+_PAYLOAD = rb"(?:(?P<nineteen>\xb3)|(?P<twenty>\xb4)|\xb5)%b(?(nineteen)%b|(?(twenty)%b|%b))" % (
+    _ROW,
+    *_ENDS.values(),
 )
-
-_HEADER = re.compile(rb"\xa3\x01[\x26\x27]\x03\x18\x3c\x04\x48.{8}", re.DOTALL)
-
-_KEYS = 0xB3
-"""Head of a map of 19 pairs."""
-
-_MODBUS = b"\x01"
+_HEADER = rb"\xa3\x01[\x26\x27]\x03\x18\x3c\x04\x48.{8}"
+_SIZE = rb"\x58(?P<short>.)|\x59(?P<long>[^\0].)"
+_ENVELOPE = rb"\xd2\x84(?P<protected>\x50%b)\xa0(?P<content>(?:%b)(?P<payload>%b))\x58\x40.{64}"
+_SIGNED = re.compile(_ENVELOPE % (_HEADER, _SIZE, _PAYLOAD), re.DOTALL)
 
 
-def is_plain_header(protected: bytes) -> bool:
-    """Tell whether this is the canonical header of a reading: algorithm, content type 60, kid.
+def cut_plain(signed: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Cut the signed parts out of a plain signed reading; None: it is none.
 
-    False promises nothing.
+    What is cut is canonical. The header has algorithm, content type 60 and kid, and nothing else;
+    the payload is one that `Reading.from_payload` takes: the keys 1 to 19, 20 or not, 22 for
+    origin 1 and no other, each of its type and range. Position and extra keys are not plain. None
+    promises nothing.
+
+    Returns:
+        The protected header as it stands encoded, with its length; the payload as it stands
+        encoded; the payload.
     """
-    return _HEADER.fullmatch(protected) is not None
-
-
-def is_plain(payload: bytes) -> bool:
-    """Tell whether these are the canonical bytes of a reading without position or extra keys.
-
-    True promises what `Reading.from_payload` checks: the keys 1 to 19, 20 or not, 22 for origin 1
-    and no other, each of its type and range, in its shortest form and in order. False promises
-    nothing.
-    """
-    found = _FORM.fullmatch(payload)
+    found = _SIGNED.fullmatch(signed)
     if found is None:
-        return False
-    head, origin, reactive, source = found.groups()
-    keys = _KEYS + (reactive is not None) + (source is not None)
-    return bool(head[0] == keys and (source is not None) == (origin == _MODBUS))
+        return None
+    short, long, payload = found.group("short", "long", "payload")
+    if len(payload) != int.from_bytes(short or long):
+        return None
+    return found["protected"], found["content"], payload

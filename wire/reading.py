@@ -5,10 +5,11 @@ time and in place is decided by the validators' rules; whether its signature sta
 the registered key (`SignedReading.verify`).
 """
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from dataclasses import fields as dataclass_fields
-from typing import Any, Self
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
 from wire import cbor, fields
 from wire.cose import (
@@ -16,12 +17,14 @@ from wire.cose import (
     HEADER_CONTENT_TYPE,
     HEADER_KID,
     Sign1,
+    check_alg,
+    joined,
     open_sign1,
     sign1,
 )
 from wire.errors import Malformed
-from wire.keys import PublicKey, Signer
-from wire.plain_reading import is_plain, is_plain_header
+from wire.keys import SIGNATURE_SIZE, PublicKey, Signer
+from wire.plain_reading import cut_plain
 
 FORMAT = 1
 CONTENT_TYPE = 60
@@ -36,8 +39,10 @@ MAX_ENCODED = 1024
 """Bytes of one signed reading. A plain one has about 224."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClockEvidence:
+_NOTHING: Mapping[int, Any] = MappingProxyType({})
+
+
+class ClockEvidence(NamedTuple):
     """What the meter can say about its clock (field 14)."""
 
     quality: int
@@ -54,11 +59,10 @@ class ClockEvidence:
 
     def items(self) -> list[int]:
         """As encoded."""
-        return [self.quality, self.times_set, self.set_at_operating_s, self.error_s]
+        return list(self)
 
 
-@dataclass(frozen=True, slots=True)
-class ReactiveEnergy:
+class ReactiveEnergy(NamedTuple):
     """Reactive registers and their advances in the interval (field 20)."""
 
     import_varh: int
@@ -68,16 +72,10 @@ class ReactiveEnergy:
 
     def items(self) -> list[int]:
         """As encoded."""
-        return [
-            self.import_varh,
-            self.export_varh,
-            self.import_advance_varh,
-            self.export_advance_varh,
-        ]
+        return list(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where a receiver says it is (field 21)."""
 
     lat_e7: int
@@ -94,11 +92,10 @@ class Position:
 
     def items(self) -> list[int]:
         """As encoded."""
-        return [self.lat_e7, self.lon_e7, self.accuracy_dm, self.age_s]
+        return list(self)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadSource:
+class ReadSource(NamedTuple):
     """How a gateway read a meter that cannot sign (field 22)."""
 
     template: bytes
@@ -118,11 +115,10 @@ class ReadSource:
 
     def items(self) -> list[Any]:
         """As encoded."""
-        return [self.template, self.words, self.start_offset_ms, self.end_offset_ms]
+        return list(self)
 
 
-@dataclass(frozen=True, kw_only=True)  # Without slots: filling 22 of them one by one takes longer.
-class Reading:
+class Reading(NamedTuple):
     """The content of one signed reading; the numbers are the payload's keys."""
 
     meter: str
@@ -188,7 +184,7 @@ class Reading:
     source: ReadSource | None = None
     """22: how it was read; required for origin 1."""
 
-    extra: Mapping[int, Any] = field(default_factory=dict)
+    extra: Mapping[int, Any] = _NOTHING
     """Keys from 64 on, carried untouched."""
 
     def payload(self) -> bytes:
@@ -222,8 +218,6 @@ class Reading:
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
         """Decode and check a payload; raises Malformed naming the field."""
-        if is_plain(payload):
-            return cls._of_plain(cbor.decode_canonical(payload))
         content = cbor.decode(payload)
         if not isinstance(content, dict) or content.get(1) != FORMAT:
             raise Malformed("not a reading of format 1")
@@ -238,25 +232,21 @@ class Reading:
         return cls(**_checked(content), extra=extra)
 
     @classmethod
-    def _of_plain(cls, content: dict[int, Any]) -> Self:
-        """Take the fields of a payload that `is_plain`: all are checked."""
+    def of_plain(cls, payload: bytes) -> Self:
+        """Decode a payload that was cut out of a plain signed reading: all of it is checked."""
+        content = cbor.decode_canonical(payload)
         reactive, source = content.pop(20, None), content.pop(22, None)
-        found = object.__new__(cls)
-        values = found.__dict__
-        values.update(zip(_NAMES, content.values(), strict=True))
-        del values["format"]
-        values["clock"] = ClockEvidence(*values["clock"])
-        values["reactive"] = None if reactive is None else ReactiveEnergy(*reactive)
-        values["source"] = None if source is None else ReadSource(*source)
-        values["position"] = None
-        values["extra"] = _NOTHING
-        return found
+        _, *values = content.values()
+        values[12] = ClockEvidence._make(values[12])
+        values += (
+            None if reactive is None else ReactiveEnergy._make(reactive),
+            None,
+            None if source is None else ReadSource._make(source),
+            _NOTHING,
+        )
+        return cls._make(values)
 
 
-_NAMES = ("format", *(each.name for each in dataclass_fields(Reading)[:18]))
-"""What the keys 1 to 19 are called."""
-
-_NOTHING: Mapping[int, Any] = {}
 _MOST = 2**63 - 1
 """Largest number that a reading counts to: what the integers of every ledger hold."""
 
@@ -342,15 +332,26 @@ def _check_headers(headers: Mapping[Any, Any]) -> None:
         )
 
 
-@dataclass(frozen=True)
-class SignedReading:
+class SignedReading(NamedTuple):
     """A reading with its envelope, decoded once; the bytes stay as the signer made them."""
 
     encoded: bytes
     """The COSE_Sign1 as it travels."""
 
-    cose: Sign1
-    """The envelope."""
+    hint: tuple[int, bytes]
+    """Algorithm and kid: what the header says of the key that signed."""
+
+    message: bytes
+    """The bytes that the signature covers."""
+
+    signature: bytes
+    """Raw signature, 64 bytes."""
+
+    sig_hash: bytes
+    """SHA-256 of the signed bytes, 32 bytes: field 15 of the meter's next reading.
+
+    Names the content, whatever the signature looks like.
+    """
 
     reading: Reading
     """The content."""
@@ -360,21 +361,39 @@ class SignedReading:
         """Decode and check the shape; raises Malformed. The signature is checked by `verify`."""
         if len(encoded) > MAX_ENCODED:
             raise Malformed(f"a reading of {len(encoded)} bytes; at most {MAX_ENCODED}")
+        plain = cut_plain(encoded)
+        if plain is not None:
+            protected, content, payload = plain
+            reading = Reading.of_plain(payload)
+            return cls._of(encoded, _plain_hint(protected), joined(protected, content), reading)
         cose = open_sign1(encoded)
-        if not is_plain_header(cose.protected):
-            _check_headers(cose.headers)
-        return cls(encoded, cose, Reading.from_payload(cose.payload))
+        _check_headers(cose.headers)
+        reading = Reading.from_payload(cose.payload)
+        return cls._of(encoded, cose.hint, cose.sig_structure, reading)
+
+    @classmethod
+    def _of(cls, encoded: bytes, hint: tuple[int, bytes], message: bytes, reading: Reading) -> Self:
+        sig_hash = hashlib.sha256(message).digest()
+        return cls(encoded, hint, message, encoded[-SIGNATURE_SIZE:], sig_hash, reading)
+
+    @property
+    def cose(self) -> Sign1:
+        """The envelope."""
+        return open_sign1(self.encoded)
 
     @property
     def kid(self) -> bytes:
         """Hint of the key that signed, 8 bytes."""
-        return self.cose.kid
-
-    @property
-    def sig_hash(self) -> bytes:
-        """SHA-256 of the signed bytes: field 15 of the meter's next reading."""
-        return self.cose.sig_hash
+        return self.hint[1]
 
     def verify(self, public: PublicKey) -> None:
         """Check the signature; raises BadSignature."""
-        self.cose.verify(public)
+        check_alg(self.hint[0], public)
+        public.verify(self.message, self.signature)
+
+
+@lru_cache(maxsize=16_384)
+def _plain_hint(protected: bytes) -> tuple[int, bytes]:
+    """What a plain reading's header says of the key: a meter's signs under one all its life."""
+    message = Sign1(protected[1:], b"", b"")
+    return message.hint

@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,14 @@ from wire.errors import Refused
 from wire.genesis import Genesis
 from wire.history import HEADS, MAX_FILE, SUFFIX, History
 from wire.keys import PublicKey
-from wire.reading import SignedReading
+from wire.reading import (
+    ClockEvidence,
+    Position,
+    ReactiveEnergy,
+    Reading,
+    ReadSource,
+    SignedReading,
+)
 from wire.receipt import Receipt
 from wire.record_rules import Registered
 from wire.series import examine
@@ -180,7 +186,7 @@ def as_json(signed: SignedReading, public: PublicKey) -> dict[str, Any]:
     reading = signed.reading
     content = {
         name: value
-        for name, value in _plain(asdict(reading)).items()
+        for name, value in _plain(reading).items()
         if value is not None and name != "extra"
     }
     extra = {str(key): repr(value) for key, value in sorted(reading.extra.items())}
@@ -190,6 +196,8 @@ def as_json(signed: SignedReading, public: PublicKey) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, Reading | ClockEvidence | ReactiveEnergy | Position | ReadSource):
+        value = value._asdict()
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):

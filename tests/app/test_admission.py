@@ -1,6 +1,5 @@
 """Rules S, T, L and C on one reading: each refusal has its name."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -247,7 +246,7 @@ def test_t_a_missing_piece_must_fit_on_both_sides() -> None:
     meter.close(1, 500, 0)
     third = meter.close(2, 500, 0)
     village.commit([village.batch([first, third], 2)], 2)
-    forged = replace(second, import_wh=second.import_wh + 1, import_advance_wh=501)
+    forged = second._replace(import_wh=second.import_wh + 1, import_advance_wh=501)
     assert village.decide(meter.sign(forged), 2) == "register-gap"
     assert village.decide(meter.sign(second), 2) == "accepted"
 

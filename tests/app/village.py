@@ -190,7 +190,7 @@ class Register:
             origin=0 if self.reads_itself else 1,
             source=source,
         )
-        return replace(reading, **changes)
+        return reading._replace(**changes)
 
     def sign(self, reading: Reading) -> bytes:
         return sign_reading(reading, self.signer)

@@ -1,7 +1,6 @@
 """A meter that lies, or another device at its address, does nothing lasting."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def test_a_signed_record_out_of_bounds_is_a_bad_record(lie: dict[str, Any]) -> N
     real.close(START_S, import_wh=250)
     reading = SignedReading.open(real.records[0]).reading
     with pytest.raises(window.BadRecord):
-        window.verified(sign_reading(replace(reading, **lie), real.signer), meter, 0)
+        window.verified(sign_reading(reading._replace(**lie), real.signer), meter, 0)
 
 
 class _Impostor:

@@ -6,7 +6,7 @@ intact chain. Keys are fixed and public, nonces follow RFC 6979, so the same byt
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def day() -> list[Reading]:
                 events=7 + booted + is_set + opened,
                 origin=0,
                 reactive=ReactiveEnergy(reactive_wh, 8_000, in_wh // 5, 0),
-                position=replace(SITE, lat_e7=SITE.lat_e7 + place % 7, age_s=place % 4),
+                position=SITE._replace(lat_e7=SITE.lat_e7 + place % 7, age_s=place % 4),
                 extra={64: "carried", 65: [1, 2]},
             )
         )
@@ -94,8 +94,8 @@ def reader_day() -> list[Reading]:
         source = ReadSource(bytes.fromhex("7e3a11c0ffee0001"), words, -120, 340)
         sequence = reading.interval_start_s // LENGTH_S
         readings.append(
-            replace(
-                reading, origin=1, sequence=sequence, source=source, reactive=None, position=None
+            reading._replace(
+                origin=1, sequence=sequence, source=source, reactive=None, position=None
             )
         )
     return readings
@@ -107,7 +107,7 @@ def chained(readings: list[Reading], signer: SoftSigner = METER) -> list[bytes]:
     previous = bytes(32)
     for reading in readings:
         if reading.previous == bytes(32):
-            reading = replace(reading, previous=previous)
+            reading = reading._replace(previous=previous)
         records.append(sign_reading(reading, signer))
         previous = SignedReading.open(records[-1]).sig_hash
     return records
@@ -216,7 +216,7 @@ def _signed(name: str, part: str, **changes: Any) -> Forgery:
 
 
 def _clock(**changes: int) -> Callable[[ClockEvidence], ClockEvidence]:
-    return lambda clock: replace(clock, **changes)
+    return lambda clock: clock._replace(**changes)
 
 
 SIGNED = [
@@ -240,7 +240,7 @@ SIGNED = [
     _signed("18-event-counter", "field 18 (event counter)", events=0),
     _signed("19-origin", "field 19 (origin)", origin=3),
     _signed("20-reactive", "field 20 (reactive energy)", reactive=ReactiveEnergy(1, 8_000, 5, 0)),
-    _signed("21-position", "field 21 (position)", position=replace(SITE, lat_e7=188_000_000)),
+    _signed("21-position", "field 21 (position)", position=SITE._replace(lat_e7=188_000_000)),
     Forgery(
         "22-source",
         "field 22 (read source)",
@@ -266,7 +266,7 @@ UNSEEN = [
     _signed(
         "position",
         "a position (21) near the true one",
-        position=replace(SITE, lat_e7=SITE.lat_e7 + 900),
+        position=SITE._replace(lat_e7=SITE.lat_e7 + 900),
     ),
     _signed("carried", "keys from 64 on", extra={64: "other"}),
 ]
@@ -281,11 +281,11 @@ def signed_file(forgery: Forgery, *, registers_follow: bool = False) -> bytes:
         name: value(getattr(true, name)) if callable(value) else value
         for name, value in forgery.changes.items()
     }
-    readings[FORGED] = replace(true, **changes)
+    readings[FORGED] = true._replace(**changes)
     if registers_follow:
         lost_wh = true.import_advance_wh - readings[FORGED].import_advance_wh
         readings[FORGED:] = [
-            replace(reading, import_wh=reading.import_wh - lost_wh) for reading in readings[FORGED:]
+            reading._replace(import_wh=reading.import_wh - lost_wh) for reading in readings[FORGED:]
         ]
     return b"".join(chained(readings, READER if forgery.reader else METER)[EXCERPT])
 

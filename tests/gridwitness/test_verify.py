@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,7 +69,7 @@ def _receipt_of(status: int, clock: ClockEvidence, monkeypatch: pytest.MonkeyPat
     """The verdict on a receipt whose meter says this of its own reading."""
 
     def signed(reading: Reading, key: Signer) -> bytes:
-        return sign_reading(replace(reading, status=status, clock=clock), key)
+        return sign_reading(reading._replace(status=status, clock=clock), key)
 
     monkeypatch.setattr(test_receipt, "sign_reading", signed)
     return verify.examine(test_receipt.build()[0].encoded, test_receipt.GENESIS)

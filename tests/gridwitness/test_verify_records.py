@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ def test_files_that_overlap_can_be_joined(verify: Callable[..., Any]) -> None:
 def test_an_outage_is_told_with_its_time(verify: Callable[..., Any]) -> None:
     readings = day()[:20]
     later = [
-        replace(each, interval_start_s=each.interval_start_s + 7200, boots=4, status=each.status)
+        each._replace(interval_start_s=each.interval_start_s + 7200, boots=4, status=each.status)
         for each in readings[10:]
     ]
     status, outcome, words = verify(chained(readings[:10] + later), "--key", KEY)
@@ -80,7 +79,7 @@ def test_a_sticky_bit_that_was_cleared_is_told(verify: Callable[..., Any]) -> No
     assert verify(RECORDS[:80], "--key", KEY)[1]["cleared"] == []
     readings = day()[:85]
     readings[80:] = [
-        replace(each, status=each.status & ~COVER_OPEN, events=each.events + 1)
+        each._replace(status=each.status & ~COVER_OPEN, events=each.events + 1)
         for each in readings[80:]
     ]
     status, outcome, words = verify(chained(readings), "--key", KEY)
@@ -90,7 +89,7 @@ def test_a_sticky_bit_that_was_cleared_is_told(verify: Callable[..., Any]) -> No
 
 
 def test_two_records_of_one_number_and_disorder_are_refused(verify: Callable[..., Any]) -> None:
-    again = sign_reading(replace(day()[3], events=8, previous=bytes(31) + b"\x01"), METER)
+    again = sign_reading(day()[3]._replace(events=8, previous=bytes(31) + b"\x01"), METER)
     for records in ([*RECORDS[:4], again], [*RECORDS[:2], *RECORDS[3:5], RECORDS[2]]):
         status, outcome, _ = verify(records, "--key", KEY)
         assert status == 1
@@ -99,7 +98,7 @@ def test_two_records_of_one_number_and_disorder_are_refused(verify: Callable[...
 
 def test_a_record_taken_out_and_the_rest_renumbered_is_seen(verify: Callable[..., Any]) -> None:
     readings = day()[:20]
-    readings[10:] = [replace(each, sequence=each.sequence - 1) for each in readings[11:]]
+    readings[10:] = [each._replace(sequence=each.sequence - 1) for each in readings[11:]]
     status, outcome, _ = verify(chained(readings), "--key", KEY)
     assert status == 0, "signed by the meter's key, an interval without a record is an outage"
     assert len(outcome["outages"]) == 1
@@ -190,7 +189,7 @@ COMMISSIONED = {
 
 def configured(configuration_id: bytes, **changes: Any) -> list[bytes]:
     def set_up(reading: Reading) -> Reading:
-        return replace(reading, configuration_id=configuration_id, **changes)
+        return reading._replace(configuration_id=configuration_id, **changes)
 
     return chained([set_up(reading) for reading in day()[:8]])
 
@@ -240,7 +239,7 @@ def test_a_commissioning_record_of_other_keys_or_none_is_refused(
 
 def test_a_manipulated_reader_is_named_too(verify: Callable[..., Any]) -> None:
     readings = reader_day()[:20]
-    readings[10] = replace(readings[10], sequence=readings[10].sequence + 1)
+    readings[10] = readings[10]._replace(sequence=readings[10].sequence + 1)
     status, outcome, _ = verify(chained(readings, OTHER), "--key", OTHER.public.text)
     assert (status, outcome["faults"][0]["field"]) == (1, 10)
 
@@ -248,7 +247,7 @@ def test_a_manipulated_reader_is_named_too(verify: Callable[..., Any]) -> None:
 def test_the_record_before_is_blamed_when_only_it_explains(verify: Callable[..., Any]) -> None:
     readings = day()[:50]
     true = readings[FORGED]
-    readings[FORGED] = replace(true, events=true.events + 5)
+    readings[FORGED] = true._replace(events=true.events + 5)
     status, outcome, words = verify(chained(readings), "--key", KEY)
     (fault,) = outcome["faults"]
     assert (status, fault["sequence"], fault["field"]) == (1, FORGED, 18)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def records(signer: Any = METER, **changes: Any) -> list[bytes]:
     entry = enrolment_of(Enrolment(GENESIS, **ENROLLED).transaction()).entry
     number = bytes.fromhex(entry["configuration_id"])
     known = {"node": "n3", "configuration_id": number, "meter": NAME, "position": None} | changes
-    return chained([replace(each, **known) for each in day()[:8]], signer)
+    return chained([each._replace(**known) for each in day()[:8]], signer)
 
 
 @pytest.fixture

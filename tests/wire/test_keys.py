@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wire import cose
 from wire.errors import BadKey, BadSignature, Malformed
-from wire.keys import EDDSA, ES256, PublicKey, SoftSigner, normalise_s
+from wire.keys import EDDSA, ES256, PublicKey, SoftSigner, _der, normalise_s
 
 DATA = Path(__file__).parent.parent / "data"
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -155,3 +158,17 @@ def test_keys_and_signatures_survive_their_encodings(alg: int) -> None:
 def test_bad_keys_are_refused_at_the_door(text: str) -> None:
     with pytest.raises(BadKey):
         PublicKey.from_text(text)
+
+
+@given(
+    numbers=st.lists(
+        st.integers(0, 2**256 - 1)
+        | st.builds(lambda bits: 2**bits, st.integers(0, 255))
+        | st.builds(lambda bits: 2**bits - 1, st.integers(0, 256)),
+        min_size=2,
+        max_size=2,
+    )
+)
+def test_a_raw_signature_is_put_into_der_as_the_library_does(numbers: list[int]) -> None:
+    r, s = numbers
+    assert _der(r.to_bytes(32, "big"), s.to_bytes(32, "big")) == encode_dss_signature(r, s)

@@ -12,7 +12,7 @@ from wire import cbor, cose
 from wire import reading as reading_format
 from wire.errors import Refused
 from wire.keys import ES256, SoftSigner
-from wire.plain_reading import is_plain
+from wire.plain_reading import cut_plain
 from wire.reading import (
     ClockEvidence,
     Position,
@@ -72,8 +72,7 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, data: bytes) -> tuple[object, obj
     """A signed reading opened the fast way and the general way."""
     fast = outcome(SignedReading.open, data)
     with monkeypatch.context() as patch:
-        patch.setattr(reading_format, "is_plain", lambda payload: False)
-        patch.setattr(cose, "_plain_sign1", lambda octets: None)
+        patch.setattr(reading_format, "cut_plain", lambda octets: None)
         return fast, outcome(SignedReading.open, data)
 
 
@@ -83,7 +82,13 @@ def test_a_reading_is_plain_unless_it_has_a_position_extra_keys_or_giants(readin
     clock = [reading.clock.times_set, reading.clock.set_at_operating_s, reading.clock.error_s]
     reactive = [] if reading.reactive is None else reading.reactive.items()
     plain = reading.position is None and not reading.extra
-    assert is_plain(payload) == (plain and max(*clock, *reactive, 0) < 2**63)
+    signed = sign_reading(reading, SIGNER)
+    cut = cut_plain(signed)
+    assert (cut is not None) == (plain and max(*clock, *reactive, 0) < 2**63)
+    message = cose.open_sign1(signed)
+    if cut is not None:
+        assert cut == (cbor.encode(message.protected), cbor.encode(payload), payload)
+        assert Reading.of_plain(payload) == reading
     assert Reading.from_payload(payload) == reading
 
 
@@ -115,9 +120,10 @@ def test_changed_bytes_are_opened_or_refused_the_same_in_both_ways(
     with pytest.MonkeyPatch.context() as patch:
         fast, general = both_ways(patch, changed)
     assert fast == general
-    if isinstance(fast, SignedReading) and isinstance(general, SignedReading):
-        assert fast.cose.sig_structure == general.cose.sig_structure
-        assert fast.cose.headers == general.cose.headers
+    if isinstance(fast, SignedReading):
+        assert fast.message == fast.cose.sig_structure
+        assert (fast.hint, fast.sig_hash) == (fast.cose.hint, fast.cose.sig_hash)
+        assert fast.signature == fast.cose.signature
 
 
 @pytest.mark.parametrize("longer", ["1804", "190004", "1a00000004", "1b0000000000000004"])
@@ -125,10 +131,26 @@ def test_a_number_in_a_longer_form_than_the_shortest_is_refused(longer: str) -> 
     row = {**dict.fromkeys(range(1, 20), 4), 1: 1, 2: "m", 3: "n", 14: [0, 0, 0, 0], 19: 0}
     row |= {15: bytes(32), 16: bytes(4), 17: bytes(8)}
     payload = cbor.encode(row)
-    assert is_plain(payload)
+    assert cut_plain(enveloped(payload)) is not None
     for key in (*range(4, 14), 18):
         place = payload.index(bytes([key, 4, key + 1]))
         stretched = payload[: place + 1] + bytes.fromhex(longer) + payload[place + 2 :]
-        assert not is_plain(stretched)
+        assert cut_plain(enveloped(stretched)) is None
         with pytest.raises(Refused):
-            Reading.from_payload(stretched)
+            SignedReading.open(enveloped(stretched))
+
+
+def enveloped(payload: bytes) -> bytes:
+    """Whatever bytes, in the envelope of a reading."""
+    header = cbor.encode({1: ES256, 3: 60, 4: bytes(8)})
+    return cose.Sign1(header, payload, bytes(64)).encoded
+
+
+def test_a_header_that_names_no_key_or_more_than_that_is_refused() -> None:
+    payload = cose.open_sign1(bytes.fromhex(VECTORS["readings"][0]["signed"])).payload
+    assert SignedReading.open(enveloped(payload)).hint == (ES256, bytes(8))
+    right: dict[int, Any] = {1: ES256, 3: 60, 4: bytes(8)}
+    for wrong in ({4: bytes(7)}, {4: "abcdefgh"}, {1: "ES256"}, {3: 61}, {5: b""}):
+        message = cose.Sign1(cbor.encode(right | wrong), payload, bytes(64))
+        with pytest.raises(Refused):
+            SignedReading.open(message.encoded)

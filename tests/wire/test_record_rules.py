@@ -1,6 +1,5 @@
 """Each rule between a meter's records: what is false, which field is named, and what is allowed."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,12 +14,12 @@ NOTHING = Registered(METER.public, {})
 
 
 def fields_alone(registered: Registered = NOTHING, **changes: Any) -> set[int]:
-    reading = replace(AFTER, previous=HASH, **changes)
+    reading = AFTER._replace(previous=HASH, **changes)
     return {clash.field for clash in alone(reading, registered)}
 
 
 def fields_between(changes: dict[str, Any], *, first_of_boot: bool = False) -> set[int]:
-    after = Step(replace(AFTER, **{"previous": HASH, **changes}), bytes(32))
+    after = Step(AFTER._replace(**{"previous": HASH, **changes}), bytes(32))
     return {clash.field for clash in between(Step(BEFORE, HASH, first_of_boot), after)}
 
 
@@ -61,9 +60,9 @@ def test_a_sticky_bit_comes_and_goes_with_an_event(bit: int) -> None:
 
 
 def test_a_chain_begins_with_zeros_and_only_there() -> None:
-    zeros = replace(AFTER, previous=bytes(32))
+    zeros = AFTER._replace(previous=bytes(32))
     assert [clash.field for clash in alone(zeros, NOTHING)] == [15]
-    assert list(alone(replace(zeros, sequence=0), NOTHING)) == []
+    assert list(alone(zeros._replace(sequence=0), NOTHING)) == []
 
 
 @pytest.mark.parametrize(
@@ -74,12 +73,12 @@ def test_a_record_contradicts_what_is_registered(field: int, value: object) -> N
 
 
 def test_a_receiver_is_near_its_site() -> None:
-    site = replace(SITE, accuracy_dm=1000)
+    site = SITE._replace(accuracy_dm=1000)
     assert fields_alone(Registered(METER.public, {}, site)) == set()
-    far = replace(site, lat_e7=site.lat_e7 + 200_000)
+    far = site._replace(lat_e7=site.lat_e7 + 200_000)
     assert fields_alone(Registered(METER.public, {}, far)) == {21}
-    assert near(SITE, replace(SITE, lon_e7=SITE.lon_e7 + 40_000))
-    assert not near(SITE, replace(SITE, lon_e7=SITE.lon_e7 + 60_000))
+    assert near(SITE, SITE._replace(lon_e7=SITE.lon_e7 + 40_000))
+    assert not near(SITE, SITE._replace(lon_e7=SITE.lon_e7 + 60_000))
 
 
 BOOTED = {"boots": BEFORE.boots + 1, "status": AFTER.status | 1 << 7}
@@ -130,7 +129,7 @@ LATER = {"sequence": AFTER.sequence + 1, "previous": bytes(31) + b"\x01"}
         ({"status": AFTER.status | 1 << 8}, {13}),
         ({"status": AFTER.status | 1 << 8, **EVENT}, set()),
         ({"status": AFTER.status | 1 << 2}, set()),
-        ({"position": replace(SITE, lat_e7=0)}, {21}),
+        ({"position": SITE._replace(lat_e7=0)}, {21}),
         ({"position": None}, set()),
         ({"reactive": ReactiveEnergy(0, 8_000, 0, 0)}, {20}),
         ({"reactive": None}, set()),
@@ -157,12 +156,12 @@ def test_a_reader_is_held_to_its_numbers_and_template_only() -> None:
         (other_reader, set()),
         ({"sequence": after.sequence + 1}, {10}),
         ({"source": ReadSource(bytes(8), b"", 0, 0)}, {22}),
-        ({"source": replace(after.source, end_offset_ms=900_001)}, {22}),
+        ({"source": after.source._replace(end_offset_ms=900_001)}, {22}),
         ({"import_wh": after.import_wh + 1}, {6, 8}),
         ({"previous": HASH, "meter": "GW-9"}, {2}),
         ({"previous": b"\x01" * 32}, {15}),
     ):
-        reading = replace(after, **changes)
+        reading = after._replace(**changes)
         clashes = [*alone(reading, NOTHING), *between(step, Step(reading, HASH))]
         assert {clash.field for clash in clashes} == named
 

@@ -1,7 +1,5 @@
 """An honest meter is never accused, whatever befalls it; and no change of a record passes."""
 
-from dataclasses import replace
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,25 +34,24 @@ class Life:
     """A meter that does what the firmware's rules say, and to which things happen."""
 
     def __init__(self) -> None:
-        self.reading = replace(day()[0], sequence=0, extra={})
+        self.reading = day()[0]._replace(sequence=0, extra={})
         self.drift_s = 0
 
     def befall(self, what: str, draw: int) -> None:
         """Something happens in the interval that is about to be recorded."""
-        self.reading = replace(self.reading, status=self.reading.status & ~(1 << 7 | 1 << 5))
+        self.reading = self.reading._replace(status=self.reading.status & ~(1 << 7 | 1 << 5))
         if what in ("cover", "closed", "update", "moved", "reboot", "outage"):
-            self.reading = replace(self.reading, events=self.reading.events + 1 + draw % 3)
+            self.reading = self.reading._replace(events=self.reading.events + 1 + draw % 3)
         getattr(self, f"_{what}", lambda _: None)(draw)
 
     def _reboot(self, draw: int) -> None:
         now = self.reading
-        self.reading = replace(now, boots=now.boots + 1, status=now.status | 1 << 7)
+        self.reading = now._replace(boots=now.boots + 1, status=now.status | 1 << 7)
         self.drift_s -= draw % 200
 
     def _outage(self, draw: int) -> None:
         now, dead = self.reading, 1 + draw % 50
-        self.reading = replace(
-            now,
+        self.reading = now._replace(
             boots=now.boots + 1,
             interval_start_s=now.interval_start_s + dead * LENGTH_S,
             import_wh=now.import_wh + draw,
@@ -66,31 +63,31 @@ class Life:
         skipped = draw % 5
         clock = ClockEvidence(1, now.clock.times_set + 1, now.operating_s + 30, 90)
         start_s = now.interval_start_s + skipped * LENGTH_S
-        self.reading = replace(
-            now, clock=clock, status=now.status | 1 << 5, interval_start_s=start_s
+        self.reading = now._replace(
+            clock=clock, status=now.status | 1 << 5, interval_start_s=start_s
         )
         self.drift_s -= skipped * LENGTH_S
 
     def _cover(self, _: int) -> None:
-        self.reading = replace(self.reading, status=self.reading.status | 1 << 8)
+        self.reading = self.reading._replace(status=self.reading.status | 1 << 8)
 
     def _closed(self, _: int) -> None:
-        self.reading = replace(self.reading, status=self.reading.status & ~(1 << 8))
+        self.reading = self.reading._replace(status=self.reading.status & ~(1 << 8))
 
     def _update(self, draw: int) -> None:
-        self.reading = replace(self.reading, software_id=draw.to_bytes(4, "big"))
+        self.reading = self.reading._replace(software_id=draw.to_bytes(4, "big"))
 
     def _moved(self, draw: int) -> None:
-        self.reading = replace(
-            self.reading, configuration_id=draw.to_bytes(8, "big"), node=f"bus-{draw % 9}"
+        self.reading = self.reading._replace(
+            configuration_id=draw.to_bytes(8, "big"), node=f"bus-{draw % 9}"
         )
 
     def _held(self, draw: int) -> None:
-        self.reading = replace(self.reading, status=self.reading.status ^ 1 << 18)
+        self.reading = self.reading._replace(status=self.reading.status ^ 1 << 18)
 
     def _fix(self, draw: int) -> None:
-        self.reading = replace(
-            self.reading, position=None if draw % 2 else day()[draw % 50].position
+        self.reading = self.reading._replace(
+            position=None if draw % 2 else day()[draw % 50].position
         )
 
     def close(self, sequence: int, in_wh: int, out_wh: int) -> Reading:
@@ -101,8 +98,7 @@ class Life:
             41_000 + now.interval_start_s - START_S + self.drift_s,
             now.clock.set_at_operating_s,
         )
-        closed = replace(
-            now,
+        closed = now._replace(
             sequence=sequence,
             import_wh=now.import_wh + in_wh,
             export_wh=now.export_wh + out_wh,
@@ -111,7 +107,7 @@ class Life:
             operating_s=operating_s,
             reactive=None,
         )
-        self.reading = replace(closed, interval_start_s=now.interval_start_s + LENGTH_S)
+        self.reading = closed._replace(interval_start_s=now.interval_start_s + LENGTH_S)
         return closed
 
 

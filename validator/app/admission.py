@@ -98,11 +98,9 @@ class Admission(NamedTuple):
 def open_reading(encoded: bytes) -> SignedReading | None:
     """Decode a reading; None when it is malformed."""
     try:
-        signed = SignedReading.open(encoded)
-        _ = signed.cose.hint  # Raises when it names no key.
+        return SignedReading.open(encoded)
     except Refused:
         return None
-    return signed
 
 
 def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading, digest: bytes) -> Admission:
@@ -126,8 +124,7 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading, digest: b
         return Admission(UNKNOWN_KEY, b"", terms)
     if registries.is_ended(public, carriage.height):
         return Admission(COMPROMISED_KEY, b"", terms)
-    cose = signed.cose
-    if not carriage.book.stands(public, cose.sig_structure, cose.signature):
+    if not carriage.book.stands(public, signed.message, signed.signature):
         return Admission(BAD_SIGNATURE, b"", terms)
     parameters = registries.base.parameters
     place = terms.lane if terms.signs else lane(reading.meter, public.thumbprint)
@@ -157,7 +154,7 @@ def _key_of(
     A meter's key is one of its interval, a reader's also one of when the gateway saw the reading:
     what waits is signed late.
     """
-    hint = signed.cose.hint
+    hint = signed.hint
     for public in terms.keys:
         if public.hint == hint:
             return public, 0

@@ -6,7 +6,6 @@ block's execution finds every signature already checked.
 
 import asyncio
 import os
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from threading import Lock
 
@@ -20,7 +19,10 @@ CHECKERS = max(1, (os.cpu_count() or 1) - 1)
 with the validator's loop, which executes blocks meanwhile."""
 
 KEPT = 50_000
-"""Outcomes remembered; a block has at most 5,000 readings."""
+"""Outcomes remembered, the younger half at least; a block has at most 5,000 readings."""
+
+_Asked = tuple[bytes, bytes, bytes]
+"""Raw key, message, signature."""
 
 
 class Book:
@@ -28,7 +30,8 @@ class Book:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._known: OrderedDict[tuple[bytes, bytes, bytes], bool] = OrderedDict()
+        self._young: dict[_Asked, bool] = {}
+        self._old: dict[_Asked, bool] = {}
         self._lock = Lock()
         self.checked = 0
         """Signatures checked, for metrics."""
@@ -36,16 +39,17 @@ class Book:
     def stands(self, public: PublicKey, message: bytes, signature: bytes) -> bool:
         """Tell whether this is the key's strict signature over the message."""
         asked = (public.raw, message, signature)
-        with self._lock:
-            known = self._known.get(asked)
-            if known is not None:
-                return known
+        known = self._young.get(asked)
+        if known is None:
+            known = self._old.get(asked)
+        if known is not None:
+            return known
         outcome = public.stands(message, signature)
         with self._lock:
             self.checked += 1
-            self._known[asked] = outcome
-            if len(self._known) > KEPT:
-                self._known.popitem(last=False)
+            self._young[asked] = outcome
+            if len(self._young) > KEPT // 2:
+                self._old, self._young = self._young, {}
         return outcome
 
 
@@ -76,9 +80,9 @@ def check_beforehand(
 ) -> None:
     """Check readings' signatures, so that `Book.stands` knows them; for a worker thread."""
     for signed in readings:
-        public = None if signed is None else keys.get(signed.cose.hint[1])
+        public = None if signed is None else keys.get(signed.kid)
         if signed is not None and public is not None:
-            book.stands(public, signed.cose.sig_structure, signed.cose.signature)
+            book.stands(public, signed.message, signed.signature)
 
 
 async def check_in_threads(
