@@ -9,6 +9,11 @@ from device.provision.fault import BoardRefused as BoardRefused
 from device.provision.fault import Fault as Fault
 from device.provision.fault import RefusedFault as RefusedFault
 from device.provision.fault import Row as Row
+from device.provision.registry_faults import BROKEN_GENESIS as BROKEN_GENESIS
+from device.provision.registry_faults import METER_ENROLLED as METER_ENROLLED
+from device.provision.registry_faults import NODE_TAKEN as NODE_TAKEN
+from device.provision.registry_faults import NOT_REACHED as NOT_REACHED
+from device.provision.registry_faults import REGISTRY_AWAY as REGISTRY_AWAY
 
 NO_PORT = Row(
     "P-01",
@@ -98,31 +103,6 @@ FOREIGN_METER = Row(
     "The board is already meter {found}, not {meter}.",
     "connect the right board, or give --meter {found}. To make another meter of it, erase its flash"
     " first: its records and its key are then gone",
-)
-METER_ENROLLED = Row(
-    "P-13",
-    1,
-    "Meter {meter} is already enrolled with another key ({kid}) at {node}.",
-    "check the nameplate. A board that replaces a meter has an id of its own: --replaces {meter}",
-)
-NODE_TAKEN = Row(
-    "P-14",
-    1,
-    "Node {node} is already measured by {meters}.",
-    "check --node. To exchange a meter: --replaces {first}. If they share the node: --shared-node",
-)
-REGISTRY_AWAY = Row(
-    "P-15",
-    1,
-    "The validator at {url} does not answer: {why}.",
-    "check the address, or go on without: the validators check again when the meter is enrolled",
-    away=True,
-)
-BROKEN_GENESIS = Row(
-    "P-16",
-    1,
-    "{path} cannot be read as a genesis file: {why}.",
-    "give the network's genesis.json, or leave --genesis out",
 )
 BAD_ARGUMENT = Row(
     "P-17",
@@ -397,4 +377,4 @@ LINE_NOT_BELIEVED = Row(
 )
 
 TABLE = tuple(value for value in list(globals().values()) if isinstance(value, Row))
-"""Every row, in the order of the steps."""
+"""Every row."""

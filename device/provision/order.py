@@ -55,6 +55,9 @@ class Order:
     known: tuple[Mapping[str, Any], ...] = ()
     """Registered meters."""
 
+    grid: registered.Grid | None = None
+    """The zone as it is registered; None: no network was named, or no meter is made."""
+
     installation: measuring.Installation = field(default_factory=measuring.Installation)
     """What is said of the mains."""
 

@@ -17,6 +17,7 @@ from device.provision.keys import add_key_options
 if TYPE_CHECKING:
     from device.provision.holder import HolderLink
     from device.provision.order import Order, Registration
+    from device.provision.registered import Grid
     from device.provision.report import Step
     from device.provision.steps import Steps
     from wire.keys import Signer
@@ -76,7 +77,11 @@ def _add_meter(parser: argparse.ArgumentParser) -> None:
         "--site", type=_site, metavar="LAT,LON", help="degrees, as 13.7563,100.5018"
     )
     parser.add_argument("--no-lock", action="store_true", help="leave the console open: on a bench")
-    parser.add_argument("--genesis", type=Path, help="refuse what this network has already")
+    parser.add_argument(
+        "--genesis",
+        type=Path,
+        help="refuse what this network has already, and a node that none of its lines reaches",
+    )
     parser.add_argument("--validator", metavar="URL", help="the same, asked of a validator's API")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="vouches for https://, else Debian")
     parser.add_argument("--explorer", metavar="URL", help="in the holder's link; else --validator")
@@ -199,6 +204,7 @@ def _order(args: argparse.Namespace, port: str, technician: "Signer | None") -> 
         visit=_visit(args),
         place=_place(args),
         known=_known(args),
+        grid=_grid(args),
         site=args.site,
         registration=_registration(args),
         lock_secure_element=args.lock_secure_element,
@@ -279,6 +285,20 @@ def _known(args: argparse.Namespace) -> tuple[Any, ...]:
         with closing(args.desk(args.validator, args.ca)) as desk:
             found += registered.from_validator(desk, args.meter)
     return tuple(found)
+
+
+def _grid(args: argparse.Namespace) -> "Grid | None":
+    """What is registered of the zone: by a validator's word, else by the genesis file."""
+    from device.provision import registered
+
+    if args.validator:
+        with closing(args.desk(args.validator, args.ca)) as desk:
+            entry = registered.zone_from_validator(desk, args.zone)
+    elif args.genesis:
+        entry = registered.zone_from_genesis(args.genesis, args.zone)
+    else:
+        return None
+    return registered.Grid(args.zone, entry, args.role)
 
 
 def _registration(args: argparse.Namespace) -> "Registration | None":

@@ -1,7 +1,7 @@
-"""What a network already knows: whether a meter id or a node is taken, before anything is written.
+"""What a network already knows: whether a meter id or a node is taken, and a line reaches the node.
 
-Decides by a genesis file, by a validator's HTTP API, or by both. It only saves a wasted visit: the
-validators decide again when the meter is enrolled.
+Decides by a genesis file, by a validator's HTTP API, or by both, before anything is written. It
+only saves a wasted visit: the validators decide again when the meter is enrolled.
 """
 
 import json
@@ -34,28 +34,87 @@ class Place:
     """Whether several meters may measure the node."""
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What the network has registered of the zone that a meter is to be in."""
+
+    zone: str
+    """Zone id."""
+
+    entry: Mapping[str, Any] | None
+    """The zone as the genesis file writes it; None: there is no such zone."""
+
+    role: str
+    """The meter's role in it: customer, source or boundary."""
+
+    def check(self, node: str) -> None:
+        """Raise a Fault when no line reaches a node: the validators' rule (`validator.app`)."""
+        why = self._missing(node)
+        if why:
+            raise faults.NOT_REACHED.fault(zone=self.zone, node=node, why=why)
+
+    def _missing(self, node: str) -> str:
+        if self.entry is None:
+            return "no zone of that name is registered"
+        branches = self.entry.get("branches")
+        if not isinstance(branches, list) or not branches:
+            return ""  # Without lines a zone is one node.
+        root = self.entry.get("root")
+        if self.role == "boundary":
+            return "" if node == root else f"a boundary meter is at its root {root}"
+        ends = {each.get(end) for each in branches if isinstance(each, dict) for end in _ENDS}
+        nodes = sorted(map(str, {*ends, root}))
+        if node in nodes:
+            return ""
+        more = f" and {len(nodes) - _MOST_NODES} more" if len(nodes) > _MOST_NODES else ""
+        return f"its nodes are {', '.join(nodes[:_MOST_NODES])}{more}"
+
+
+_ENDS = ("from", "to")
+_MOST_NODES = 8
+
+
+def zone_from_genesis(path: Path, zone: str) -> Mapping[str, Any] | None:
+    """A zone as a genesis file registers it, None when it does not; raises a Fault."""
+    return next((each for each in _entries(path, "zones") if each.get("id") == zone), None)
+
+
 def from_genesis(path: Path) -> list[Mapping[str, Any]]:
     """The meters that a genesis file registers; raises a Fault."""
+    return _entries(path, "meters")
+
+
+def _entries(path: Path, table: str) -> list[Mapping[str, Any]]:
     try:
         genesis = Genesis.load(path)
-        return [entry for entry in genesis.registry["meters"] if isinstance(entry, dict)]
+        return [entry for entry in genesis.registry[table] if isinstance(entry, dict)]
     except (Refused, OSError) as reason:
         raise faults.BROKEN_GENESIS.fault(path=path, why=_plain(reason)) from None
 
 
 def from_validator(desk: Desk, meter: str) -> list[Mapping[str, Any]]:
     """The entry of one meter as a validator knows it now, or none; raises a Fault."""
+    entry = _asked(desk, "meters", meter, "meter")
+    return [] if entry is None else [entry]
+
+
+def zone_from_validator(desk: Desk, zone: str) -> Mapping[str, Any] | None:
+    """A zone as a validator knows it now, None when there is none; raises a Fault."""
+    return _asked(desk, "zones", zone, "entry")
+
+
+def _asked(desk: Desk, table: str, name: str, field: str) -> Mapping[str, Any] | None:
     try:
-        said = desk.ask("GET", f"/api/v1/registry/meters/{meter}")
+        said = desk.ask("GET", f"/api/v1/registry/{table}/{name}")
         if said.status == 404:
-            return []
+            return None
         if said.status != 200:
             raise Unavailable(f"it answers {said.status}")
         found = json.loads(said.content)
     except (Unavailable, ValueError, RecursionError) as reason:
         raise faults.REGISTRY_AWAY.fault(url=desk.url, why=reason) from None
-    entry = found.get("meter") if isinstance(found, dict) else None
-    return [entry] if isinstance(entry, dict) and entry.get("id") == meter else []
+    entry = found.get(field) if isinstance(found, dict) else None
+    return entry if isinstance(entry, dict) and entry.get("id") == name else None
 
 
 def _plain(reason: object) -> str:

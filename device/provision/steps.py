@@ -41,9 +41,11 @@ CLOCK_LATE_S = 60.0
 """A meter in service that is further off says so in `check`."""
 
 FIRST_YEAR, LAST_YEAR = 2025, 2100
+NOBODY_ASKED = (
+    "no network was asked whether a line of the zone reaches the node: --genesis or --validator"
+)
 PROOF = "GridWitness: the board has this key"
 """Opens what a board signs to prove its key: no record and no event begins so."""
-
 
 Done = tuple[str, str]
 """(outcome as `report.Step` has it, words)."""
@@ -110,6 +112,10 @@ class Steps:
         if found.meter and order.place.meter not in ("", found.meter):
             raise faults.FOREIGN_METER.fault(found=found.meter, meter=order.place.meter)
         measuring.check_ratio(order.installation)
+        if order.grid is not None:
+            order.grid.check(order.place.node)
+        elif not order.checking:
+            self.found.warnings.append(NOBODY_ASKED)
         if not found.has_key:
             registered.check(order.known, order.place, None)
         words = f"{order.port}  {found.machine}  MicroPython {found.version_text}"

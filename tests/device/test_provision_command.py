@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from device.provision import asked, looking, ports
+from device.provision.steps import NOBODY_ASKED
 from gridwitness.cli import main
 from hsm import filekey
 from tests.device.provisioned import METER, NODE, ZONE
@@ -50,7 +51,7 @@ def test_json_is_one_object_a_step_and_a_last_one(folder: Path) -> None:
     lines = [json.loads(line) for line in (folder / "told").read_text().splitlines()]
     assert [line.get("step") for line in lines] == [*range(1, 9), None]
     assert all(Path(path).exists() for path in lines[-1]["papers"])
-    assert lines[-1]["look"] == []
+    assert lines[-1]["look"] == [NOBODY_ASKED], "neither --genesis nor --validator was given"
 
 
 @pytest.mark.parametrize("form", ["text", "kid", "pem", "der", "cose"])
