@@ -14,10 +14,12 @@ from typing import Any
 
 from gridwitness.bench_block import BenchBlock
 from validator.app.application import Application
-from validator.app.records import CREDIT, READING, SEALED, key, lane
+from validator.app.records import READING, SEALED, key
 from validator.node.candidate import Blocks, Tip
 from validator.node.ledger import Ledger
 from validator.node.mempool import Waiting
+from validator.node.names import name_of
+from validator.node.readings import LONGEST
 from validator.node.shelf import StateShelf
 from validator.node.store import Store
 from validator.node.verification import Book
@@ -26,6 +28,7 @@ from wire.witness import Batch
 
 METERS, INTERVALS = 50, 35_040
 INTERVAL_S = 900
+_LANES = range(1_000, 1_000 + METERS)
 BLOCKS = 365 * 24 * 60
 """An empty one each minute, when there is nothing to agree on."""
 
@@ -65,29 +68,42 @@ def measure(folder: Path) -> dict[str, Any]:
 def _fill(path: Path, block: bytes, record: bytes) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA synchronous = OFF")
-        database.executemany(
-            "INSERT INTO blocks VALUES (?, ?, ?, ?)",
+        insert = database.executemany
+        insert(
+            "INSERT INTO blocks VALUES (?, ?, 0, ?, ?)",
             ((-number, number.to_bytes(32), block[:400], b"") for number in range(1, BLOCKS)),
         )
-        database.executemany("INSERT OR IGNORE INTO state VALUES (?, ?, ?)", _state(record))
-        database.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", _claims())
+        insert("INSERT INTO names VALUES (?, ?)", _names())
+        insert("INSERT INTO readings VALUES (?, ?, ?, 0, 1, 1, 0, 0, ?)", _readings(record))
+        insert("INSERT INTO runs VALUES (?, ?, ?, ?, 0)", _runs())
+        insert("INSERT INTO credits VALUES (?, ?, ?)", _credits())
+        insert("INSERT INTO state VALUES (?, ?, ?)", _seals())
         database.commit()
 
 
-def _places() -> Iterator[tuple[str, int, int]]:
-    for number in range(METERS):
-        for sequence in range(INTERVALS):
-            yield f"of-a-year-{number:02}", sequence, sequence * INTERVAL_S
+def _names() -> Iterator[tuple[int, bytes]]:
+    for number in _LANES:
+        yield number, name_of(f"of-a-year-{number}")
 
 
-def _state(record: bytes) -> Iterator[tuple[str, bytes, bytes]]:
-    for meter, sequence, start_s in _places():
-        yield READING, key(lane(meter, b""), sequence), record
-        yield CREDIT, key(meter, start_s), bytes(17)
+def _readings(record: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    for sequence in range(INTERVALS):
+        for lane in _LANES:
+            yield sequence * INTERVAL_S, lane, sequence, record
+
+
+def _runs() -> Iterator[tuple[int, int, int, int]]:
+    for lane in _LANES:
+        for sequence in range(0, INTERVALS, LONGEST):
+            yield lane, sequence, sequence * INTERVAL_S, INTERVAL_S
+
+
+def _credits() -> Iterator[tuple[int, int, bytes]]:
+    for sequence in range(INTERVALS):
+        for meter in _LANES:
+            yield sequence * INTERVAL_S, meter, bytes(20)
+
+
+def _seals() -> Iterator[tuple[str, bytes, bytes]]:
     for sequence in range(INTERVALS):
         yield SEALED, key("of-a-year", sequence * INTERVAL_S), bytes(40)
-
-
-def _claims() -> Iterator[tuple[int, bytes, bytes]]:
-    for meter, sequence, start_s in _places():
-        yield 0, key(meter, start_s), key(lane(meter, b""), sequence)

@@ -105,7 +105,7 @@ def test_what_is_put_back_is_the_ledger(home: Home) -> None:
     found = home.restore(home.saved(), home.folder / "new")
     assert found == backup.Backup("val", HEIGHT, 1_000)
     with closing(Store(home.folder / "new" / "ledger.sqlite")) as store:
-        assert store.state_rows() == home.chain.store.state_rows()
+        assert list(store.state_rows()) == list(home.chain.store.state_rows())
         assert home.chain.restarted(store).state.root == home.chain.app.state.root
 
 

@@ -11,6 +11,7 @@ from validator.app.application import InvalidBlock
 from validator.node.mempool import MOST_OF_A_GATEWAY, Mempool
 from validator.node.receipts import Receipts, batch_receipt
 from validator.node.store import Store
+from validator.node.stored import Span
 from wire.block import Block
 from wire.light import LightClient
 from wire.results import ReadingResult, TxResult, Verdict
@@ -88,7 +89,7 @@ def test_receipts_from_the_ledger_verify(tmp_path: Path) -> None:
         assert answer is not None
         assert {each.code for each in answer.verify(client, batch.witness, batch.readings)} == {0}
     for meter in chain.village.meters:
-        for stored in chain.store.readings(meter, -1, 10):
+        for stored in chain.store.readings_of(meter, Span()):
             receipt = receipts.receipt(meter, stored.sequence)
             assert receipt is not None
             verified = receipt.verify(chain.genesis)
@@ -171,5 +172,5 @@ def test_a_number_that_no_ledger_holds_refuses_the_reading_and_stops_nobody(
     assert stored is not None
     codes = [ReadingResult.decode(each).code for each in stored.reading_results]
     assert codes[0] == 10
-    assert len(chain.store.readings("c1", -1, 10)) == codes.count(0) <= 1
+    assert len(chain.store.readings_of("c1", Span())) == codes.count(0) <= 1
     chain.store.close()

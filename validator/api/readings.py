@@ -15,9 +15,8 @@ from validator.api.access import Access, Grant
 from validator.api.parameters import LARGEST, After, Most, Name, Number, Time
 from validator.api.problems import Fault, answers
 from validator.api.sources import Sources
-from validator.node.ledger_view import Span
 from validator.node.receipts import Receipts
-from validator.node.stored import StoredReading
+from validator.node.stored import Span, StoredReading
 
 _PRIVATE = {"Cache-Control": "no-store"}
 

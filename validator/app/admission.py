@@ -94,6 +94,9 @@ class Admission(NamedTuple):
     gaps: tuple[Gap, ...] = ()
     """Intervals beside an accepted one that have no reading."""
 
+    row: bytes = b""
+    """Key of an accepted one in the state's table of readings."""
+
 
 def open_reading(encoded: bytes) -> SignedReading | None:
     """Decode a reading; None when it is malformed."""
@@ -142,8 +145,9 @@ def admit(carriage: Carriage, overlay: Overlay, signed: SignedReading, digest: b
     fitting = fit(parameters, overlay, place, reading.sequence, record)
     if fitting.code:
         return Admission(fitting.code, public.thumbprint, terms)
-    overlay.accept(place, reading.sequence, record)
-    return Admission(LATE if record.late else ACCEPTED, public.thumbprint, terms, fitting.gaps)
+    row = overlay.accept(place, reading.sequence, record)
+    code = LATE if record.late else ACCEPTED
+    return Admission(code, public.thumbprint, terms, fitting.gaps, row)
 
 
 def _key_of(

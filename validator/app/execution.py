@@ -34,7 +34,7 @@ from wire.block import MAX_READINGS
 from wire.errors import Refused
 from wire.reading import Reading
 from wire.resolution import ResolveCase
-from wire.results import ACCEPTED, TxResult, result_leaf
+from wire.results import ACCEPTED, LATE, TxResult, result_leaf
 from wire.transaction import Transaction
 from wire.witness import Batch, SignedWitness, WitnessStatement
 
@@ -66,6 +66,9 @@ class Misbehaviour(NamedTuple):
 class AcceptedRow(NamedTuple):
     """An accepted reading, and where it stands."""
 
+    row: bytes
+    """Its key in the state's table of readings."""
+
     batch_id: bytes
     """Its batch, 32 bytes."""
 
@@ -74,6 +77,9 @@ class AcceptedRow(NamedTuple):
 
     zone: str
     """The meter's zone."""
+
+    late: bool
+    """It came after the acceptance window."""
 
     reading: Reading
     """Its content."""
@@ -111,7 +117,7 @@ class Execution:
     """Encoded ReadingResults of each transaction, in order of its batch."""
 
     accepted: tuple["AcceptedRow", ...]
-    """Every reading that was accepted, in order of transactions."""
+    """Every reading that was accepted, late ones too, in order of transactions."""
 
     seals: tuple[bytes, ...]
     """Encoded ZoneSeals, in order of (zone, start)."""
@@ -306,12 +312,15 @@ class BlockRun:
             if signed is None:
                 results.append(result_leaf(digest, MALFORMED, b"", ""))
                 continue
-            code, thumbprint, terms, gaps = admit(carriage, self.overlay, signed, digest)
+            code, thumbprint, terms, gaps, row = admit(carriage, self.overlay, signed, digest)
             zone = "" if terms is None else terms.meter.zone
             results.append(result_leaf(digest, code, thumbprint, zone))
-            if code == ACCEPTED and terms is not None:
+            if terms is None or not row:
+                continue
+            place = batch.batch_id, position, zone
+            self.accepted.append(AcceptedRow(row, *place, code == LATE, signed.reading))
+            if code == ACCEPTED:
                 self._touch(terms, signed.reading, gaps)
-                self.accepted.append(AcceptedRow(batch.batch_id, position, zone, signed.reading))
         return tuple(results)
 
     def _touch(self, terms: Terms, reading: Reading, gaps: tuple[Gap, ...]) -> None:

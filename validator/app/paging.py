@@ -32,7 +32,7 @@ class Shelf(Protocol):
         """Value of a row, None when there is none."""
 
     def newest(self, table: str, name: bytes) -> int | None:
-        """The highest number that a name has in a table."""
+        """The highest number that a name has in a table, or, but not of readings, a higher one."""
 
     def before(self, lane: bytes, sequence: int) -> int | None:
         """The highest sequence of a lane below."""

@@ -156,13 +156,6 @@ def time_of(value: bytes) -> tuple[int, bool]:
     return start_s, bool(late)
 
 
-def claim_of(reading_key: bytes, value: bytes) -> tuple[int, bytes, bytes]:
-    """Of an accepted reading's row: whether it is late, its meter and interval start, its key."""
-    start_s, late = time_of(value)
-    meter = reading_key[: reading_key.index(0) + 1]
-    return late, meter + start_s.to_bytes(8, "big"), reading_key
-
-
 class Conflict(NamedTuple):
     """Another content that the same key signed under a sequence: evidence of equivocation."""
 

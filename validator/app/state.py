@@ -194,13 +194,14 @@ class Overlay:
         value = self._state.get(READING, row)
         return None if value is None else AcceptedReading.of(value)
 
-    def accept(self, lane: bytes, sequence: int, record: AcceptedReading) -> None:
-        """Write an accepted reading."""
+    def accept(self, lane: bytes, sequence: int, record: AcceptedReading) -> bytes:
+        """Write an accepted reading; return its key."""
         row = lane + sequence.to_bytes(8, "big")
         self._rows[READING][row] = record.packed()
         self._fresh[row] = record
         self._index.add(row, record.start_s, bool(record.late))
         self._newest[lane] = max(sequence, self.newest(lane))
+        return row
 
     def newest(self, lane: bytes) -> int:
         """The highest accepted sequence of a lane, -1 when there is none."""

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from validator.node.store import Store
-from validator.node.stored import StoredReading, StoredSeal
+from validator.node.stored import StoredSeal
 from wire import cbor
 from wire.block import Commit, Header
 from wire.errors import Refused
-from wire.results import ACCEPTED, ReadingResult
 from wire.witness import SignedWitness, WitnessStatement
 
 _KEPT = 256
@@ -57,36 +56,19 @@ class Outline:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Which readings of a meter, and how many of them."""
-
-    after: int = -1
-    """Sequences above this one."""
-
-    from_s: int = 0
-    """Intervals that start then or later, Unix seconds."""
-
-    until_s: int = 2**63 - 1
-    """Intervals that start before, Unix seconds."""
-
-    most: int = 100
-    """Rows."""
-
-
 class LedgerView(Store):
     """A ledger file that somebody else writes."""
 
     def __init__(self, path: Path) -> None:
         """Open the file, which its writer has made already."""
-        self._database = sqlite3.connect(
+        database = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=ro",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
         )
+        self._use(database)
         self._outlines: OrderedDict[int, Outline] = OrderedDict()
-        self._counted: tuple[int, int] | None = None
 
     def outline(self, height: int) -> Outline | None:
         """A block's outline; the newest that were asked for are kept."""
@@ -121,35 +103,10 @@ class LedgerView(Store):
         row = self._row("SELECT height FROM blocks WHERE digest = ?", digest)
         return None if row is None else int(row[0])
 
-    def readings_of(self, meter: str, span: Span) -> list[StoredReading]:
-        """Accepted readings of a meter, ascending by sequence."""
-        rows = self._database.execute(
-            "SELECT * FROM readings WHERE meter = ? AND sequence > ? AND start_s >= ?"
-            " AND start_s < ? ORDER BY sequence LIMIT ?",
-            (meter, span.after, span.from_s, span.until_s, span.most),
-        )
-        return [StoredReading(*row) for row in rows]
-
     def newest_seal(self, zone: str) -> StoredSeal | None:
         """The newest seal of a zone's newest sealed window."""
         row = self._row("SELECT max(start_s) FROM seals WHERE zone = ?", zone)
         return None if row is None or row[0] is None else self.seal_over(zone, int(row[0]))
-
-    def reading_count(self) -> int:
-        """Accepted readings on the ledger: counted once, then block by block."""
-        height = self.height
-        if self._counted is None:
-            row = self._row("SELECT count(*) FROM readings")
-            self._counted = (height, 0 if row is None else int(row[0]))
-        known, count = self._counted
-        rows = self._database.execute(
-            "SELECT reading_results FROM results WHERE height > ? AND height <= ?", (known, height)
-        )
-        for (results,) in rows:
-            codes = (ReadingResult.decode(each).code for each in cbor.decode(results))
-            count += sum(code == ACCEPTED for code in codes)
-        self._counted = (height, count)
-        return count
 
 
 def _outline(digest: bytes, block: bytes, final: bytes) -> Outline:

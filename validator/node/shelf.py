@@ -9,7 +9,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from validator.app.records import READING
+from validator.app.records import CREDIT, READING
+from validator.node.names import Names
+from validator.node.readings import ReadingRows
 from validator.node.store import DiskUnavailable
 
 _TOP = b"\xff" * 8
@@ -24,6 +26,8 @@ class StateShelf:
         self._database = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
         )
+        self._names = Names(self._rows)
+        self._readings = ReadingRows(self._rows, self._names)
 
     def close(self) -> None:
         """Close it."""
@@ -39,11 +43,23 @@ class StateShelf:
 
     def get(self, table: str, row: bytes) -> bytes | None:
         """Value of a row, None when there is none."""
-        found = self._rows("SELECT value FROM state WHERE name = ? AND key = ?", table, row)
+        name, number = row[:-8], int.from_bytes(row[-8:])
+        if table == READING:
+            return self._readings.record(name, number)
+        if table == CREDIT:
+            query = "SELECT value FROM credits WHERE start_s = ? AND meter = ?"
+            found = self._rows(query, number, self._names.number(name))
+        else:
+            found = self._rows("SELECT value FROM state WHERE name = ? AND key = ?", table, row)
         return bytes(found[0][0]) if found else None
 
     def newest(self, table: str, name: bytes) -> int | None:
-        """The highest number that a name has in a table."""
+        """The highest number that a name has in a table, of credits the highest of all names."""
+        if table == READING:
+            return self._readings.newest(name)
+        if table == CREDIT:
+            [[newest_s]] = self._rows("SELECT max(start_s) FROM credits")
+            return None if newest_s is None else int(newest_s)
         found = self._rows(
             "SELECT key FROM state WHERE name = ? AND key BETWEEN ? AND ? AND length(key) = ?"
             " ORDER BY key DESC LIMIT 1",
@@ -53,32 +69,16 @@ class StateShelf:
 
     def before(self, lane: bytes, sequence: int) -> int | None:
         """The highest sequence of a lane below."""
-        found = self._rows(
-            "SELECT key FROM state WHERE name = ? AND key >= ? AND key < ? AND length(key) = ?"
-            " ORDER BY key DESC LIMIT 1",
-            *(READING, lane + bytes(8), lane + sequence.to_bytes(8), len(lane) + 8),
-        )
-        return int.from_bytes(found[0][0][-8:]) if found else None
+        return self._readings.before(lane, sequence)
 
     def after(self, lane: bytes, sequence: int) -> int | None:
         """The lowest sequence of a lane above."""
-        found = self._rows(
-            "SELECT key FROM state WHERE name = ? AND key > ? AND key <= ? AND length(key) = ?"
-            " ORDER BY key LIMIT 1",
-            *(READING, lane + sequence.to_bytes(8), lane + _TOP, len(lane) + 8),
-        )
-        return int.from_bytes(found[0][0][-8:]) if found else None
+        return self._readings.after(lane, sequence)
 
     def claims(self, claim: bytes, late: bool) -> tuple[bytes, ...]:
         """Keys of the readings for one meter and interval start, late ones or the others."""
-        query = "SELECT reading FROM claims WHERE late = ? AND claim = ? ORDER BY reading"
-        return tuple(row[0] for row in self._rows(query, late, claim))
+        return self._readings.claims(claim[:-8], int.from_bytes(claim[-8:]), late)
 
     def newest_claim_s(self, meter: bytes) -> int:
         """The latest interval start that a meter has a reading for that is not late, or 0."""
-        found = self._rows(
-            "SELECT claim FROM claims WHERE late = 0 AND claim BETWEEN ? AND ?"
-            " ORDER BY claim DESC LIMIT 1",
-            *(meter + bytes(8), meter + _TOP),
-        )
-        return int.from_bytes(found[0][0][-8:]) if found else 0
+        return self._readings.newest_claim_s(meter)

@@ -10,23 +10,26 @@ import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hsm.durable import sync_folder
-from validator.app.application import AcceptedRow, Execution
-from validator.app.paging import PAGED
-from validator.app.records import READING, claim_of
+from validator.app.application import Execution
 from validator.consensus.evidence import Offence
 from validator.consensus.messages import Proposal, encode_message
+from validator.node.names import Names
+from validator.node.readings import ReadingRows
+from validator.node.state_rows import StateWriter, all_rows, rows_in_memory
 from validator.node.stored import (
+    Span,
     StoredBlock,
     StoredReading,
     StoredResult,
     StoredSeal,
     header_of,
 )
-from validator.node.tables import TABLES
+from validator.node.tables import FORMAT, TABLES
 from wire import cbor
 from wire.block import Block, Commit, Header
 from wire.errors import Refused, Unavailable
@@ -65,18 +68,26 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         """Open or make the file; raises DamagedLedger when it is none."""
-        self._database = sqlite3.connect(path, isolation_level=None)
+        database = sqlite3.connect(path, isolation_level=None)
         try:
             for pragma in _PRAGMAS:
-                self._database.execute(f"PRAGMA {pragma}")
-            self._database.executescript(TABLES)
+                database.execute(f"PRAGMA {pragma}")
+            _check_format(database)
+            database.executescript(TABLES)
         except sqlite3.DatabaseError as reason:
-            self._database.close()
+            database.close()
             raise DamagedLedger(
                 f"{path} cannot be used ({reason}). If it is damaged, move it aside and start"
                 " again: the blocks come from the other validators. Leave the sign-state there"
             ) from None
+        self._use(database)
         sync_folder(path.parent)
+
+    def _use(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        names = Names(self._ask)
+        self._readings = ReadingRows(self._ask, names)
+        self._state = StateWriter(database, names)
 
     def close(self) -> None:
         """Close the file."""
@@ -158,50 +169,45 @@ class Store:
         self, block: Block, commit: Commit, execution: Execution, batches: Sequence[Batch]
     ) -> None:
         """Store a final block with everything that follows from it, in one transaction."""
-        height = block.content.height
-        with self._transaction():
-            insert = self._database.execute
-            insert(
-                "INSERT INTO blocks VALUES (?, ?, ?, ?)",
-                (height, block.digest, block.encoded, commit.encoded),
-            )
-            by_id = {batch.batch_id: batch for batch in batches}
-            for position, tx_result in enumerate(execution.tx_results):
-                name = TxResult.decode(tx_result).tx_id
-                results = execution.reading_results[position]
-                insert(
-                    "INSERT INTO results VALUES (?, ?, ?, ?, ?)",
-                    (name, height, position, tx_result, cbor.encode(list(results))),
-                )
-                batch = by_id.get(name)
-                if batch is not None:
-                    insert("INSERT OR IGNORE INTO batches VALUES (?, ?)", (name, batch.encoded))
-            self._append_readings(execution.accepted)
-            self._append_seals(height, execution)
-            self._write_state(execution)
-            insert("DELETE FROM proposed WHERE height <= ?", (height,))
-            insert("DELETE FROM justifications WHERE height < ?", (height - JUSTIFIED_BLOCKS,))
+        try:
+            with self._transaction():
+                self._append(block, commit, execution, batches)
+        except BaseException:
+            self._state.forget()
+            raise
 
-    def _append_readings(self, accepted: Sequence[AcceptedRow]) -> None:
-        rows = (
-            (
-                reading.meter,
-                reading.sequence,
-                reading.interval_start_s,
-                zone,
-                batch_id,
-                position,
-                reading.status,
-                reading.import_wh,
-                reading.export_wh,
-                reading.import_advance_wh,
-                reading.export_advance_wh,
+    def _append(
+        self, block: Block, commit: Commit, execution: Execution, batches: Sequence[Batch]
+    ) -> None:
+        height, insert = block.content.height, self._database.execute
+        readings = self.reading_count() + sum(not each.late for each in execution.accepted)
+        insert(
+            "INSERT INTO blocks VALUES (?, ?, ?, ?, ?)",
+            (height, block.digest, readings, block.encoded, commit.encoded),
+        )
+        numbers = self._append_results(height, execution)
+        for batch in batches:
+            if batch.batch_id in numbers:
+                row = batch.batch_id, batch.encoded
+                insert("INSERT OR IGNORE INTO batches VALUES (?, ?)", row)
+        self._append_seals(height, execution)
+        self._state.write(execution.writes, execution.accepted, numbers)
+        insert("DELETE FROM proposed WHERE height <= ?", (height,))
+        insert("DELETE FROM justifications WHERE height < ?", (height - JUSTIFIED_BLOCKS,))
+
+    def _append_results(self, height: int, execution: Execution) -> dict[bytes, int]:
+        """Give numbers to the results of a block, by id of their batch or transaction."""
+        numbers = {}
+        for position, tx_result in enumerate(execution.tx_results):
+            name = TxResult.decode(tx_result).tx_id
+            results = cbor.encode(list(execution.reading_results[position]))
+            row = self._database.execute(
+                "INSERT INTO results VALUES (NULL, ?, ?, ?, ?, ?)",
+                (name, height, position, tx_result, results),
             )
-            for batch_id, position, zone, reading in accepted
-        )
-        self._database.executemany(
-            f"INSERT OR IGNORE INTO readings VALUES ({', '.join('?' * 11)})", rows
-        )
+            assert row.lastrowid is not None
+            numbers[name] = row.lastrowid
+        return numbers
 
     def _append_seals(self, height: int, execution: Execution) -> None:
         for position, encoded in enumerate(execution.seals):
@@ -214,14 +220,6 @@ class Store:
                     *(height, position, encoded, inputs),
                 ),
             )
-
-    def _write_state(self, execution: Execution) -> None:
-        gone = [(name, row) for name, row, value in execution.writes if value is None]
-        kept = [write for write in execution.writes if write[2] is not None]
-        self._database.executemany("DELETE FROM state WHERE name = ? AND key = ?", gone)
-        self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", kept)
-        claims = (claim_of(row, value) for name, row, value in kept if name == READING and value)
-        self._database.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", claims)
 
     @property
     def height(self) -> int:
@@ -246,22 +244,13 @@ class Store:
         )
         return [header_of(row[0]) for row in rows]
 
-    def state_rows(self) -> list[tuple[str, bytes, bytes]]:
+    def state_rows(self) -> Iterator[tuple[str, bytes, bytes]]:
         """The application's rows."""
-        return self._database.execute("SELECT name, key, value FROM state").fetchall()
+        return all_rows(self._database)
 
     def state_rows_in_memory(self) -> list[tuple[str, bytes, bytes]]:
-        """Those of tables that are not paged: found without walking over those that are."""
-        found: list[tuple[str, bytes, bytes]] = []
-        name = ""
-        while True:
-            row = self._row("SELECT min(name) FROM state WHERE name > ?", name)
-            if row is None or row[0] is None:
-                return found
-            name = row[0]
-            if name not in PAGED:
-                query = "SELECT name, key, value FROM state WHERE name = ?"
-                found += self._database.execute(query, (name,)).fetchall()
+        """Those of tables that are not paged."""
+        return list(rows_in_memory(self._ask))
 
     # Results, readings, seals.
 
@@ -294,20 +283,16 @@ class Store:
 
     def reading(self, meter: str, sequence: int) -> StoredReading | None:
         """Where an accepted reading is."""
-        row = self._row("SELECT * FROM readings WHERE meter = ? AND sequence = ?", meter, sequence)
-        return None if row is None else StoredReading(*row)
+        found = self.readings_of(meter, Span(after=sequence - 1, most=1))
+        return found[0] if found and found[0].sequence == sequence else None
 
-    def readings(self, meter: str, after: int, most: int) -> list[StoredReading]:
-        """Accepted readings of a meter with a sequence above `after`, ascending."""
-        rows = self._database.execute(
-            "SELECT * FROM readings WHERE meter = ? AND sequence > ? ORDER BY sequence LIMIT ?",
-            (meter, after, most),
-        )
-        return [StoredReading(*row) for row in rows]
+    def readings_of(self, meter: str, span: Span) -> list[StoredReading]:
+        """Accepted readings of a meter that are not late, ascending by sequence."""
+        return self._readings.page(meter, span)
 
     def reading_count(self) -> int:
-        """Accepted readings on the ledger."""
-        row = self._row("SELECT count(*) FROM readings")
+        """Accepted readings on the ledger that are not late."""
+        row = self._row("SELECT readings FROM blocks WHERE height = ?", self.height)
         return 0 if row is None else int(row[0])
 
     def seal_over(self, zone: str, start_s: int) -> StoredSeal | None:
@@ -339,13 +324,13 @@ class Store:
     def fingerprint(self) -> bytes:
         """SHA-256 over all blocks and the state: equal on validators that agree, 32 bytes."""
         digest = hashlib.sha256()
-        for query in (
-            "SELECT height, block FROM blocks ORDER BY height",
-            "SELECT name || '/' || hex(key), value FROM state ORDER BY name, key",
-        ):
-            for name, content in self._database.execute(query):
-                digest.update(cbor.encode([name, content]))
+        blocks = self._database.execute("SELECT height, block FROM blocks ORDER BY height")
+        for row in chain(blocks, all_rows(self._database)):
+            digest.update(cbor.encode(list(row)))
         return digest.digest()
+
+    def _ask(self, query: str, *values: object) -> list[Any]:
+        return self._database.execute(query, values).fetchall()
 
     def _row(self, query: str, *values: object) -> tuple[Any, ...] | None:
         found: tuple[Any, ...] | None = self._database.execute(query, values).fetchone()
@@ -363,6 +348,13 @@ class Store:
 
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._database)
+
+
+def _check_format(database: sqlite3.Connection) -> None:
+    [[found]] = database.execute("PRAGMA user_version").fetchall()
+    [[tables]] = database.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    if tables and found != FORMAT:
+        raise sqlite3.DatabaseError(f"its format is {found}, of this version it is {FORMAT}")
 
 
 class _Transaction:

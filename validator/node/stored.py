@@ -1,4 +1,7 @@
-"""What the ledger on disk gives back: a block, a result, a reading's place, a seal."""
+"""What the ledger on disk gives back: a block, a result, a reading's place, a seal.
+
+And which of a meter's readings are asked for.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,6 +75,23 @@ class StoredReading:
 
     export_advance_wh: int
     """Export within the interval, Wh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which readings of a meter, and how many of them."""
+
+    after: int = -1
+    """Sequences above this one."""
+
+    from_s: int = 0
+    """Intervals that start then or later, Unix seconds."""
+
+    until_s: int = 2**63 - 1
+    """Intervals that start before, Unix seconds."""
+
+    most: int = 100
+    """Rows."""
 
 
 @dataclass(frozen=True, slots=True)
