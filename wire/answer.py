@@ -5,7 +5,7 @@ refusal of a whole batch counts when f+1 validators have signed one.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -25,7 +25,12 @@ REFUSAL_CONTENT_TYPE = 65001
 Tells a refusal from every other signed thing.
 """
 
+KNOWN_SET = "known-set"
+"""User property of a batch's PUBLISH: `LightClient.known` in decimal digits. Without it answers
+carry every change since genesis."""
+
 _MESSAGE_RECEIPT, _MESSAGE_REFUSAL = 1, 2
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class BatchReceipt:
     """Encoded ReadingResults, in order of the batch."""
 
     changes: tuple[SetChange, ...] = ()
-    """Validator-set changes since genesis."""
+    """Validator-set changes since genesis, or since the set that the gateway says it knows."""
 
     @property
     def encoded(self) -> bytes:
@@ -153,7 +158,8 @@ class Refusal:
 
         Args:
             signer: the validator's key.
-            changes: validator-set changes since genesis, that a stranger learns who refuses.
+            changes: validator-set changes since genesis, or since the set that the gateway says it
+                knows, that it learns who refuses.
         """
         headers = {
             HEADER_ALG: signer.public.alg,
@@ -183,6 +189,13 @@ class Refusal:
             raise Malformed("a refusal by a stranger or for another network")
         cose.verify(key)
         return refusal
+
+
+def known_set(properties: Iterable[tuple[str, str]]) -> int:
+    """What a gateway says that it knows, by a batch's user properties; 0 where it says nothing."""
+    found = dict(properties).get(KNOWN_SET, "")
+    is_height = found.isascii() and found.isdecimal() and len(found) <= _MOST_DIGITS
+    return int(found) if is_height else 0
 
 
 def open_answer(message: bytes, client: LightClient) -> BatchReceipt | Refusal:

@@ -151,6 +151,11 @@ class LightClient:
         return tuple(validators for _, validators in self._eras)
 
     @property
+    def known(self) -> int:
+        """The first height that the newest known set seals: changes up to there are not needed."""
+        return self._eras[-1][0]
+
+    @property
     def newest(self) -> ValidatorSet:
         """The newest set that is known."""
         return self._eras[-1][1]

@@ -47,6 +47,11 @@ class Receipts:
         self.counts: Counter[str] = Counter()
         """Answers by what they were worth: `settled`, `repeated`, `worthless`, `refusals`."""
 
+    @property
+    def known_set(self) -> int:
+        """From which height on the newest set seals that is known: no answer need tell it again."""
+        return self._client.known
+
     async def take(self, message: bytes) -> int | None:
         """Judge one answer; return the sequence of the batch that it settles, else None."""
         try:

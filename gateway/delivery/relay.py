@@ -24,6 +24,7 @@ from gateway.delivery.outbox import Outbox, live_from_s
 from gateway.delivery.receipts import Receipts
 from gateway.timing import NetworkClock
 from gateway.watchdog import Heart, woken
+from wire.answer import KNOWN_SET
 
 _log = structlog.get_logger()
 
@@ -278,7 +279,10 @@ class Relay:
         before = self._sent.get(sequence)
         wait_s = FIRST_RESEND_S if before is None else min(2 * before.wait_s, MOST_RESEND_S)
         info = self._client.publish(
-            self._batch_topic, batch.encoded, QOS, properties=_batch_properties()
+            self._batch_topic,
+            batch.encoded,
+            QOS,
+            properties=_batch_properties(self._receipts.known_set),
         )
         held = info.rc != mqtt.MQTT_ERR_QUEUE_SIZE
         self._sent[sequence] = _Sent(live, self._loop.time() + wait_s, wait_s, held)
@@ -304,7 +308,8 @@ def _session_properties() -> Properties:
     return properties
 
 
-def _batch_properties() -> Properties:
+def _batch_properties(known_set: int) -> Properties:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.ContentType = "application/cbor"
+    properties.UserProperty = (KNOWN_SET, str(known_set))
     return properties

@@ -13,6 +13,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.properties import Properties
 
 from gateway.config import MqttConfig
 from gateway.delivery import relay
@@ -27,6 +28,7 @@ from tests.gateway.house import House
 from tests.gateway.quick_folder import quick_path as quick_path
 from tests.gateway.street import START_S, StepClock
 from tests.gateway.world import make_genesis
+from wire.answer import known_set
 
 READINGS = 20_000
 MOST_HELD = relay.WINDOW + relay._QUEUE_ROOM
@@ -152,8 +154,10 @@ class Client:
     def __init__(self) -> None:
         self.held: list[int] = []
         self.sent: list[bytes] = []
+        self.said: list[Properties] = []
 
-    def publish(self, topic: str, payload: bytes, qos: int, **_: Any) -> Any:
+    def publish(self, topic: str, payload: bytes, qos: int, properties: Properties) -> Any:
+        self.said.append(properties)
         if len(self.held) >= MOST_HELD:
             return SimpleNamespace(rc=mqtt.MQTT_ERR_QUEUE_SIZE, mid=0)
         self.sent.append(payload)
@@ -224,6 +228,20 @@ def test_without_answers_what_is_remembered_stays_bounded(quick_path: Path) -> N
         assert len(link.client.sent) > 1_000
 
     relaying(outage(quick_path, 30_000), act)
+
+
+def test_a_batch_says_which_validators_are_known_already(
+    quick_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def act(link: Link) -> None:
+        await link.turn(1)
+        monkeypatch.setattr(link.relay._receipts._client, "_eras", [(120, None)])
+        await link.acknowledge()
+        await link.turn(100)
+        heights = [known_set(getattr(each, "UserProperty", ())) for each in link.client.said]
+        assert (heights[0], heights[-1]) == (1, 120)
+
+    relaying(outage(quick_path, 5_000), act)
 
 
 def test_live_batches_do_not_wait_behind_the_backlog(quick_path: Path) -> None:

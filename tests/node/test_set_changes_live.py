@@ -22,6 +22,8 @@ from hsm.durable import write_new
 from hsm.pkcs8 import encrypt
 from tests.node.town import GatewayClient, Town, wait_for
 from validator.node.store import Store
+from wire.answer import BatchReceipt
+from wire.witness import Batch
 
 PASSPHRASE = b"for the test"
 
@@ -133,6 +135,17 @@ def by_javascript(town: Town, *receipts: Path) -> list[bool]:
     return [json.loads(line)["verified"] for line in done.stdout.splitlines()]
 
 
+def check_what_is_told(gateway: GatewayClient, batch: Batch, told: dict[int | None, int]) -> None:
+    """Who asks again and says what it knows is sent so many changes, by each validator."""
+    for known, changes in told.items():
+        gateway.send(batch.encoded, known)
+        left = len(gateway.town.processes)
+        while left:
+            answer = gateway.answer(batch.batch_id)
+            assert isinstance(answer, BatchReceipt)
+            left -= len(answer.changes) == changes
+
+
 def test_receipts_verify_through_a_joining_a_rotation_and_a_leaving(
     town: Town, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,7 +170,8 @@ def test_receipts_verify_through_a_joining_a_rotation_and_a_leaving(
     key = ("--authority-key", str(office.keys[0]))
     office.run("network", "propose", "--remove", "val-2", "--out", leaving, *key, *office.at)
     left = office.decide(leaving)
-    assert gateway.settle(gateway.interval()) == ["accepted"] * 5
+    batch = gateway.interval()
+    assert gateway.settle(batch) == ["accepted"] * 5
     wait_for("all go on", lambda: min(town.heights()) >= left + 2)
     assert "val-2" not in sealers(town, left + 1)
     assert {name: town.status(name)["votes"] for name in town.processes} == {
@@ -177,6 +191,7 @@ def test_receipts_verify_through_a_joining_a_rotation_and_a_leaving(
     assert told["rests_on"] == [["val-1", "val-3", "val-4", "val-5"]]
     assert cli.main(["verify", str(old), *genesis, "--checkpoint", checkpoint]) == 1
     assert "older than the checkpoint" in capsys.readouterr().out
+    check_what_is_told(gateway, batch, {turned: 1, left: 0, None: 3})
     gateway.leave()
     height = min(town.heights())
     town.close()

@@ -18,6 +18,8 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from gridwitness import certificates
 from gridwitness.addresses import free_ports
@@ -28,7 +30,7 @@ from hwsim.scaled_clock import Pacer
 from tests.app.enrolments import with_technician
 from tests.app.village import Village, block_ms
 from validator.node.store import Store
-from wire.answer import BatchReceipt, Refusal, open_answer
+from wire.answer import KNOWN_SET, BatchReceipt, Refusal, open_answer
 from wire.genesis import Genesis
 from wire.keys import EDDSA
 from wire.light import LightClient
@@ -283,8 +285,13 @@ class GatewayClient:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def send(self, payload: bytes) -> None:
-        self._client.publish(self._topic("batch"), payload, 1).wait_for_publish(WAIT_S)
+    def send(self, payload: bytes, known: int | None = None) -> None:
+        """Publish a batch, and which set of validators is known already."""
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if known is not None:
+            properties.UserProperty = (KNOWN_SET, str(known))
+        sent = self._client.publish(self._topic("batch"), payload, 1, properties=properties)
+        sent.wait_for_publish(WAIT_S)
 
     def answer(self, batch_id: bytes) -> BatchReceipt | Refusal:
         """The next answer for that batch."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wire import cbor, merkle
-from wire.answer import BatchReceipt, Refusal, open_answer
+from wire.answer import KNOWN_SET, BatchReceipt, Refusal, known_set, open_answer
 from wire.block import (
     Block,
     Commit,
@@ -370,3 +370,18 @@ def test_a_signed_reading_is_one_encoding_only() -> None:
         with pytest.raises(Refused):
             Reading.from_payload(cbor.encode(wrong))
     assert Reading.from_payload(cbor.encode({**content, 64: "x"})).extra == {64: "x"}
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ([(KNOWN_SET, "120")], 120),
+        ([("other", "7")], 0),
+        ([], 0),
+        *(([(KNOWN_SET, value)], 0) for value in ("", "-1", "1.5", "٣", "9" * 19, "x")),
+    ],
+)
+def test_what_a_gateway_says_that_it_knows_is_a_height_or_nothing(
+    said: list[tuple[str, str]], known: int
+) -> None:
+    assert known_set(said) == known

@@ -7,6 +7,7 @@ in `ingest`.
 import asyncio
 import contextlib
 import ssl
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,12 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from validator.node.inbox import Inbox
 from validator.node.ingest import MOST_WAITING
+from wire.answer import known_set
 
 SESSION_EXPIRY_S = 7 * 24 * 3_600
 KEEPALIVE_S = 15
+MOST_GATEWAYS = 10_000
+"""So many gateways' words are kept, the newest; who is forgotten is told every change again."""
 
 _log = structlog.get_logger()
 
@@ -55,6 +59,7 @@ class Broker:
         self._loop = asyncio.get_running_loop()
         self.arrived = Inbox(MOST_WAITING)
         self.connected = False
+        self._known: OrderedDict[str, int] = OrderedDict()
         self._access = access
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=me, protocol=mqtt.MQTTv5)
         self._client.tls_set(
@@ -87,6 +92,10 @@ class Broker:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def knows(self, gateway: str) -> int:
+        """What a gateway's newest message said: from where on the set seals that it knows."""
+        return self._known.get(gateway, 0)
+
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish at QoS 1; what does not arrive is asked for again by its gateway."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -111,4 +120,15 @@ class Broker:
         # RuntimeError: the loop has been closed while the thread was ending.
         with contextlib.suppress(RuntimeError):
             # What finds no place its gateway sends again, when no receipt comes.
-            self._loop.call_soon_threadsafe(self.arrived.put, message.topic, bytes(message.payload))
+            said = getattr(message.properties, "UserProperty", ())
+            self._loop.call_soon_threadsafe(
+                self._take, message.topic, bytes(message.payload), known_set(said)
+            )
+
+    def _take(self, topic: str, payload: bytes, known: int) -> None:
+        gateway = topic.rpartition("/")[2]
+        self._known[gateway] = known
+        self._known.move_to_end(gateway)
+        if len(self._known) > MOST_GATEWAYS:
+            self._known.popitem(last=False)
+        self.arrived.put(topic, payload)

@@ -21,6 +21,7 @@ from wire.answer import Refusal
 from wire.errors import Refused, Unavailable
 from wire.genesis import Genesis
 from wire.keys import Signer
+from wire.light import SetChange
 from wire.witness import Batch
 
 MOST_WAITING = 1_000
@@ -42,6 +43,9 @@ class Post(Protocol):
     @property
     def arrived(self) -> Arrivals:
         """What came and waits."""
+
+    def knows(self, gateway: str) -> int:
+        """From which height on the newest set seals that a gateway says it knows; 0 for none."""
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Send an answer; what does not arrive is asked for again by its gateway."""
@@ -70,7 +74,7 @@ class Ingest:
 
     def answer_final(self, batch_id: bytes, gateway: str, genesis: Genesis) -> bool:
         """Publish the receipt of a batch that is on the ledger; False when it is not there."""
-        receipt = batch_receipt(self._driver.store, batch_id, self._changes.upto())
+        receipt = batch_receipt(self._driver.store, batch_id, self._changes_for(gateway))
         if receipt is None:
             return False
         self._broker.publish(receipt_topic(genesis, gateway), receipt.encoded)
@@ -116,8 +120,12 @@ class Ingest:
         words = str(why)[:LONGEST_WORDS]
         refusal = Refusal(genesis.network, batch_id, self._driver.me, code, words)
         self._broker.publish(
-            receipt_topic(genesis, gateway), refusal.sign(self._signer, self._changes.upto())
+            receipt_topic(genesis, gateway), refusal.sign(self._signer, self._changes_for(gateway))
         )
+
+    def _changes_for(self, gateway: str) -> tuple[SetChange, ...]:
+        """What leads a gateway to the newest set from the one that it says it knows."""
+        return self._changes.upto(known=self._broker.knows(gateway))
 
 
 def batch_topic(genesis: Genesis) -> str:

@@ -20,12 +20,17 @@ class SetChanges:
         self._ruling = ruling
         self._known: dict[int, SetChange] = {}
 
-    def upto(self, height: int | None = None) -> tuple[SetChange, ...]:
-        """What leads from the genesis file to the set that seals a height, or the newest."""
+    def upto(self, height: int | None = None, known: int = 0) -> tuple[SetChange, ...]:
+        """What leads from the genesis file to the set that seals a height, or the newest.
+
+        To who knows the set already that seals `known` and what follows, only what came after it.
+        """
         rosters = self._ruling().rosters
         found = []
         for before, after in pairwise(rosters):
-            if before.hash != after.hash and (height is None or after.first <= height):
+            if after.first <= known or (height is not None and after.first > height):
+                continue
+            if before.hash != after.hash:
                 change = self._known.get(after.first) or self._change(after.first)
                 if change is not None:
                     self._known[after.first] = change
