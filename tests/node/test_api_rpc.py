@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.app.enrolments import Enrolment
 from tests.node.office import Bureau, ask
 from validator import strict_json
+from validator.api import rpc
 from wire.block import transaction_id
 
 
@@ -194,3 +196,15 @@ def test_besus_names_tell_validators_and_their_blocks(bureau: Bureau) -> None:
     assert fault(bureau, "qbft_proposeValidatorVote", [address, True]) == -32000
     for wrong in ("0x0", "0x99", "1", 1, None, "0xzz", "0x" + "f" * 40):
         assert fault(bureau, "qbft_getValidatorsByBlockNumber", [wrong]) == -32602
+
+
+def test_the_api_writes_no_number_that_json_has_not() -> None:
+    """Where a NaN came to be by a mistake, its page fails; nobody's reader does."""
+    written = [
+        line
+        for path in Path(rpc.__file__).parent.glob("*.py")
+        for line in path.read_text().splitlines()
+        if "json.dumps(" in line
+    ]
+    assert len(written) >= 4
+    assert [line for line in written if "allow_nan=False" not in line] == []
