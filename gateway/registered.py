@@ -3,7 +3,8 @@
 Decides that configuration and registry agree before anything is polled: an unknown meter, a meter
 that another gateway reads, or one whose kind differs is refused by name. Keys and places come from
 the genesis file, or, for a meter enrolled later, from the enrolment that the configuration names,
-when the meter and the zone's operator have signed it and a technician its commissioning. Keys,
+when the meter and the zone's operator have signed it and a technician its commissioning; of a meter
+that cannot sign, when the operator has. Keys,
 technicians and zones that changed since come from the signed changes that it names. Whether and
 from when on they hold, the validators decide; until then they answer "unknown-meter" and its
 readings wait.
@@ -26,7 +27,7 @@ from wire.errors import Malformed, Refused
 from wire.genesis import Genesis
 from wire.keys import PublicKey
 from wire.transaction import Transaction, enrolment_of
-from wire.transaction_bodies import CommissionedMeter
+from wire.transaction_bodies import CommissionedMeter, Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +120,17 @@ def _enrolled(meter: str, path: Path, genesis: Genesis) -> dict[str, Any]:
     """The meter's entry from its enrolment, which the zone's operator must have signed."""
     try:
         transaction = Transaction.open(path.read_bytes())
-        enrolled = enrolment_of(transaction)
+        enrolled = _enrolling(transaction)
         entry = dict(enrolled.entry)
-        if transaction.network != genesis.network or enrolled.meter != meter:
+        if transaction.network != genesis.network or entry["id"] != meter:
             raise BadConfiguration(f"{path} enrols no meter {meter} of {genesis.topic_name}")
         zone = _entry(genesis.registry["zones"], str(entry.get("zone")), "zone")
         operator = _entry(genesis.registry["authorities"], zone["operator"], "operator")
-        key = PublicKey.from_text(str(entry.get("key")))
-        transaction.sign.verify(key)
+        if isinstance(enrolled, CommissionedMeter):
+            key = PublicKey.from_text(str(entry.get("key")))
+            transaction.sign.verify(key)
+            _check_commissioned(enrolled, key, zone["operator"], genesis)
         transaction.sign.verify(PublicKey.from_text(operator["key"]))
-        _check_commissioned(enrolled, key, zone["operator"], genesis)
     except OSError as reason:
         raise BadConfiguration(f"the enrolment {path}: {reason.strerror}") from None
     except BadConfiguration:
@@ -136,6 +138,16 @@ def _enrolled(meter: str, path: Path, genesis: Genesis) -> dict[str, Any]:
     except Refused as reason:
         raise BadConfiguration(f"the enrolment {path} does not stand: {reason}") from None
     return entry
+
+
+def _enrolling(transaction: Transaction) -> CommissionedMeter | Entry:
+    """What enrols a meter; one without a key of its own has no commissioning record."""
+    body = transaction.body
+    if not isinstance(body, Entry) or body.table != "meters":
+        return enrolment_of(transaction)
+    if body.entry.get("key") != "":
+        raise Malformed(f"meter {body.entry['id']} has a key of its own, which has not signed")
+    return body
 
 
 def _check_commissioned(

@@ -58,6 +58,7 @@ REMEDIES = {
     "not-signed-by-operator": "gridwitness registry sign FILE --key KEY of the grid operator",
     "not-signed-by-technician": "let a technician of the zone's operator sign it",
     "not-signed-by-new-key": "gridwitness registry sign FILE --key KEY of each key that comes in",
+    "not-signed-by-reader": "gridwitness registry sign FILE --key KEY of its gateway (reader)",
     "not-signed-by-meter": "it begins at the meter: gridwitness meter provision",
     "stranger-signed": "prepare it again and let only its parties sign",
     "key-exchanged": "gridwitness hsm rotate, then registry prepare rotate-key",
@@ -129,6 +130,8 @@ _ENTRY = "the entry as the genesis file writes it"
 def _in_words(kind: str) -> str:
     """`add-gateway` as people say it."""
     verb, _, what = kind.partition("-")
+    if kind in TABLE_OF and what == "meter":
+        return f"{verb} a meter that cannot sign and is read by a gateway"
     return f"{verb} an unmetered load" if what == "unmetered" else f"{verb} a {what}"
 
 

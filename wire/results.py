@@ -175,6 +175,7 @@ REASONS: dict[int, Reason] = {
     87: Reason(
         "no-such-change", "no change of this id waits for its time: it can be withdrawn once", False
     ),
+    88: Reason("not-signed-by-reader", "the gateway that is to read it has not signed it", False),
     # What authorities decide together: validators, parameters, their own keys.
     90: Reason(
         "stale-base",

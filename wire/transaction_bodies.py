@@ -32,6 +32,8 @@ TABLE_OF = {
     "change-zone": "zones",
     "add-unmetered": "unmetered",
     "change-unmetered": "unmetered",
+    "add-meter": "meters",
+    "change-meter": "meters",
 }
 """Kinds that carry an entry as the genesis file writes it, and in which of its lists."""
 
@@ -126,7 +128,10 @@ class ReplaceMeter(CommissionedMeter):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A gateway, technician, zone or unmetered load: a new one, or what holds of a known one."""
+    """A gateway, technician, zone, unmetered load, or meter that a gateway signs for.
+
+    A new one, or what holds of a known one.
+    """
 
     kind: str
     """A key of TABLE_OF."""
@@ -157,7 +162,8 @@ class Entry:
         kind, entry, from_s = fields.items(value, "entry", 3)
         if kind not in TABLE_OF:
             raise Malformed("an entry is added or changed")
-        return cls(kind, _entry(entry, "entry"), _from(from_s))
+        longest = LONGEST_METER if TABLE_OF[kind] == "meters" else 33
+        return cls(kind, _entry(entry, "entry", longest), _from(from_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from tests.app.enrolments import (
     technician_entry,
     with_technician,
 )
-from tests.app.village import Village, branch, gateway_entry, signer
+from tests.app.village import Village, branch, gateway_entry, meter_entry, signer
 from wire.announcement import KeyAnnouncement, SignedAnnouncement, announce
 from wire.genesis import Genesis
 from wire.keys import SoftSigner
@@ -167,6 +167,18 @@ KINDS: dict[str, Kind] = {
     ),
     "retire zone": Kind(lambda at_s: Retirement("retire-zone", "z2", at_s), *_PEA),
     "add unmetered": Kind(lambda at_s: Entry("add-unmetered", LOAD | {"id": "l2"}, at_s), *_PEA),
+    "add meter": Kind(
+        lambda at_s: Entry("add-meter", meter_entry("c8", "n2", "customer", key=""), at_s),
+        ("gw-a reader", TECHNICIAN, "PEA"),
+        ("not-signed-by-reader", "not-signed-by-technician", _OPERATOR),
+    ),
+    "change meter": Kind(
+        lambda at_s: Entry(
+            "change-meter", meter_entry("c3", "n2", "customer", key="", reader="gw-b"), at_s
+        ),
+        ("gw-b reader", TECHNICIAN, "PEA"),
+        ("not-signed-by-reader", "not-signed-by-technician", _OPERATOR),
+    ),
     "change unmetered": Kind(
         lambda at_s: Entry("change-unmetered", LOAD | {"limit_ppm": 1}, at_s), *_PEA
     ),

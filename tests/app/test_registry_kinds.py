@@ -32,7 +32,7 @@ MISSING = [
 
 def test_every_kind_has_its_rows_here() -> None:
     governed = {name for name in BODIES if name.startswith("change-") and "-" in name} - {
-        *("change-gateway", "change-zone", "change-unmetered", "change-holder")
+        *("change-gateway", "change-zone", "change-unmetered", "change-holder", "change-meter")
     }
     assert {made(name).kind for name in NAMES} == {
         name for name in BODIES if name not in {*governed, "resolve-case", "withdraw"}
@@ -97,7 +97,7 @@ def test_of_one_thing_nothing_is_changed_before_what_was_changed_already(name: s
     """Where the first change ends or takes the id the second finds that out; else the order."""
     later, earlier = made(name, 4), made(name, 3, nonce=bytes(16))
     words = {
-        **dict.fromkeys(("enrol", "replace"), "meter-id-taken"),
+        **dict.fromkeys(("enrol", "replace", "add meter"), "meter-id-taken"),
         **dict.fromkeys(("add gateway", "add technician", "add zone", "add unmetered"), "id-taken"),
         **dict.fromkeys((each for each in NAMES if each.startswith("rotate")), "key-taken"),
         "retire meter": "meter-not-registered",

@@ -16,11 +16,12 @@ from tests.app.registry_kinds import (
     signed,
     zone_entry,
 )
-from tests.app.village import branch, gateway_entry, signer
+from tests.app.village import branch, gateway_entry, meter_entry, signer
 from wire.transaction import Body
 from wire.transaction_bodies import CompromiseKey, Entry, Retirement
 
 NEW_WITNESS = gateway_entry("gw-a") | {"witness_key": signer("new").public.text}
+READ = ("gw-a reader", TECHNICIAN, "PEA")
 UNFIT: dict[str, tuple[Body, tuple[str, ...], str]] = {
     # Unknown things.
     "an unknown meter is elsewhere": (
@@ -41,6 +42,41 @@ UNFIT: dict[str, tuple[Body, tuple[str, ...], str]] = {
         Retirement("retire-meter", "c7", starts(2)),
         ("PEA",),
         "meter-not-registered",
+    ),
+    "a meter with a key is added": (
+        Entry("add-meter", meter_entry("c8", "n2", "customer"), starts(2)),
+        READ,
+        "unfit-entry",
+    ),
+    "a meter that signs is to sign no more": (
+        Entry("change-meter", meter_entry("c1", "n1", "customer", key=""), starts(2)),
+        READ,
+        "unfit-entry",
+    ),
+    "a known meter is added": (
+        Entry("add-meter", meter_entry("c3", "n3", "customer", key=""), starts(2)),
+        READ,
+        "meter-id-taken",
+    ),
+    "an unknown meter changes": (
+        Entry("change-meter", meter_entry("c8", "n2", "customer", key=""), starts(2)),
+        READ,
+        "meter-not-registered",
+    ),
+    "a meter is read by nobody known": (
+        Entry("add-meter", meter_entry("c8", "n2", "customer", key="", reader="gw-x"), starts(2)),
+        READ,
+        "not-registered",
+    ),
+    "a meter without a key is where no line is": (
+        Entry("add-meter", meter_entry("c8", "n9", "customer", key=""), starts(2)),
+        READ,
+        "unfit-registry",
+    ),
+    "a meter without a key is in no zone": (
+        Entry("add-meter", meter_entry("c8", "n2", "customer", key="", zone="z9"), starts(2)),
+        READ,
+        "unknown-zone",
     ),
     "an unknown gateway changes": (
         Entry("change-gateway", gateway_entry("gw-x"), starts(2)),

@@ -7,11 +7,20 @@ import pytest
 
 from gateway import config
 from gateway.config_table import BadConfiguration
-from gateway.registered import Registration, SigningMeter, registration
-from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, enrolling_village, retire
-from tests.app.village import signer
+from gateway.registered import PolledMeter, Registration, SigningMeter, registration
+from tests.app.enrolments import (
+    NEW,
+    TECHNICIAN,
+    Enrolment,
+    enrolling_village,
+    retire,
+    starts,
+)
+from tests.app.registry_kinds import signed
+from tests.app.village import meter_entry, signer
 from tests.gateway.world import GOOD
 from wire.genesis import Genesis
+from wire.transaction_bodies import Entry
 
 GENESIS = enrolling_village().genesis
 BUSES = GOOD.index("[[bus]]")
@@ -84,6 +93,40 @@ def test_a_file_that_is_no_enrolment_is_refused_in_words(
 ) -> None:
     with pytest.raises(BadConfiguration, match=words):
         registered(tmp_path, content)
+
+
+READ = Entry("add-meter", meter_entry(NEW, "n3", "customer", key=""), starts(2))
+
+
+def read_meter(folder: Path, *signers: str, body: Entry = READ) -> Registration:
+    text = ONE_METER.replace('template = "gridwitness"', 'template = "eastron-sdm120"')
+    (folder / "gateway.toml").write_text(text)
+    (folder / f"{NEW}.enrolment").write_bytes(signed(body, signers, GENESIS).encoded)
+    return registration(config.load(folder / "gateway.toml"), GENESIS)
+
+
+def test_a_meter_that_cannot_sign_is_polled_by_what_its_operator_signed(tmp_path: Path) -> None:
+    [(_, [found])] = read_meter(tmp_path, "PEA", TECHNICIAN, "gw-a reader").buses
+    assert isinstance(found, PolledMeter)
+    assert (found.id, found.unit, found.subject.node) == (NEW, 9, "n3")
+
+
+@pytest.mark.parametrize(
+    ("signers", "changes", "words"),
+    [
+        (("MEA", "gw-a reader"), {}, "does not stand: the key"),
+        (("PEA",), {"key": signer(NEW).public.text}, "a key of its own, which has not signed"),
+        (("PEA",), {"reader": "gw-b"}, "registered to be read by gw-b"),
+        (("PEA",), {"id": "c8"}, "enrols no meter c9"),
+    ],
+    ids=["by another operator", "with a key", "read by another", "another meter"],
+)
+def test_a_meter_that_cannot_sign_is_not_taken_from_anybody(
+    tmp_path: Path, signers: tuple[str, ...], changes: dict[str, Any], words: str
+) -> None:
+    body = Entry("add-meter", dict(READ.entry) | changes, READ.from_s)
+    with pytest.raises(BadConfiguration, match=words):
+        read_meter(tmp_path, *signers, body=body)
 
 
 def test_without_an_enrolment_the_cure_is_named(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from gridwitness.cli import main
 from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, starts
 from tests.app.registry_kinds import EXCHANGE, rotation
-from tests.app.village import Register, signer
+from tests.app.village import Register, meter_entry, signer
 from tests.node.town import GatewayClient, Town
 from wire.answer import Refusal
 from wire.results import REASONS, Verdict
@@ -146,3 +146,24 @@ def test_a_compromised_key_is_refused_and_its_backlog_comes_by_another_gateway(
     assert other.settle(again) == ["accepted"] * 5
     other.leave()
     assert [town.status(name)["halted"] for name in town.names] == [""] * 4
+
+
+def test_a_meter_that_cannot_sign_is_added_and_its_zone_balances_with_it(
+    town: Town, operator: Operator
+) -> None:
+    entry = meter_entry("c8", "n2", "customer", key="")
+    operator.change(
+        *("add-meter", "--from", starts(8)),
+        *("--entry", operator.file("entry.json", json.dumps(entry).encode())),
+        signers=("gw-a reader", TECHNICIAN, "PEA"),
+    )
+    town.village.meters["c8"] = Register(entry)
+    other = GatewayClient(town, "gw-b")
+    for slot, energies in ((7, WITH_NEW), (8, {**WITH_NEW, "c8": (100, 0), "b0": (705, 0)})):
+        town.stand(slot)
+        closed = town.village.close(slot, **energies)
+        batch = town.village.batch(closed.values(), slot, "gw-b")
+        assert other.settle(batch) == ["accepted"] * len(closed)
+    other.leave()
+    seals = json.loads(town.get("val-3", "/api/v1/zones/z1/seals?after=0")[1])["items"]
+    assert {each["start_s"]: each["verdict"] for each in seals}[starts(8)] == Verdict.BALANCED.name

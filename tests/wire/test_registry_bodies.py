@@ -35,6 +35,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "technician": TECHNICIAN,
     "zone": zone_entry("z1"),
     "unmetered": LOAD,
+    "meter": METER | {"key": ""},
 }
 MADE: list[Body] = [
     EnrolMeter(METER, FROM_S, b"record"),

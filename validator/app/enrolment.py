@@ -4,12 +4,18 @@ Decides one reason code for one transaction on one state. A change holds from an
 not begun when its block is made, so that no window that may be sealed already changes, and changes
 of one thing are accepted in the order in which they hold; only a compromise holds by block, and a
 withdrawal of what is still to come. Who must have signed is decided by kind (`meter_changes`,
-`entry_changes`, `key_changes`, `withdrawing`), what fits by `validator.app.fitting`.
+`read_meters`, `entry_changes`, `key_changes`, `withdrawing`), what fits by `validator.app.fitting`.
 """
 
 from dataclasses import dataclass
 
-from validator.app import entry_changes, key_changes, meter_changes, withdrawing
+from validator.app import (
+    entry_changes,
+    key_changes,
+    meter_changes,
+    read_meters,
+    withdrawing,
+)
 from validator.app.carrier import SignatureBook
 from validator.app.changes import Change, change_of
 from validator.app.fitting import misfits
@@ -116,7 +122,9 @@ def _change(transaction: Transaction, height: int) -> Change:
 def _decide(proposal: Proposal, change: Change) -> PublicKey:
     """The operator's key that signed."""
     match proposal.transaction.body:
-        case CommissionedMeter() | ChangeHolder() | Retirement(table="meters") as body:
+        case CommissionedMeter() | ChangeHolder() as body:
+            return _decide_meter(proposal, body, change)
+        case Entry(table="meters") | Retirement(table="meters") as body:
             return _decide_meter(proposal, body, change)
         case Entry() as body:
             return entry_changes.decide(proposal, body, change)
@@ -132,11 +140,15 @@ def _decide(proposal: Proposal, change: Change) -> PublicKey:
 
 
 def _decide_meter(
-    proposal: Proposal, body: CommissionedMeter | ChangeHolder | Retirement, change: Change
+    proposal: Proposal,
+    body: CommissionedMeter | ChangeHolder | Entry | Retirement,
+    change: Change,
 ) -> PublicKey:
     match body:
         case CommissionedMeter():
             return meter_changes.decide(proposal, body, change)
+        case Entry():
+            return read_meters.decide(proposal, body, change)
         case ChangeHolder():
             return meter_changes.decide_holder(proposal, body)
         case Retirement():
