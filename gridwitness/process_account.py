@@ -1,6 +1,7 @@
 """What the kernel has booked for a process: its CPU time, its memory, its children."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -21,9 +22,11 @@ def rss_mb(pid: int) -> float:
 
 
 def family(pid: int) -> list[int]:
-    """A process and those that it started, itself first."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [child for task in tasks for child in task.read_text().split()]
+    """A process and those that it started, itself first; who ends meanwhile may be missing."""
+    children: list[str] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            children += task.read_text().split()
     return [pid, *(each for child in children for each in family(int(child)))]
 
 

@@ -27,9 +27,9 @@ def runs(pid: int) -> bool:
 def ledgers(pids: list[int]) -> set[str]:
     """Ledgers that processes have open."""
     found = set()
-    for each in (entry for pid in pids for entry in Path(f"/proc/{pid}/fd").glob("*")):
-        with suppress(OSError):  # Closed meanwhile.
-            found.add(os.readlink(each))
+    for pid in pids:
+        with suppress(OSError):  # Closed meanwhile, or ended.
+            found |= {os.readlink(each) for each in Path(f"/proc/{pid}/fd").glob("*")}
     return {name for name in found if name.endswith("/ledger.sqlite")}
 
 
