@@ -19,7 +19,7 @@ from gridwitness.cli import main
 from tests.app.enrolments import NEW, TECHNICIAN, Enrolment, starts
 from tests.app.registry_kinds import EXCHANGE, rotation
 from tests.app.village import Register, meter_entry, signer
-from tests.node.town import GatewayClient, Town
+from tests.node.town import GatewayClient, Town, wait_for
 from wire.answer import Refusal
 from wire.results import REASONS, Verdict
 from wire.witness import Batch
@@ -43,12 +43,16 @@ class Operator:
 
     def change(self, kind: str, *arguments: object, signers: tuple[str, ...] = ("PEA",)) -> int:
         """Prepare, sign, submit, wait; returns the block's height."""
-        path = self._folder / f"{kind}.gwt"
+        path = self.path(kind)
         genesis = ("--genesis", self._town.folder / "genesis.json")
         self._run("prepare", kind, *arguments, *genesis, "--out", path)
         for name in signers:
             self._run("sign", path, "--key", self._key(name))
         return int(self._run("submit", path, "--to", self._url)["height"])
+
+    def path(self, kind: str) -> Path:
+        """File of the last change of a kind."""
+        return self._folder / f"{kind}.gwt"
 
     def shown(self, table: str, name: str) -> dict[str, Any]:
         return self._run("show", table, name, "--from-validator", self._url)
@@ -167,3 +171,23 @@ def test_a_meter_that_cannot_sign_is_added_and_its_zone_balances_with_it(
     other.leave()
     seals = json.loads(town.get("val-3", "/api/v1/zones/z1/seals?after=0")[1])["items"]
     assert {each["start_s"]: each["verdict"] for each in seals}[starts(8)] == Verdict.BALANCED.name
+
+
+def test_a_change_and_its_withdrawal_are_told_alike_by_every_validator(
+    town: Town, operator: Operator
+) -> None:
+    def kept() -> list[list[int | None]]:
+        found = []
+        for name in town.names:
+            entry = json.loads(town.get(name, "/api/v1/registry/meters/c1")[1])
+            found.append([each["from_s"] for each in entry["history"]])
+        return found
+
+    mistaken = operator.change("retire-meter", "c1", "--from", starts(20))
+    wait_for("all have it", lambda: kept() == [[None, starts(20)]] * 4)
+    back = operator.change("withdraw", operator.path("retire-meter"))
+    assert back > mistaken
+    wait_for("all have taken it back", lambda: kept() == [[None]] * 4)
+    town.kill("val-3")
+    town.start("val-3")
+    assert kept() == [[None]] * 4, "what is read from the disk again is the same"
