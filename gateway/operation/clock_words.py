@@ -15,7 +15,10 @@ from wire.genesis import Genesis
 SKEW_MISSING_S = 10
 """What the rules take where the genesis file names no other."""
 
-CURE = "apt-get install chrony, and see that `chronyc sources` names one with a star"
+CURE = (
+    "apt-get install chrony, and see that `chronyc sources` names one with a star; where the clock"
+    " is good and the kernel cannot know (a container), authorities set skew_missing_s higher"
+)
 METERS_CURE = "it is given the time within the hour while the gateway's clock is good"
 
 
@@ -63,8 +66,8 @@ def clock_words(quality: ClockQuality, most_s: int) -> tuple[bool, str]:
     if error_s > most_s:
         words.append(
             f"readings that the gateway signs say {error_s} s, more than the network's"
-            f" skew_missing_s ({most_s}): each counts as missing, and the zones of its meters are"
-            " INCONCLUSIVE"
+            f" skew_missing_s ({most_s} in the genesis file): each counts as missing, and the zones"
+            " of its meters are INCONCLUSIVE"
         )
     if not may_give(quality):
         words.append(

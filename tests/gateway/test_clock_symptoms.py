@@ -22,7 +22,11 @@ from validator.app.parameters import Parameters
 @pytest.mark.parametrize(
     ("quality", "most_s", "words"),
     [
-        (ClockQuality(SET, 16_000), 10, ["16 s", "skew_missing_s (10)", "INCONCLUSIVE", "chrony"]),
+        (
+            ClockQuality(SET, 16_000),
+            10,
+            ["16 s", "skew_missing_s (10 in", "INCONCLUSIVE", "chrony"],
+        ),
         (ClockQuality(SYNCHRONISED, 10_001), 10, ["may be 11 s off", "INCONCLUSIVE", "chrony"]),
         (ClockQuality(SET, 16_000), 60, ["nothing disciplines", "given no time", "chrony"]),
         (ClockQuality(UNKNOWN, 0), 10, ["nobody knows", "given no time", "chrony"]),
