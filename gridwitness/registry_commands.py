@@ -301,7 +301,8 @@ def _show_table(args: argparse.Namespace) -> int:
     for step in () if args.json else found.get("history", ()):
         begin = "the genesis file" if step["from_s"] is None else time_words(step["from_s"])
         what = "registered no more" if step["entry"] is None else json.dumps(step["entry"])
-        print(f"from {begin}: {what}")
+        by = f"  (transaction {step['transaction']})" if step.get("transaction") else ""
+        print(f"from {begin}: {what}{by}")
     if args.json:
         print(json.dumps(found))
     return 0

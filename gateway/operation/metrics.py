@@ -35,6 +35,7 @@ def metrics(report: Mapping[str, Any]) -> str:
         ("newest_final_start_seconds", "gauge", [({}, report["newest_final_s"])]),
         ("last_interval_start_seconds", "gauge", [({}, report["last_interval_start_s"])]),
         ("up", "gauge", _up(report)),
+        ("clock_error_ms", "gauge", [({}, report["clock"]["error_ms"])]),
         ("answers_total", "counter", _classes(report["answers"], {})),
         ("disk_used_percent", "gauge", [({}, disk["used_percent"])]),
         ("disk_alarm_percent", "gauge", [({}, disk["alarm_percent"])]),

@@ -109,6 +109,7 @@ def test_metrics_have_error_classes_by_bus_and_meter() -> None:
         'meter_errors_total{meter="m<1>",kind="exception-2"} 1',
         'answers_total{kind="worthless"} 1',
         'up{part="token"} 1',
+        "clock_error_ms 3",
         "disk_alarm_percent 0",
         'bus_answers_total{bus="b"} 900',
     ):

@@ -1,6 +1,7 @@
 """`gridwitness registry show TABLE` lists what is registered now, however many pages it takes."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,3 +78,13 @@ def test_people_read_a_table(url: str, capsys: pytest.CaptureFixture[str]) -> No
 def test_a_validator_that_is_away_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["registry", "show", "meters", "--from-validator", "http://127.0.0.1:9"]) == 75
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_entry_is_told_with_the_transaction_that_made_it_so(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its id a change that is still to come can be withdrawn."""
+    assert main(["registry", "show", "meters", "c9", "--from-validator", url]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"from {time_words(starts(2))}: {{")
+    assert re.search(r"\(transaction [0-9a-f]{64}\)$", line)
