@@ -8,17 +8,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.app.village import Village
+from tests.app.village import START_S, Village
+from tests.node.chain import Chain
 from validator.app.execution import AcceptedRow
+from validator.app.paging import PAGED
 from validator.app.records import CONFLICT, CREDIT, READING, AcceptedReading, key, lane
 from validator.app.state import Write
 from validator.node.ledger_view import LedgerView
 from validator.node.names import Names
+from validator.node.receipts import Receipts
 from validator.node.shelf import StateShelf
-from validator.node.state_rows import StateWriter, all_rows
+from validator.node.state_rows import StateWriter, all_rows, rows_in_memory
 from validator.node.store import Store
 from validator.node.stored import Span, StoredReading
 from wire.reading import Reading
@@ -235,3 +239,90 @@ def _compare_claims(disk: Disk, shelf: StateShelf) -> None:
             for start_s in (0, *rows, 500 * STEP_S):
                 expected = tuple(sorted(rows.get(start_s, ())))
                 assert shelf.claims(key(name, start_s), late) == expected
+
+
+def test_a_block_that_was_taken_back_leaves_nothing_behind_in_memory(tmp_path: Path) -> None:
+    chain = Chain(tmp_path)
+    candidate = chain.candidate([chain.interval(0)], 0)
+    commit = chain.seal(candidate)
+    spoiled = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
+    spoiled.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    with pytest.raises(sqlite3.IntegrityError):
+        chain.store.append(candidate.block, commit, candidate.execution, candidate.batches)
+    # Numbers that were given in vain are given again, to others.
+    spoiled.execute("INSERT INTO names (name) VALUES (x'ff')")
+    spoiled.execute("DROP TRIGGER full")
+    spoiled.close()
+    chain.store.append(candidate.block, commit, candidate.execution, candidate.batches)
+    chain.app.commit(candidate.execution)
+    assert chain.restarted(chain.store).state.root == chain.app.state.root
+    for meter in chain.village.meters:
+        [reading] = chain.store.readings_of(meter, Span())
+        assert (reading.start_s, reading.zone) == (START_S, "z1")
+    assert chain.store.reading_count() == len(chain.village.meters)
+    chain.store.close()
+
+
+def test_no_question_walks_over_a_table_that_grows(tmp_path: Path) -> None:
+    chain = Chain(tmp_path)
+    for slot in range(2):
+        chain.append([chain.interval(slot)], slot)
+    asked: set[str] = set()
+    store, path = chain.store, tmp_path / "ledger.sqlite"
+    with closing(StateShelf(path)) as shelf, closing(LedgerView(path)) as view:
+        for database in (store._database, shelf._database, view._database):
+            database.set_trace_callback(asked.add)
+        _ask_everything(chain, shelf, view)
+    asked = {query for query in asked if not query.startswith("PRAGMA")}
+    assert len(asked) > 40
+    walks = {step for query in asked for step in _plan(store, query) if step.startswith("SCAN")}
+    # Of a run 64 places; the others stay small.
+    small = {"place", "CONSTANT ROW", "waiting", "evidence", "proposed"}
+    assert walks <= {f"SCAN {name}" for name in small}
+    store.close()
+
+
+def _plan(store: Store, query: str) -> list[str]:
+    return [row[3] for row in store._database.execute(f"EXPLAIN QUERY PLAN {query}")]
+
+
+def _ask_everything(chain: Chain, shelf: StateShelf, view: LedgerView) -> None:
+    """What a validator asks its ledger for while it runs."""
+    store, digest = chain.store, chain.tip.digest
+    [batch] = chain.append([chain.interval(2)], 2).batches
+    name, own = "c1", lane("c1", b"")
+    for table in PAGED:
+        shelf.get(table, key(own, 1))
+        shelf.newest(table, own)
+    for sequence in (0, 1, 7):
+        shelf.before(own, sequence)
+        shelf.after(own, sequence)
+    for late in (False, True):
+        shelf.claims(key(own, START_S), late)
+    shelf.newest_claim_s(own)
+    for ledger in (store, view):
+        list(rows_in_memory(ledger._ask))
+        ledger.readings_of(name, Span(after=1, from_s=START_S, until_s=START_S + 900, most=3))
+        ledger.reading(name, 1)
+        ledger.reading_count()
+        Receipts(chain.genesis, chain.app, ledger).receipt(name, 1)
+        ledger.final(1)
+        ledger.block(2)
+        ledger.headers(1, 3)
+        ledger.encoded_block(digest)
+        ledger.batch(batch.batch_id)
+        ledger.result(batch.batch_id)
+        ledger.tx_results(1)
+        ledger.seals("z1", START_S, 10)
+        ledger.seal_over("z1", START_S)
+        ledger.seals_at(1)
+        ledger.justifications(3)
+        ledger.waiting()
+        ledger.evidence()
+    view.outline(1)
+    view.outlines(3, 2)
+    view.outlines_from(1, 2)
+    view.height_of(digest)
+    view.newest_seal("z1")

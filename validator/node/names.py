@@ -25,11 +25,12 @@ class Names:
     def __init__(self, ask: Ask) -> None:
         """Begin with none."""
         self._ask = ask
-        self._numbers: dict[bytes, int] = {}
+        self.known: dict[bytes, int] = {}
+        """Numbers that were asked for; who writes thousands looks here first."""
 
     def number(self, name: bytes) -> int | None:
         """A name's number, None while no row has it."""
-        found = self._numbers.get(name)
+        found = self.known.get(name)
         if found is None:
             rows = self._ask("SELECT number FROM names WHERE name = ?", name)
             if rows:
@@ -39,13 +40,13 @@ class Names:
 
     def keep(self, name: bytes, number: int) -> None:
         """Take in a name that has a number."""
-        if len(self._numbers) >= MOST_KEPT:
-            self._numbers.clear()
-        self._numbers[name] = number
+        if len(self.known) >= MOST_KEPT:
+            self.known.clear()
+        self.known[name] = number
 
     def forget(self) -> None:
         """What was kept may not be so: its transaction was taken back."""
-        self._numbers.clear()
+        self.known.clear()
 
     def lanes(self, meter: bytes) -> list[tuple[int, bytes]]:
         """Numbers and names of a meter's lanes: its own, and one for each reader key."""

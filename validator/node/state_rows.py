@@ -25,12 +25,12 @@ class StateWriter:
         """Begin with nothing known of the lanes: each begins a new run."""
         self._database = database
         self._names = names
-        self._next: dict[int, tuple[int, int, int, bool]] = {}
+        self._follows: dict[int, tuple[int, int, int, int, bool]] = {}
 
     def forget(self) -> None:
         """What was written was taken back."""
         self._names.forget()
-        self._next.clear()
+        self._follows.clear()
 
     def write(
         self,
@@ -48,6 +48,7 @@ class StateWriter:
         records: dict[bytes, bytes] = {}
         credited: list[tuple[int, int, bytes]] = []
         kept: list[tuple[str, bytes, bytes]] = []
+        known = self._names.known
         for table, row, value in writes:
             if value is None:
                 assert table not in (READING, CREDIT), "what was counted is never taken back"
@@ -55,7 +56,8 @@ class StateWriter:
             elif table == READING:
                 records[row] = value
             elif table == CREDIT:
-                credited.append((int.from_bytes(row[-8:]), self._number(row[:-8]), value))
+                meter = known.get(row[:-8]) or self._number(row[:-8])
+                credited.append((int.from_bytes(row[-8:]), meter, value))
             else:
                 kept.append((table, row, value))
         insert = self._database.executemany
@@ -70,29 +72,27 @@ class StateWriter:
         batches: Mapping[bytes, int],
     ) -> None:
         zones = {zone: self._number(name_of(zone)) for zone in {each.zone for each in accepted}}
+        known, follows = self._names.known, self._follows
         rows, runs = [], []
         for row, batch_id, position, zone, late, reading in accepted:
-            lane, sequence = self._number(row[:-8]), reading.sequence
-            start_s, step_s = reading.interval_start_s, reading.interval_s
-            if self._begins_run(lane, sequence, start_s, step_s, late):
-                runs.append((lane, sequence, start_s, step_s, late))
-            place = zones[zone], batches[batch_id], position
-            rows.append((start_s, lane, sequence, late, *place, reading.status, records[row]))
+            lane = known.get(row[:-8]) or self._number(row[:-8])
+            sequence, start_s, step_s = (
+                reading.sequence,
+                reading.interval_start_s,
+                reading.interval_s,
+            )
+            run = lane, sequence, start_s, step_s, late
+            # What is not remembered begins a run: that costs a row and is never wrong.
+            if follows.get(lane) != run or sequence % LONGEST == 0:
+                runs.append(run)
+            follows[lane] = lane, sequence + 1, start_s + step_s, step_s, late
+            place = batches[batch_id], position, reading.status, records[row]
+            rows.append((start_s, lane, sequence, late, zones[zone], *place))
+        if len(follows) > MOST_KEPT:
+            follows.clear()
         insert = self._database.executemany
         insert("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", sorted(rows))
         insert("INSERT INTO runs VALUES (?, ?, ?, ?, ?)", runs)
-
-    def _begins_run(self, lane: int, sequence: int, start_s: int, step_s: int, late: bool) -> bool:
-        """Whether a reading does not follow the lane's last one in a run.
-
-        What is not remembered begins a run of one: that costs a row and is never wrong.
-        """
-        this = sequence, start_s, step_s, late
-        follows = self._next.get(lane) == this
-        if len(self._next) >= MOST_KEPT:
-            self._next.clear()
-        self._next[lane] = sequence + 1, start_s + step_s, step_s, late
-        return not follows or sequence % LONGEST == 0
 
     def _number(self, name: bytes) -> int:
         found = self._names.number(name)

@@ -46,8 +46,8 @@ _ROOM = 64 * 1024
 _PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
-    # A full block changes some 10 MB of pages: they are copied from the log into the file once in
-    # a few blocks, and found in memory when the next block changes them again.
+    # A full block changes some 3 MB of pages: they are copied from the log into the file once in a
+    # few blocks, and found in memory when the next block changes them again.
     "wal_autocheckpoint = 4000",
     "cache_size = -16384",
 )
