@@ -78,7 +78,7 @@ def test_who_found_no_room_goes_first_in_the_next_block() -> None:
 
 def test_messages_are_taken_in_turns_and_a_flood_pushes_out_its_own() -> None:
     async def taken() -> list[tuple[str, bytes]]:
-        inbox = Inbox(4)
+        inbox = Inbox(4, 1_000)
         inbox.put("b", b"1")
         for number in range(9):
             inbox.put("a", bytes([number]))
@@ -92,3 +92,18 @@ def test_messages_are_taken_in_turns_and_a_flood_pushes_out_its_own() -> None:
 
     told = asyncio.run(taken())
     assert told == [("b", b"1"), ("a", b"\x07"), ("c", b"1"), ("a", b"\x08"), ("d", b"1")]
+
+
+@pytest.mark.parametrize("size", [300, 0], ids=["large", "empty"])
+def test_a_flood_of_large_or_empty_messages_pushes_out_its_own(size: int) -> None:
+    async def taken() -> list[str]:
+        inbox = Inbox(20, 1_000)
+        for number in range(30):
+            inbox.put("flood", bytes(size))
+            if number < 3:
+                inbox.put("honest", bytes(100))
+        return [(await inbox.get())[0] for _ in range(len(inbox))]
+
+    found = asyncio.run(taken())
+    assert found.count("honest") == 3
+    assert found[:4] == ["honest", "flood"] * 2 or found[:4] == ["flood", "honest"] * 2

@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from validator.node.inbox import Inbox
-from validator.node.ingest import MOST_WAITING
+from validator.node.ingest import MOST_WAITING, MOST_WAITING_BYTES
 from wire.answer import known_set
 
 SESSION_EXPIRY_S = 7 * 24 * 3_600
@@ -57,7 +57,7 @@ class Broker:
         """Take where to connect and what to subscribe to."""
         self._topic = topic
         self._loop = asyncio.get_running_loop()
-        self.arrived = Inbox(MOST_WAITING)
+        self.arrived = Inbox(MOST_WAITING, MOST_WAITING_BYTES)
         self.connected = False
         self._known: OrderedDict[str, int] = OrderedDict()
         self._access = access

@@ -25,13 +25,15 @@ from wire.light import SetChange
 from wire.witness import Batch
 
 MOST_WAITING = 1_000
+MOST_WAITING_BYTES = 64 * 1024 * 1024
+"""Of messages from the broker: some 150 of the largest batches."""
 LONGEST_WORDS = 300
 
 _log = structlog.get_logger()
 
 
 class Arrivals(Protocol):
-    """What came and waits, at most MOST_WAITING."""
+    """What came and waits, at most MOST_WAITING of MOST_WAITING_BYTES."""
 
     async def get(self) -> tuple[str, bytes]:
         """Topic and payload of the next one; waits for it."""
