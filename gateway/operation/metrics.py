@@ -24,11 +24,14 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 Sample = tuple[Mapping[str, str], float | int]
 """Labels and value."""
 
+Family = tuple[str, str, Iterable[Sample]]
+"""Name, kind and samples of a metric."""
+
 
 def metrics(report: Mapping[str, Any]) -> str:
     """The text of a report."""
-    disk, meters, buses = report["disk"], report["meters"], report["buses"]
-    families: list[tuple[str, str, Iterable[Sample]]] = [
+    disk = report["disk"]
+    families: list[Family] = [
         ("readings", "gauge", [({"state": name}, report[name]) for name in COUNTED]),
         ("final_total", "counter", [({}, report["final"])]),
         ("oldest_reading_age_seconds", "gauge", [({}, report["oldest_age_s"])]),
@@ -41,6 +44,15 @@ def metrics(report: Mapping[str, Any]) -> str:
         ("disk_alarm_percent", "gauge", [({}, disk["alarm_percent"])]),
         ("disk_full", "gauge", [({}, int(disk["full"]))]),
         ("disk_reserve", "gauge", [({}, int(disk["reserve"]))]),
+        *_of_lines(report["meters"], report["buses"], report["meter_errors"]),
+    ]
+    return "".join(_family(*family) for family in families)
+
+
+def _of_lines(
+    meters: Mapping[str, Any], buses: Mapping[str, Any], meter_errors: Mapping[str, Any]
+) -> list[Family]:
+    return [
         (
             "meter_live",
             "gauge",
@@ -51,7 +63,7 @@ def metrics(report: Mapping[str, Any]) -> str:
             "counter",
             [
                 sample
-                for name, kinds in report["meter_errors"].items()
+                for name, kinds in meter_errors.items()
                 for sample in _classes(kinds, {"meter": name})
             ],
         ),
@@ -75,7 +87,6 @@ def metrics(report: Mapping[str, Any]) -> str:
             ],
         ),
     ]
-    return "".join(_family(*family) for family in families)
 
 
 def _up(report: Mapping[str, Any]) -> list[Sample]:
