@@ -23,7 +23,7 @@ from validator.app.application import Application
 from validator.node import heap
 from validator.node.candidate import Blocks, Candidate, Tip
 from validator.node.mempool import Waiting
-from validator.node.receipts import batch_receipt
+from validator.node.receipts import BatchReceipts
 from validator.node.shelf import StateShelf
 from validator.node.store import Store
 from validator.node.verification import Book, check_beforehand, keys_by_kid
@@ -130,6 +130,7 @@ class _Path:
     def __post_init__(self) -> None:
         self.application = Application(self.genesis)
         self.store = Store(self.folder / "ledger.sqlite")
+        self.receipts = BatchReceipts(self.store)
         self.shelf = StateShelf(self.folder / "ledger.sqlite")
         self.application.restore([], self.shelf)
         self.blocks = Blocks(self.genesis, self.application, self.book)
@@ -176,7 +177,7 @@ class _Path:
         self.store.append(candidate.block, commit, candidate.execution, candidate.batches)
 
     def _receipt(self, batch: Batch) -> bytes:
-        receipt = batch_receipt(self.store, batch.batch_id)
+        receipt = self.receipts.of(batch.batch_id)
         assert receipt is not None, "the batch is on the ledger"
         return receipt.encoded
 

@@ -52,7 +52,12 @@ class Inclusion:
     @classmethod
     def of(cls, leaves: Sequence[bytes], index: int) -> Self:
         """Prove that leaf `index` of the tree over `leaves` (leaf hashes) is in it."""
-        return cls(len(leaves), index, tuple(merkle.inclusion_path(leaves, index)))
+        return cls.within(merkle.Tree(leaves), index)
+
+    @classmethod
+    def within(cls, tree: merkle.Tree, index: int) -> Self:
+        """Prove that leaf `index` is in a tree."""
+        return cls(tree.size, index, tuple(tree.path(index)))
 
     def items(self) -> list[Any]:
         """As encoded."""

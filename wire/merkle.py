@@ -23,35 +23,47 @@ def _node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+class Tree:
+    """A tree for whoever wants several paths in it: each node is hashed once."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        """The tree over leaf hashes."""
+        # Pairing neighbours and carrying an odd last node up gives RFC 9162's left-full tree.
+        level = list(leaves)
+        self._levels = [level]
+        while len(level) > 1:
+            pairs = [_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+            if len(level) % 2:
+                pairs.append(level[-1])
+            level = pairs
+            self._levels.append(level)
+
+    @property
+    def size(self) -> int:
+        """Leaves."""
+        return len(self._levels[0])
+
+    @property
+    def root(self) -> bytes:
+        """The tree head; SHA-256 of nothing for a tree without leaves."""
+        return self._levels[-1][0] if self.size else EMPTY_ROOT
+
+    def path(self, index: int) -> list[bytes]:
+        """The path from leaf `index` (from 0) to the root (RFC 9162 §2.1.3.1)."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"leaf {index} of a tree of {self.size}")
+        path: list[bytes] = []
+        for level in self._levels:
+            sibling = index ^ 1
+            if sibling < len(level):
+                path.append(level[sibling])
+            index //= 2
+        return path
+
+
 def root(leaves: Sequence[bytes]) -> bytes:
     """The tree head over leaf hashes; SHA-256 of nothing for an empty list."""
-    if not leaves:
-        return EMPTY_ROOT
-    # Pairing neighbours and carrying an odd last node up gives RFC 9162's left-full tree.
-    level = list(leaves)
-    while len(level) > 1:
-        pairs = [_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        if len(level) % 2:
-            pairs.append(level[-1])
-        level = pairs
-    return level[0]
-
-
-def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The path from leaf `index` (from 0) to the root (RFC 9162 §2.1.3.1)."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(f"leaf {index} of a tree of {len(leaves)}")
-    path: list[bytes] = []
-    level = list(leaves)
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            path.append(level[sibling])
-        pairs = [_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        if len(level) % 2:
-            pairs.append(level[-1])
-        level, index = pairs, index // 2
-    return path
+    return Tree(leaves).root
 
 
 def _check_path(path: Sequence[bytes]) -> None:

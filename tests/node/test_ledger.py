@@ -8,10 +8,11 @@ import pytest
 from tests.app.village import BOOK, INTERVAL_S, START_S
 from tests.node.chain import Chain
 from validator.app.application import InvalidBlock
+from validator.node import receipts
 from validator.node.mempool import MOST_OF_A_GATEWAY, Mempool
-from validator.node.receipts import Receipts, batch_receipt
+from validator.node.receipts import BatchReceipts, Receipts
 from validator.node.store import Store
-from validator.node.stored import Span
+from validator.node.stored import Span, StoredBlock
 from wire.block import Block
 from wire.light import LightClient
 from wire.results import ReadingResult, TxResult, Verdict
@@ -69,7 +70,7 @@ def test_a_proposed_block_and_its_batches_are_kept_until_its_height_is_final(
     assert found is not None
     assert found.encoded == batch.encoded
     assert chain.store.proposed(proposed.digest) == proposed.encoded
-    assert batch_receipt(chain.store, batch.batch_id) is None
+    assert BatchReceipts(chain.store).of(batch.batch_id) is None
     chain.append([batch], 0)
     assert chain.store.proposed(proposed.digest) is None
     chain.store.close()
@@ -83,20 +84,52 @@ def test_receipts_from_the_ledger_verify(tmp_path: Path) -> None:
     batches += [chain.village.batch(half[:2], 1), chain.village.batch(half[2:], 1)]
     chain.append(batches[1:], 1)
     client = LightClient(chain.genesis.network, chain.genesis.validators)
-    receipts = Receipts(chain.genesis, chain.app, chain.store)
+    files = Receipts(chain.genesis, chain.app, chain.store)
     for batch in batches:
-        answer = batch_receipt(chain.store, batch.batch_id)
+        answer = BatchReceipts(chain.store).of(batch.batch_id)
         assert answer is not None
         assert {each.code for each in answer.verify(client, batch.witness, batch.readings)} == {0}
     for meter in chain.village.meters:
         for stored in chain.store.readings_of(meter, Span()):
-            receipt = receipts.receipt(meter, stored.sequence)
+            receipt = files.receipt(meter, stored.sequence)
             assert receipt is not None
             verified = receipt.verify(chain.genesis)
             assert verified.reading.interval_start_s == stored.start_s
             assert verified.zone_seal is not None
             assert verified.zone_seal.verdict == Verdict.BALANCED
-    assert receipts.receipt("c1", 2) is None
+    assert files.receipt("c1", 2) is None
+    chain.store.close()
+
+
+def test_receipts_of_one_block_read_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts, "KEPT_BLOCKS", 2)
+    chain = Chain(tmp_path)
+    read: list[int] = []
+    block = chain.store.block
+
+    def counted(height: int) -> StoredBlock | None:
+        read.append(height)
+        return block(height)
+
+    monkeypatch.setattr(chain.store, "block", counted)
+    made, batches = BatchReceipts(chain.store), []
+    client = LightClient(chain.genesis.network, chain.genesis.validators)
+    for slot in range(3):
+        readings = list(chain.village.close(slot).values())
+        batches += [chain.village.batch([each], slot) for each in readings]
+        chain.append(batches[-len(readings) :], slot)
+        read.clear()
+        for batch in batches[-len(readings) :]:
+            answer = made.of(batch.batch_id)
+            assert answer is not None
+            answer.verify(client, batch.witness, batch.readings)
+        assert read == [slot + 1]
+    assert made.of(batches[-1].batch_id) is not None
+    assert read == [3]
+    assert made.of(batches[0].batch_id) is not None
+    assert read == [3, 1]
     chain.store.close()
 
 

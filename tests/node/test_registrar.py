@@ -15,7 +15,7 @@ from validator.app.application import RefusedTransaction
 from validator.node.evidence_pool import EvidencePool
 from validator.node.exchange import Exchange
 from validator.node.mempool import MOST_CHANGES, MOST_DECISIONS, Mempool
-from validator.node.receipts import Receipts, batch_receipt
+from validator.node.receipts import BatchReceipts, Receipts
 from validator.node.registrar import MOST_REMEMBERED, Registrar
 from validator.node.store import Store
 from validator.node.verification import Keyring
@@ -243,7 +243,7 @@ def test_receipts_of_a_block_with_transactions_verify(office: Office) -> None:
     chain = office.chain
     batch = chain.interval(0)
     chain.append([batch], 0, [enrol(chain.village, 2)])
-    answer = batch_receipt(chain.store, batch.batch_id)
+    answer = BatchReceipts(chain.store).of(batch.batch_id)
     assert answer is not None
     client = LightClient(chain.genesis.network, chain.genesis.validators)
     assert {each.code for each in answer.verify(client, batch.witness, batch.readings)} == {0}

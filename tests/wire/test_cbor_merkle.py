@@ -111,7 +111,7 @@ def test_inclusion_holds_for_every_leaf_and_for_no_other_place() -> None:
         nodes = leaves(size)
         root = merkle.root(nodes)
         for index in range(size):
-            path = merkle.inclusion_path(nodes, index)
+            path = merkle.Tree(nodes).path(index)
             merkle.verify_inclusion(root, size, index, nodes[index], path)
             wrong = [
                 (size, (index + 1) % size, path),

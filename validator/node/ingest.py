@@ -15,7 +15,7 @@ import structlog
 from validator.app.admission import MALFORMED
 from validator.app.application import Application, RefusedBatch, SignatureBook
 from validator.node.driver import Driver
-from validator.node.receipts import batch_receipt
+from validator.node.receipts import BatchReceipts
 from validator.node.set_changes import SetChanges
 from wire.answer import Refusal
 from wire.errors import Refused, Unavailable
@@ -73,10 +73,11 @@ class Ingest:
         self._signer = signer
         self._check = check
         self._changes = SetChanges(driver.store, lambda: application.ruling)
+        self._receipts = BatchReceipts(driver.store)
 
     def answer_final(self, batch_id: bytes, gateway: str, genesis: Genesis) -> bool:
         """Publish the receipt of a batch that is on the ledger; False when it is not there."""
-        receipt = batch_receipt(self._driver.store, batch_id, self._changes_for(gateway))
+        receipt = self._receipts.of(batch_id, self._changes_for(gateway))
         if receipt is None:
             return False
         self._broker.publish(receipt_topic(genesis, gateway), receipt.encoded)

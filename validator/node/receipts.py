@@ -4,12 +4,14 @@ Decides nothing: gathers paths, header and seals from the store.
 """
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from validator.app.application import Application
 from validator.node.set_changes import SetChanges
 from validator.node.store import Store
-from validator.node.stored import StoredReading, StoredResult
+from validator.node.stored import StoredBlock, StoredReading, StoredResult
 from wire import merkle
 from wire.answer import BatchReceipt
 from wire.block import Header, transaction_leaves
@@ -22,32 +24,67 @@ from wire.receipt import Receipt, ZoneProof
 from wire.results import ReadingResult, TxResult
 from wire.witness import Batch
 
+KEPT_BLOCKS = 8
+"""Blocks in memory, each with the trees of its transactions and results."""
 
-def batch_receipt(
-    store: Store, batch_id: bytes, changes: Sequence[SetChange] = ()
-) -> BatchReceipt | None:
-    """The receipt of a batch that is on the ledger; None when it is not.
 
-    Args:
-        store: the ledger.
-        batch_id: which batch.
-        changes: of the validator set since genesis.
-    """
-    result = store.result(batch_id)
-    stored = None if result is None else store.block(result.height)
-    if result is None or stored is None:
-        return None
-    results = [merkle.leaf_hash(each) for each in store.tx_results(result.height)]
-    return BatchReceipt(
-        batch_id=batch_id,
-        header=stored.block.header,
-        commit=stored.commit,
-        inclusion=Inclusion.of(transaction_leaves(stored.block.transactions), result.position),
-        tx_result=result.tx_result,
-        result_inclusion=Inclusion.of(results, result.position),
-        reading_results=result.reading_results,
-        changes=tuple(changes),
-    )
+@dataclass(frozen=True, slots=True)
+class _Trees:
+    """What the receipts of all batches of a block need."""
+
+    stored: StoredBlock
+    """The block."""
+
+    transactions: merkle.Tree
+    """Under its `tx_root`."""
+
+    results: merkle.Tree
+    """Under its `results_root`."""
+
+
+class BatchReceipts:
+    """Makes the receipts of batches; what those of one block share is read once."""
+
+    def __init__(self, store: Store) -> None:
+        """Take where the blocks are."""
+        self._store = store
+        self._trees: OrderedDict[int, _Trees] = OrderedDict()
+
+    def of(self, batch_id: bytes, changes: Sequence[SetChange] = ()) -> BatchReceipt | None:
+        """The receipt of a batch that is on the ledger; None when it is not.
+
+        Args:
+            batch_id: which batch.
+            changes: of the validator set since genesis.
+        """
+        result = self._store.result(batch_id)
+        trees = None if result is None else self._trees_at(result.height)
+        if result is None or trees is None:
+            return None
+        return BatchReceipt(
+            batch_id=batch_id,
+            header=trees.stored.block.header,
+            commit=trees.stored.commit,
+            inclusion=Inclusion.within(trees.transactions, result.position),
+            tx_result=result.tx_result,
+            result_inclusion=Inclusion.within(trees.results, result.position),
+            reading_results=result.reading_results,
+            changes=tuple(changes),
+        )
+
+    def _trees_at(self, height: int) -> _Trees | None:
+        found = self._trees.get(height)
+        if found is None:
+            stored = self._store.block(height)
+            if stored is None:
+                return None
+            leaves = transaction_leaves(stored.block.transactions)
+            results = [merkle.leaf_hash(each) for each in self._store.tx_results(height)]
+            found = _Trees(stored, merkle.Tree(leaves), merkle.Tree(results))
+            self._trees[height] = found
+            if len(self._trees) > KEPT_BLOCKS:
+                self._trees.popitem(last=False)
+        return found
 
 
 class Receipts:
@@ -58,6 +95,7 @@ class Receipts:
         self._application = application
         self._store = store
         self._genesis = genesis
+        self._batches = BatchReceipts(store)
         self._changes = SetChanges(store, lambda: application.ruling)
 
     def receipt(self, meter: str, sequence: int) -> Receipt | None:
@@ -66,7 +104,7 @@ class Receipts:
         if found is None:
             return None
         batch, result = self._store.batch(found.batch_id), self._store.result(found.batch_id)
-        answer = batch_receipt(self._store, found.batch_id)
+        answer = self._batches.of(found.batch_id)
         if batch is None or result is None or answer is None:
             raise AssertionError("an accepted reading has its batch, result and block")
         reading = batch.readings[found.position]
