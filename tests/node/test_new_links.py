@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.enrolments import starts
+from tests.app.enrolments import TECHNICIAN, Enrolment, starts
 from tests.app.registry_kinds import signed
 from tests.node.office import Bureau, ask
 from wire.access import HolderSecret
 from wire.transaction import Transaction
-from wire.transaction_bodies import LEAKED, MOVED, ChangeHolder, Withdraw
+from wire.transaction_bodies import LEAKED, MOVED, ChangeHolder, Entry, ResiteMeter, Withdraw
 
 FIRST, SECOND, THIRD = (HolderSecret(bytes([number]) * 32) for number in range(3))
 
@@ -29,6 +29,13 @@ def change(bureau: Bureau, secret: HolderSecret | None, slot: int, cause: str) -
     digest = b"" if secret is None else secret.digest
     body = ChangeHolder("c1", digest, starts(slot), cause)
     return signed(body, ["PEA"], bureau.chain.genesis)
+
+
+def refusal(bureau: Bureau, transaction: Transaction) -> str:
+    """Why a validator does not take a transaction; "" when it does."""
+    content = {"content": transaction.encoded, "headers": {"Content-Type": "application/cbor"}}
+    answer = ask(bureau, "/api/v1/transactions", "POST", **content)
+    return "" if answer.status_code == 202 else str(answer.json()["reason"])
 
 
 def opened(bureau: Bureau, secret: HolderSecret) -> list[int]:
@@ -97,8 +104,38 @@ def test_a_new_link_that_is_withdrawn_leaves_the_old_one(bureau: Bureau) -> None
 def test_what_changes_no_link_is_refused(
     bureau: Bureau, body: Callable[[], ChangeHolder], why: str
 ) -> None:
-    transaction = signed(body(), ["PEA"], bureau.chain.genesis)
-    content = {"content": transaction.encoded, "headers": {"Content-Type": "application/cbor"}}
-    answer = ask(bureau, "/api/v1/transactions", "POST", **content)
-    assert (answer.status_code, answer.json()["reason"]) == (422, why)
+    assert refusal(bureau, signed(body(), ["PEA"], bureau.chain.genesis)) == why
+    bureau.close()
+
+
+@pytest.mark.parametrize(("number", "secret"), [(1, FIRST), (3, FIRST)], ids=["signs", "is read"])
+def test_a_link_that_was_changed_comes_back_with_no_entry(
+    bureau: Bureau, number: int, secret: HolderSecret
+) -> None:
+    """Whoever sites a meter anew from an old entry does not open it to the old link."""
+    genesis = bureau.chain.genesis
+    entry = dict(genesis.registry["meters"][number])
+    name = str(entry["id"])
+    for slot, link in ((2, secret), (3, SECOND), (4, THIRD)):
+        body = ChangeHolder(name, link.digest, starts(slot), LEAKED)
+        if (name, link) != ("c1", FIRST):  # That one it has from the genesis file.
+            bureau.grow(1, (signed(body, ["PEA"], genesis, nonce=bytes([slot]) * 16),))
+
+    def sited(link: HolderSecret) -> Transaction:
+        if entry["key"]:
+            changed = {"holder": link.digest.hex(), "node": "n2"}
+            made = Enrolment(
+                genesis, meter=name, from_s=starts(9), record={"node": "n2"}, entry=changed
+            ).body()
+            anew = ResiteMeter(made.entry, made.from_s, made.commissioning)
+            return signed(anew, (name, TECHNICIAN, "PEA"), genesis)
+        changed = {**entry, "holder": link.digest.hex()}
+        body = Entry("change-meter", changed, starts(9))
+        return signed(body, ("gw-a reader", TECHNICIAN, "PEA"), genesis)
+
+    assert [refusal(bureau, sited(link)) for link in (secret, SECOND, THIRD)] == [
+        *("unfit-entry", "unfit-entry", "")
+    ]
+    back = ChangeHolder(name, secret.digest, starts(9), MOVED)
+    assert refusal(bureau, signed(back, ["PEA"], genesis)) == "unfit-entry"
     bureau.close()

@@ -2,12 +2,13 @@
 
 Decides what a change of the link says: when somebody else may have the old one, the new link opens
 what the old one did and the old one nothing; when another holder moved in, each link opens the
-intervals of its own time.
+intervals of its own time. A link that was changed is never the meter's again.
 """
 
 from typing import NamedTuple
 
 from validator.app.changes import Relink
+from validator.app.refusals import UNFIT_ENTRY, RefusedTransaction
 from validator.app.registries import Registries
 
 
@@ -42,3 +43,17 @@ def _exchange(found: list[Opening], old: str, new: str) -> None:
         if found[place].holder != old:
             return
         found[place] = found[place]._replace(holder=new)
+
+
+def check_link(registries: Registries, meter: str, holder: bytes | None) -> None:
+    """Raise RefusedTransaction when this link was the meter's until it was changed.
+
+    An entry that was copied from an old one would open the readings to whoever has it.
+    """
+    before = ""
+    for step in registries.history("meters", meter):
+        edits = () if step.change is None else step.change.edits
+        relinked = any(isinstance(edit, Relink) for edit in edits)
+        if holder and relinked and before == holder.hex():
+            raise RefusedTransaction(UNFIT_ENTRY, f"{meter}: its holder has another link by now")
+        before = str((step.written or {}).get("holder", ""))

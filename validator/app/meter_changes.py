@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from validator.app.changes import Change, Put
 from validator.app.entries import Meter
+from validator.app.holders import check_link
 from validator.app.parties import (
     Party,
     Proposal,
@@ -92,6 +93,7 @@ def decide_holder(proposal: Proposal, body: ChangeHolder) -> PublicKey:
         raise RefusedTransaction(METER_NOT_REGISTERED, body.meter)
     if (meter.holder or b"") == body.holder:
         raise RefusedTransaction(UNFIT_ENTRY, f"{meter.id} has this link already, or none")
+    check_link(registries, meter.id, body.holder)
     authority = registries.at(body.from_s).zones[meter.zone].operator
     return check_parties(proposal, operators(proposal, [authority]))[0]
 
@@ -124,6 +126,7 @@ def _check_known(proposal: Proposal, meter: Meter, key: PublicKey, from_s: int) 
         if known.key is None or known.key.thumbprint not in registries.compromised:
             raise RefusedTransaction(KEY_EXCHANGED, meter.id)
         check_free(proposal, [key])
+    check_link(registries, meter.id, meter.holder)
     return [registries.at(from_s).zones[known.zone].operator]
 
 

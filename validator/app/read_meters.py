@@ -8,6 +8,7 @@ for itself is never made one that does not: its evidence would become weaker.
 
 from validator.app.changes import Change, Put
 from validator.app.entries import Meter
+from validator.app.holders import check_link
 from validator.app.parties import Party, Proposal, check_parties, operators, technicians
 from validator.app.refusals import (
     METER_NOT_REGISTERED,
@@ -59,4 +60,5 @@ def _before(proposal: Proposal, body: Entry, meter: Meter, from_s: int) -> list[
         raise RefusedTransaction(METER_NOT_REGISTERED, meter.id)
     if known.key is not None:
         raise RefusedTransaction(UNFIT_ENTRY, f"{meter.id} signs for itself and goes on to")
+    check_link(registries, meter.id, meter.holder)
     return [registries.at(from_s).zones[known.zone].operator]
