@@ -326,3 +326,25 @@ def _ask_everything(chain: Chain, shelf: StateShelf, view: LedgerView) -> None:
     view.outlines_from(1, 2)
     view.height_of(digest)
     view.newest_seal("z1")
+
+
+def test_the_seal_over_an_interval_is_the_newest_and_is_found_among_few(tmp_path: Path) -> None:
+    store = Store(tmp_path / "ledger.sqlite")
+    rows = [("z1", start, 0, start + 1, 10 + start, b"ordinary") for start in range(3_000)]
+    rows += [("z1", 40, 1, 44, 3_050, b"merged"), ("z1", 41, 1, 42, 3_040, b"again")]
+    rows += [("z2", 0, 0, 3_000, 7, b"another zone's, longer")]
+    insert = "INSERT INTO seals VALUES (?, ?, ?, ?, ?, 0, ?, x'')"
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)) as database:
+        database.execute("BEGIN")
+        database.executemany(insert, rows)
+        database.execute("COMMIT")
+    steps: list[None] = []
+    store._database.set_progress_handler(lambda: steps.append(None), 1)
+    for start, name in ((39, b"ordinary"), (40, b"merged"), (41, b"merged"), (43, b"merged")):
+        found = store.seal_over("z1", start)
+        assert (found and found.seal) == name
+    found = store.seal_over("z1", 2_999)
+    assert (found and found.height) == 3_009
+    assert store.seal_over("z1", 3_000) is None
+    assert len(steps) < 1_000
+    store.close()

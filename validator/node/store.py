@@ -299,9 +299,10 @@ class Store:
         """The newest seal of the window that has this time in it."""
         row = self._row(
             "SELECT height, position, seal, inputs FROM seals"
-            " WHERE zone = ? AND start_s <= ? AND end_s > ?"
+            " WHERE zone = ?1 AND start_s <= ?2 AND end_s > ?2 AND start_s > ?2 -"
+            " (SELECT max(end_s - start_s) FROM seals WHERE zone = ?1)"  # The longest window.
             " ORDER BY height DESC, revision DESC LIMIT 1",
-            *(zone, start_s, start_s),
+            *(zone, start_s),
         )
         return None if row is None else StoredSeal.of(row)
 

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS seals (
     end_s INTEGER NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL,
     seal BLOB NOT NULL, inputs BLOB NOT NULL, PRIMARY KEY (zone, start_s, revision));
 CREATE INDEX IF NOT EXISTS seals_by_height ON seals (height, position);
+CREATE INDEX IF NOT EXISTS seals_by_length ON seals (zone, end_s - start_s);
 CREATE TABLE IF NOT EXISTS state (
     name TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name, key))
     WITHOUT ROWID;
