@@ -128,7 +128,8 @@ def _suffer(torment: Torment, plan: Plan, report: Report, say: Callable[[str], N
         recovery_s = _recover(torment.ground, report)
         report.faults.append(did)
         say(f"{did}: goes on after {recovery_s:.1f} s, at height {report.height}")
-        if plan.seconds and time.monotonic() < ends and not report.failures:
+        failed = report.failures or torment.failures
+        if plan.seconds and time.monotonic() < ends and not failed:
             order = order or torment.chance.sample(plan.faults, len(plan.faults))
         elif plan.seconds:
             break

@@ -38,6 +38,7 @@ from hwsim import network_leg
 from hwsim.packet_switch import PacketSwitch
 from hwsim.scaled_clock import Pacer
 from validator.backup import LEDGER, SIGN_STATE
+from wire.block import Block, Commit
 from wire.errors import Unavailable
 
 GATEWAY = "gw-torment"
@@ -244,6 +245,15 @@ class Ground:
         while time.monotonic() < deadline:
             self.look()
             time.sleep(min(LOOK_S, max(0.0, deadline - time.monotonic())))
+
+    def has_sealed(self, name: str, height: int) -> bool:
+        """Whether blocks that another has carry a validator's seal of a height or a later one."""
+        other = next(each for each in self.names if each != name)
+        query = f"SELECT block FROM blocks WHERE height > {height}"
+        blocks = [Block.decode(block) for (block,) in _rows(self.data(other) / LEDGER, query)]
+        commits = [Commit.decode(each.parent_commit) for each in blocks]
+        place = self.network.genesis.validators.index(name)
+        return any(place == index for commit in commits for index, _ in commit.seals)
 
     def disagreement(self, names: Iterable[str] = ()) -> str:
         """At which height two ledgers differ; empty when none do."""
