@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from validator.app import paging
+from validator.app.lanes import NOWHERE
 from validator.app.paging import PagedIndex, RecentRows
 from validator.app.records import CREDIT, READING, AcceptedReading, key, lane, time_of
 from validator.app.state import Index, Overlay, State
@@ -105,17 +106,44 @@ def test_a_blocks_readings_stand_between_those_of_the_state(seed: int) -> None:
     for sequence in [*taken[len(stored) :], *range(60, 64)]:
         overlay.accept(place, sequence, record(900 * sequence, 0))
         known.add(sequence)
-        assert overlay.newest(place) == max(known)
         for near in (*range(0, 66, 7), sequence, sequence + 1):
-            below = max((each for each in known if each < near), default=None)
-            above = min((each for each in known if each > near), default=None)
-            assert overlay.around(place, near) == (below, above)
+            below = max((each for each in known if each < near), default=-1)
+            above = min((each for each in known if each > near), default=-1)
+            for sought, (number, found) in zip(
+                (below, above), overlay.around(place, near), strict=True
+            ):
+                assert number == sought
+                assert (-1 if found is None else found.start_s // 900) == sought
             there = overlay.reading(place, near)
             assert (None if there is None else there.start_s) == (
                 900 * near if near in known else None
             )
             assert len(overlay.claims("m1", 900 * near)) == (near in known)
-    assert Overlay(state).newest(lane("m2", b"")) == -1
+    assert Overlay(state).around(lane("m2", b""), 0) == (NOWHERE, NOWHERE)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_blocks_readings_of_an_interval_are_told_with_those_of_the_state(seed: int) -> None:
+    """Of a meter and its readers, in order of their rows; late ones by themselves."""
+    dice, state, whole = random.Random(seed), State(bytes(32)), dict[bytes, AcceptedReading]()
+    lanes, oldest = (lane("m2", b""), SECOND_LANE, lane("m2", bytes(32))), dice.randrange(9)
+    for place in lanes:
+        for number in dice.sample(range(24), 12):  # Two sequences may name one interval.
+            start_s = 900 * (1 + number // 2)
+            whole[key(place, number)] = record(start_s, int(number // 2 < oldest))
+    rows = dice.sample(sorted(whole), len(whole))
+    stored = rows[: dice.randrange(len(rows))]
+    state.apply((READING, row, whole[row].packed()) for row in stored)
+    overlay = Overlay(state)
+    for row in rows[len(stored) :]:
+        overlay.accept(row[:-8], int.from_bytes(row[-8:]), whole[row])
+    for start_s in range(0, 900 * 14, 900):
+        found = [whole[row] for row in sorted(whole) if whole[row].start_s == start_s]
+        assert list(overlay.claims("m2", start_s)) == [each for each in found if not each.late]
+        assert list(overlay.late("m2", start_s)) == [each for each in found if each.late]
+    in_time = (each.start_s for each in whole.values() if not each.late)
+    assert overlay.newest_s("m2") == max(in_time, default=0)
+    assert overlay.newest_s("m1") == 0
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -159,11 +159,9 @@ def _key_of(
     what waits is signed late.
     """
     hint = signed.hint
-    for public in terms.keys:
-        if public.hint == hint:
-            return public, 0
-    if terms.signs:
-        return None, 0
+    known = terms.keys.get(hint)
+    if known is not None or terms.signs:
+        return known, 0
     meter, start_s = terms.meter, signed.reading.interval_start_s
     for rank, reader in enumerate((meter.reader, *meter.also_read_by)):
         for at_s in (start_s, carriage.statement.witnessed_at_s):
@@ -176,8 +174,6 @@ def _key_of(
 def _repetition(overlay: Overlay, place: bytes, signed: SignedReading, digest: bytes) -> int:
     """S: the same content again is harmless; another under the same sequence is equivocation."""
     sequence = signed.reading.sequence
-    if sequence > overlay.newest(place):
-        return 0
     accepted = overlay.reading(place, sequence)
     if accepted is None:
         return 0
@@ -246,9 +242,13 @@ def _record(signed: SignedReading, digest: bytes, oldest_s: int, rank: int) -> A
         oldest_s: it is late when its interval ended before; Unix seconds.
         rank: how many readers come before the one that signed.
     """
-    reading, reactive = signed.reading, signed.reading.reactive
+    reading = signed.reading
+    start_s, reactive = reading.interval_start_s, reading.reactive
+    told = (0, 0, 0)
+    if reactive is not None:
+        told = (1, reactive.import_advance_varh, reactive.export_advance_varh)
     return AcceptedReading(
-        reading.interval_start_s,
+        start_s,
         reading.import_wh,
         reading.export_wh,
         reading.import_advance_wh,
@@ -257,14 +257,10 @@ def _record(signed: SignedReading, digest: bytes, oldest_s: int, rank: int) -> A
         reading.operating_s,
         _skew_ms(reading),
         reading.origin,
-        int(reading.interval_start_s + reading.interval_s < oldest_s),
+        int(start_s + reading.interval_s < oldest_s),
         int(rank > 0),
         reading.status & STATUS_BITS,
-        *(
-            (0, 0, 0)
-            if reactive is None
-            else (1, reactive.import_advance_varh, reactive.export_advance_varh)
-        ),
+        *told,
         signed.sig_hash,
         reading.previous,
         digest,

@@ -306,7 +306,7 @@ class BlockRun:
     def _read(self, carriage: Carriage, batch: Batch) -> tuple[bytes, ...]:
         """Decide about each reading; note the windows that have a new one."""
         results = []
-        opened = self.opened.of(batch)
+        batch_id, opened = batch.batch_id, self.opened.of(batch)
         for position, (encoded, signed) in enumerate(zip(batch.readings, opened, strict=True)):
             digest = hashlib.sha256(encoded).digest()
             if signed is None:
@@ -317,8 +317,8 @@ class BlockRun:
             results.append(result_leaf(digest, code, thumbprint, zone))
             if terms is None or not row:
                 continue
-            place = batch.batch_id, position, zone
-            self.accepted.append(AcceptedRow(row, *place, code == LATE, signed.reading))
+            late = code == LATE
+            self.accepted.append(AcceptedRow(row, batch_id, position, zone, late, signed.reading))
             if code == ACCEPTED:
                 self._touch(terms, signed.reading, gaps)
         return tuple(results)
@@ -339,8 +339,8 @@ class BlockRun:
     def _touch_exchange(self, terms: Terms, reading: Reading) -> None:
         """The first reading after an exchange of meters shows the gap before it."""
         exchange = self.registries.exchange(reading.meter)
-        before, _ = self.overlay.around(terms.lane, reading.sequence)
-        if exchange is not None and before is None:
+        (before, _), _ = self.overlay.around(terms.lane, reading.sequence)
+        if exchange is not None and before < 0:
             for meter in (reading.meter, exchange.old):
                 gap_s = reading.interval_start_s - reading.interval_s
                 self._note_hole(meter, gap_s, False)

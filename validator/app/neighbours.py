@@ -52,8 +52,6 @@ class _Pair(NamedTuple):
 
     earlier: AcceptedReading
     later: AcceptedReading
-    consecutive: bool
-    """The later one's sequence is the next."""
 
 
 def fit(
@@ -71,53 +69,45 @@ def fit(
     own_element = new.origin == ORIGIN_OWN_ELEMENT
     if own_element and sequence == 0 and new.previous != _ZEROS:
         return Fit(BROKEN_CHAIN, ())
-    before, after = overlay.around(lane, sequence)
-    pairs = []
-    if before is not None:
-        earlier = _accepted(overlay, lane, before)
-        pairs.append(_Pair(lane, before, earlier, new, before + 1 == sequence))
-    if after is not None:
-        later = _accepted(overlay, lane, after)
-        pairs.append(_Pair(lane, sequence, new, later, sequence + 1 == after))
     gaps: tuple[Gap, ...] = ()
-    for pair in pairs:
-        code = _pair_fault(parameters, overlay, pair)
+    before, after = overlay.around(lane, sequence)
+    this = (sequence, new)
+    for (first, earlier), (second, later) in ((before, this), (this, after)):
+        if earlier is None or later is None:
+            continue
+        consecutive = first + 1 == second
+        pair = _Pair(lane, first, earlier, later)
+        code = _pair_fault(parameters, overlay, pair, consecutive)
         if code:
             return Fit(code, ())
-        start_s = pair.earlier.start_s + parameters.interval_s
-        if start_s < pair.later.start_s:
-            gaps = (*gaps, Gap(start_s, own_element and pair.consecutive))
+        start_s = earlier.start_s + parameters.interval_s
+        if start_s < later.start_s:
+            gaps = (*gaps, Gap(start_s, own_element and consecutive))
     return Fit(0, gaps)
 
 
-def _accepted(overlay: Overlay, lane: bytes, sequence: int) -> AcceptedReading:
-    record = overlay.reading(lane, sequence)
-    assert record is not None, "the index names a reading that has no row"
-    return record
-
-
-def _pair_fault(parameters: Parameters, overlay: Overlay, pair: _Pair) -> int:
-    code = _register_fault(parameters, pair)
+def _pair_fault(parameters: Parameters, overlay: Overlay, pair: _Pair, consecutive: bool) -> int:
+    _, _, earlier, later = pair
+    elapsed_s = later.start_s - earlier.start_s
+    code = _register_fault(earlier, later, consecutive and elapsed_s == parameters.interval_s)
     if code:
         return code
-    earlier, later = pair.earlier, pair.later
-    if later.start_s < earlier.start_s:
+    if elapsed_s < 0:
         return TIME_BACKWARDS
     if later.origin == ORIGIN_OWN_ELEMENT:
         if later.boots < earlier.boots:
             return TIME_BACKWARDS
         if not _operating_time_fits(parameters, overlay, pair):
             return OPERATING_TIME
-    return BROKEN_CHAIN if pair.consecutive and not _chained(overlay, pair) else 0
+    return BROKEN_CHAIN if consecutive and not _chained(overlay, pair) else 0
 
 
-def _register_fault(parameters: Parameters, pair: _Pair) -> int:
+def _register_fault(earlier: AcceptedReading, later: AcceptedReading, adjacent: bool) -> int:
     """Registers never run backwards, and what was counted in the later interval lies between.
 
     Nothing else lies between when both sequence and interval follow at once. A meter that was dead
     over a boundary numbers on, and its next register has what flowed meanwhile.
     """
-    earlier, later = pair.earlier, pair.later
     import_wh = later.import_wh - earlier.import_wh
     export_wh = later.export_wh - earlier.export_wh
     if import_wh < 0 or export_wh < 0:
@@ -126,13 +116,12 @@ def _register_fault(parameters: Parameters, pair: _Pair) -> int:
     export_rest = export_wh - later.export_advance_wh
     if import_rest < 0 or export_rest < 0:
         return REGISTER_GAP
-    adjacent = pair.consecutive and later.start_s == earlier.start_s + parameters.interval_s
     return REGISTER_GAP if adjacent and (import_rest or export_rest) else 0
 
 
 def _operating_time_fits(parameters: Parameters, overlay: Overlay, pair: _Pair) -> bool:
     """Operating seconds keep step with interval starts in one boot, and only lag across boots."""
-    earlier, later = pair.earlier, pair.later
+    _, _, earlier, later = pair
     elapsed_s = later.start_s - earlier.start_s
     ran_s = later.operating_s - earlier.operating_s
     # Rounded down: a second of drift counts when it is whole.
@@ -146,8 +135,8 @@ def _operating_time_fits(parameters: Parameters, overlay: Overlay, pair: _Pair) 
 
 
 def _first_of_its_boot(overlay: Overlay, pair: _Pair) -> bool:
-    before, _ = overlay.around(pair.lane, pair.sequence)
-    return before is None or _accepted(overlay, pair.lane, before).boots != pair.earlier.boots
+    (_, before), _ = overlay.around(pair.lane, pair.sequence)
+    return before is None or before.boots != pair.earlier.boots
 
 
 def _chained(overlay: Overlay, pair: _Pair) -> bool:

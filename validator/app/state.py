@@ -19,8 +19,9 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Self
 
+from validator.app.lanes import NOWHERE, Lane, Placed
 from validator.app.paging import PAGED, PagedIndex, RecentRows, Shelf
-from validator.app.records import READING, ROOT, AcceptedReading, time_of
+from validator.app.records import READING, ROOT, AcceptedReading, key, time_of
 
 Write = tuple[str, bytes, bytes | None]
 """Table, key, value; None removes the row."""
@@ -39,16 +40,11 @@ class Index:
 
     def add(self, reading_key: bytes, start_s: int, late: bool) -> None:
         """Take in an accepted reading of an interval, late or not."""
-        lane, sequence = reading_key[:-8], int.from_bytes(reading_key[-8:])
-        sequences = self._sequences.get(lane)
-        if sequences is None:
-            self._sequences[lane] = [sequence]
-        else:
-            insort(sequences, sequence)
+        sequences = self._sequences.setdefault(reading_key[:-8], [])
+        insort(sequences, int.from_bytes(reading_key[-8:], "big"))
         meter = reading_key[: reading_key.index(0) + 1]
         claim, claims = (meter, start_s), self._late if late else self._claims
-        held = claims.get(claim)
-        claims[claim] = (reading_key,) if held is None else (*held, reading_key)
+        claims[claim] = (*claims.get(claim, ()), reading_key)
         if not late and start_s > self._newest.get(meter, 0):
             self._newest[meter] = start_s
 
@@ -162,9 +158,8 @@ class Overlay:
     def __init__(self, state: State) -> None:
         self._state = state
         self._rows: defaultdict[str, dict[bytes, bytes | None]] = defaultdict(dict)
-        self._fresh: dict[bytes, AcceptedReading] = {}
-        self._index = Index()
-        self._newest: dict[bytes, int] = {}
+        self._lanes: dict[bytes, Lane] = {}
+        self._lanes_of: dict[bytes, list[Lane]] = {}
 
     def get(self, table: str, row: bytes) -> bytes | None:
         """Value of a row, None when there is none."""
@@ -185,71 +180,84 @@ class Overlay:
         rows.update(self._rows[table])
         return iter(sorted((row, value) for row, value in rows.items() if value is not None))
 
+    def _lane(self, lane: bytes) -> Lane:
+        found = self._lanes.get(lane)
+        if found is None:
+            newest = self._placed(lane, self._state.index.newest(lane))
+            found = self._lanes[lane] = Lane(newest)
+            self._lanes_of.setdefault(lane[: lane.index(0) + 1], []).append(found)
+        return found
+
+    def _placed(self, lane: bytes, sequence: int | None) -> Placed:
+        """What the state has of a sequence; -1 and None stand for none."""
+        if sequence is None or sequence < 0:
+            return NOWHERE
+        return sequence, self._stored(key(lane, sequence))
+
+    def _stored(self, row: bytes) -> AcceptedReading:
+        value = self._state.get(READING, row)
+        assert value is not None, "the index names a reading that has no row"
+        return AcceptedReading.of(value)
+
     def reading(self, lane: bytes, sequence: int) -> AcceptedReading | None:
         """An accepted reading, None when there is none."""
-        row = lane + sequence.to_bytes(8, "big")
-        fresh = self._fresh.get(row)
+        known = self._lane(lane)
+        if sequence > known.newest[0]:
+            return None
+        fresh = known.reading(sequence)
         if fresh is not None:
             return fresh
-        value = self._state.get(READING, row)
+        value = self._state.get(READING, key(lane, sequence))
         return None if value is None else AcceptedReading.of(value)
 
     def accept(self, lane: bytes, sequence: int, record: AcceptedReading) -> bytes:
-        """Write an accepted reading; return its key."""
-        row = lane + sequence.to_bytes(8, "big")
+        """Write an accepted reading, which fits between its neighbours; return its key."""
+        row = key(lane, sequence)
         self._rows[READING][row] = record.packed()
-        self._fresh[row] = record
-        self._index.add(row, record.start_s, bool(record.late))
-        self._newest[lane] = max(sequence, self.newest(lane))
+        self._lane(lane).accept(sequence, row, record)
         return row
 
-    def newest(self, lane: bytes) -> int:
-        """The highest accepted sequence of a lane, -1 when there is none."""
-        found = self._newest.get(lane)
-        if found is None:
-            found = self._newest[lane] = self._state.index.newest(lane)
-        return found
-
-    def around(self, lane: bytes, sequence: int) -> tuple[int | None, int | None]:
-        """The highest accepted sequence below, and the lowest above."""
-        newest = self.newest(lane)
-        if sequence > newest:  # As a rule: readings come in order.
-            return (None if newest < 0 else newest), None
-        indices = (self._state.index, self._index)
-        below = [each.before(lane, sequence) for each in indices]
-        above = [each.after(lane, sequence) for each in indices]
-        return (
-            max((each for each in below if each is not None), default=None),
-            min((each for each in above if each is not None), default=None),
+    def around(self, lane: bytes, sequence: int) -> tuple[Placed, Placed]:
+        """The accepted readings of the highest sequence below, and of the lowest above."""
+        known = self._lane(lane)
+        if sequence > known.newest[0]:
+            return known.newest, NOWHERE
+        index = self._state.index
+        below = known.before(sequence), self._placed(lane, index.before(lane, sequence))
+        above = known.after(sequence), self._placed(lane, index.after(lane, sequence))
+        return max(below, key=_sequence), min(
+            (each for each in above if each is not NOWHERE), key=_sequence, default=NOWHERE
         )
 
     def claims(self, meter: str, start_s: int) -> tuple[AcceptedReading, ...]:
-        """The readings for one meter and interval that are not late."""
+        """The readings for one meter and interval that are not late, in order of lane."""
         return self.claimed(meter.encode() + b"\0", start_s)
 
     def claimed(self, meter: bytes, start_s: int) -> tuple[AcceptedReading, ...]:
         """The same by the meter's id and a NUL."""
-        rows = self._state.index.claims(meter, start_s) + self._index.claims(meter, start_s)
-        if len(rows) != 1:
-            return self._records(rows) if rows else ()
-        fresh = self._fresh.get(rows[0])
-        return self._records(rows) if fresh is None else (fresh,)
+        return self._of(meter, start_s, self._state.index.claims(meter, start_s), late=0)
 
     def late(self, meter: str, start_s: int) -> tuple[AcceptedReading, ...]:
-        """The late readings for one meter and interval."""
+        """The late readings for one meter and interval, in order of lane."""
         name = meter.encode() + b"\0"
-        return self._records(
-            (*self._state.index.late(name, start_s), *self._index.late(name, start_s))
-        )
+        return self._of(name, start_s, self._state.index.late(name, start_s), late=1)
 
-    def _records(self, rows: Iterable[bytes]) -> tuple[AcceptedReading, ...]:
-        values = (self.get(READING, row) for row in sorted(rows))
-        return tuple(AcceptedReading.of(value) for value in values if value is not None)
+    def _of(
+        self, meter: bytes, start_s: int, stored: tuple[bytes, ...], late: int
+    ) -> tuple[AcceptedReading, ...]:
+        """Readings of an interval: those of the state with these rows, and those of the block."""
+        found = [(row, self._stored(row)) for row in stored] if stored else []
+        for lane in self._lanes_of.get(meter, ()):
+            found += lane.of(start_s, late)
+        if len(found) == 1:
+            return (found[0][1],)
+        return tuple(record for _, record in sorted(found))
 
     def newest_s(self, meter: str) -> int:
         """The latest interval start that a meter has a reading for that is not late, or 0."""
         name = meter.encode() + b"\0"
-        return max(self._state.index.newest_s(name), self._index.newest_s(name))
+        fresh = (lane.newest_start_s for lane in self._lanes_of.get(name, ()))
+        return max(self._state.index.newest_s(name), *fresh, 0)
 
     def finish(self, height: int) -> tuple[bytes, tuple[Write, ...]]:
         """Return the root after this block and its writes in order, the root's row last."""
@@ -266,3 +274,7 @@ class Overlay:
         root = digest.digest()
         writes.append((ROOT, b"", height.to_bytes(8, "big") + root))
         return root, tuple(writes)
+
+
+def _sequence(placed: Placed) -> int:
+    return placed[0]

@@ -6,7 +6,7 @@ intervals it stays so: until the next change of anything that it rests on. It is
 to a bound; whoever asks gets what the registries say, whatever is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from validator.app.capacity import Capacity, capacity
@@ -45,8 +45,8 @@ class Terms(NamedTuple):
     lane: bytes
     """Its own lane; of a meter that cannot sign, each reader has another."""
 
-    keys: tuple[PublicKey, ...]
-    """Of the meter, or of its first reader, for these intervals; the newest first."""
+    keys: Mapping[tuple[int, bytes], PublicKey]
+    """Of the meter, or of its first reader, for these intervals, by what a header says of them."""
 
     most: Capacity
     """The most that it can count in one interval."""
@@ -143,7 +143,8 @@ def _gathered(registries: Registries, gateway: Gateway, name: str, start_s: int)
         meter=meter,
         signs=signs,
         lane=lane(name, b""),
-        keys=registries.standing(signer, role, start_s),
+        # Of two that headers cannot tell apart the newest counts.
+        keys={each.hint: each for each in reversed(registries.standing(signer, role, start_s))},
         most=capacity(meter, registries.base.parameters),
         zones=registries.zones_of(meter, start_s),
         replaces=registries.exchange(name) is not None,
