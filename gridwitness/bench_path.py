@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gridwitness.bench_ledger import Grown
 from gridwitness.bench_load import COS_PPM, INTERVAL_S, METERS, OPERATOR, SITE, Load
 from validator.app.application import Application
 from validator.node import heap
@@ -33,6 +34,7 @@ from wire.keys import EDDSA, ES256, SoftSigner
 from wire.witness import Batch
 
 GATEWAY = "gw-bench"
+LEDGER = "ledger.sqlite"
 ME = "val-bench"
 BLOCK = 5 * METERS
 """Readings of a block: all that it may have."""
@@ -69,17 +71,24 @@ def add_command(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--blocks", type=int, default=BLOCKS, metavar="N", help=f"full blocks (default {BLOCKS})"
     )
+    parser.add_argument(
+        "--grown",
+        type=int,
+        default=0,
+        metavar="N",
+        help=f"{METERS} other meters have N intervals on the ledger already (default 0)",
+    )
     parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    if args.blocks < 1:
-        print("gridwitness bench: 1 or more blocks", file=sys.stderr)
+    if args.blocks < 1 or args.grown < 0:
+        print("gridwitness bench: 1 or more blocks, 0 or more intervals", file=sys.stderr)
         return 2
     print(f"{args.blocks * BLOCK} readings are signed", file=sys.stderr, flush=True)
-    found = measure(args.blocks)
+    found = measure(args.blocks, args.grown)
     if args.json:
         print(json.dumps(found))
     else:
@@ -87,14 +96,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def measure(blocks: int) -> dict[str, Any]:
-    """CPU microseconds of each part for a reading, the mean over all blocks but the first."""
+def measure(blocks: int, grown: int = 0) -> dict[str, Any]:
+    """CPU microseconds of each part for a reading, the mean over all blocks but the first.
+
+    Args:
+        blocks: full blocks that are measured.
+        grown: intervals of other meters that the ledger has already.
+    """
     end_s = int(time.time()) // INTERVAL_S * INTERVAL_S
     # The first block warms up what is made once: prepared feeders, SQLite's pages.
     load = Load.make(GATEWAY, (blocks + 1) * BLOCK // METERS, end_s)
     gateway = SoftSigner.generate(ES256)
     genesis = Genesis.from_json(json.dumps(_genesis(load, gateway)))
     with tempfile.TemporaryDirectory() as folder:
+        Grown(METERS, grown).fill(Path(folder) / LEDGER)
         path = _Path(genesis, Path(folder))
         heap.settle()
         sequence = 0
@@ -112,6 +127,7 @@ def measure(blocks: int) -> dict[str, Any]:
     whole = sum(microseconds.values())
     return {
         "readings": blocks * BLOCK,
+        "grown_readings": METERS * grown,
         "parts_us": {name: round(spent, 1) for name, spent in microseconds.items()},
         "us_per_reading": round(whole, 1),
         "check_share": round(microseconds["check"] / whole, 2),
@@ -129,9 +145,9 @@ class _Path:
 
     def __post_init__(self) -> None:
         self.application = Application(self.genesis)
-        self.store = Store(self.folder / "ledger.sqlite")
+        self.store = Store(self.folder / LEDGER)
         self.receipts = BatchReceipts(self.store)
-        self.shelf = StateShelf(self.folder / "ledger.sqlite")
+        self.shelf = StateShelf(self.folder / LEDGER)
         self.application.restore([], self.shelf)
         self.blocks = Blocks(self.genesis, self.application, self.book)
         self.keys = keys_by_kid(self.application.registries)

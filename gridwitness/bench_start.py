@@ -7,19 +7,16 @@ holds in memory, read the newest block.
 
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from gridwitness.bench_block import BenchBlock
+from gridwitness.bench_ledger import Grown
 from validator.app.application import Application
-from validator.app.records import READING, SEALED, key
 from validator.node.candidate import Blocks, Tip
 from validator.node.ledger import Ledger
 from validator.node.mempool import Waiting
-from validator.node.names import name_of
-from validator.node.readings import LONGEST
 from validator.node.shelf import StateShelf
 from validator.node.store import Store
 from validator.node.verification import Book
@@ -27,8 +24,6 @@ from wire.block import Commit
 from wire.witness import Batch
 
 METERS, INTERVALS = 50, 35_040
-INTERVAL_S = 900
-_LANES = range(1_000, 1_000 + METERS)
 BLOCKS = 365 * 24 * 60
 """An empty one each minute, when there is nothing to agree on."""
 
@@ -48,8 +43,8 @@ def measure(folder: Path) -> dict[str, Any]:
         candidate = blocks.make(me, Tip.genesis(made.genesis), made.time_ms, waiting)
         commit = Commit(0, candidate.block.digest, ())
         store.append(candidate.block, commit, candidate.execution, candidate.batches)
-    record = next(value for name, _, value in candidate.execution.writes if name == READING)
-    _fill(path, candidate.block.encoded, record or b"")
+    Grown(METERS, INTERVALS).fill(path)
+    _fill_blocks(path, candidate.block.encoded)
     started_s = time.perf_counter()
     with closing(Store(path)) as store, closing(StateShelf(path)) as shelf:
         application = Application(made.genesis)
@@ -65,45 +60,11 @@ def measure(folder: Path) -> dict[str, Any]:
     }
 
 
-def _fill(path: Path, block: bytes, record: bytes) -> None:
+def _fill_blocks(path: Path, block: bytes) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA synchronous = OFF")
-        insert = database.executemany
-        insert(
+        database.executemany(
             "INSERT INTO blocks VALUES (?, ?, 0, ?, ?)",
             ((-number, number.to_bytes(32), block[:400], b"") for number in range(1, BLOCKS)),
         )
-        insert("INSERT INTO names VALUES (?, ?)", _names())
-        insert("INSERT INTO readings VALUES (?, ?, ?, 0, 1, 1, 0, 0, ?)", _readings(record))
-        insert("INSERT INTO runs VALUES (?, ?, ?, ?, 0)", _runs())
-        insert("INSERT INTO credits VALUES (?, ?, ?)", _credits())
-        insert("INSERT INTO state VALUES (?, ?, ?)", _seals())
         database.commit()
-
-
-def _names() -> Iterator[tuple[int, bytes]]:
-    for number in _LANES:
-        yield number, name_of(f"of-a-year-{number}")
-
-
-def _readings(record: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    for sequence in range(INTERVALS):
-        for lane in _LANES:
-            yield sequence * INTERVAL_S, lane, sequence, record
-
-
-def _runs() -> Iterator[tuple[int, int, int, int]]:
-    for lane in _LANES:
-        for sequence in range(0, INTERVALS, LONGEST):
-            yield lane, sequence, sequence * INTERVAL_S, INTERVAL_S
-
-
-def _credits() -> Iterator[tuple[int, int, bytes]]:
-    for sequence in range(INTERVALS):
-        for meter in _LANES:
-            yield sequence * INTERVAL_S, meter, bytes(20)
-
-
-def _seals() -> Iterator[tuple[str, bytes, bytes]]:
-    for sequence in range(INTERVALS):
-        yield SEALED, key("of-a-year", sequence * INTERVAL_S), bytes(40)

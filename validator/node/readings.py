@@ -20,7 +20,7 @@ from validator.node.names import Ask, Names, name_of
 from validator.node.stored import Span, StoredReading
 
 LONGEST = 64
-"""Readings of a run at most; a power of two."""
+"""Readings of a run at most."""
 
 _LARGEST = 2**63 - 1
 
