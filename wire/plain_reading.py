@@ -62,6 +62,7 @@ _HEADER = rb"\xa3\x01[\x26\x27]\x03\x18\x3c\x04\x48.{8}"
 _SIZE = rb"\x58(?P<short>.)|\x59(?P<long>[^\0].)"
 _ENVELOPE = rb"\xd2\x84(?P<protected>\x50%b)\xa0(?P<content>(?:%b)(?P<payload>%b))\x58\x40.{64}"
 _SIGNED = re.compile(_ENVELOPE % (_HEADER, _SIZE, _PAYLOAD), re.DOTALL)
+_CUT = ("protected", "content", "short", "long", "payload")
 
 
 def cut_plain(signed: bytes) -> tuple[bytes, bytes, bytes] | None:
@@ -79,7 +80,6 @@ def cut_plain(signed: bytes) -> tuple[bytes, bytes, bytes] | None:
     found = _SIGNED.fullmatch(signed)
     if found is None:
         return None
-    short, long, payload = found.group("short", "long", "payload")
-    if len(payload) != int.from_bytes(short or long):
-        return None
-    return found["protected"], found["content"], payload
+    protected, content, short, long, payload = found.group(*_CUT)
+    same = len(payload) == int.from_bytes(short or long)
+    return (protected, content, payload) if same else None

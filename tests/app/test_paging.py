@@ -161,7 +161,7 @@ def test_recent_rows_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch, see
                 disk.rows.pop((kind, row), None)
             else:
                 disk.rows[kind, row] = value
-            recent.put(kind, row, value)
+            recent.put(kind, [(row, value)])
         assert recent.get(kind, row) == disk.rows.get((kind, row))
         other = key(dice.choice("abcd"), dice.randrange(14))
         assert recent.get(kind, other) == disk.rows.get((kind, other))

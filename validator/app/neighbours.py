@@ -43,6 +43,9 @@ class Fit(NamedTuple):
     """Gaps beside it."""
 
 
+_FITS = Fit(0, ())
+
+
 class _Pair(NamedTuple):
     """Two readings of one lane, of which one is new and the other its accepted neighbour."""
 
@@ -83,7 +86,7 @@ def fit(
         start_s = earlier.start_s + parameters.interval_s
         if start_s < later.start_s:
             gaps = (*gaps, Gap(start_s, own_element and consecutive))
-    return Fit(0, gaps)
+    return Fit(0, gaps) if gaps else _FITS
 
 
 def _pair_fault(parameters: Parameters, overlay: Overlay, pair: _Pair, consecutive: bool) -> int:

@@ -7,6 +7,7 @@ are held. What is asked for beyond that, a late reading's neighbours say, is rea
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from typing import Protocol
 
 from validator.app.records import BATCH, CONFLICT, CREDIT, READING, SEALED, key
@@ -15,7 +16,7 @@ PAGED = frozenset({READING, CONFLICT, BATCH, SEALED, CREDIT})
 """Tables that grow with every interval. Their keys are a name and a number of 8 bytes."""
 
 KEPT_ROWS = 100_000
-"""Of these tables in memory: some 30 MB."""
+"""Of these tables in memory, but for a block's: some 30 MB."""
 
 KEPT_OF_A_METER = 32
 """Sequences and intervals of each meter whose neighbours are known without the disk."""
@@ -55,7 +56,6 @@ class RecentRows:
         self._shelf = shelf
         self._young: dict[str, dict[bytes, bytes]] = {table: {} for table in PAGED}
         self._old = self._young
-        self._count = 0
         self._highest: dict[str, dict[bytes, bytes]] = {table: {} for table in PAGED}
 
     def get(self, table: str, row: bytes) -> bytes | None:
@@ -76,20 +76,20 @@ class RecentRows:
         names[name] = name if number is None else key(name, number)
         return names[name]
 
-    def put(self, table: str, row: bytes, value: bytes | None) -> None:
-        """Take in what a committed block wrote; the disk has it already."""
-        if value is None:
-            self._young[table].pop(row, None)
-            self._old[table].pop(row, None)
-            return
-        self._young[table][row] = value
-        self._count += 1
-        if self._count > KEPT_ROWS // 2:
+    def put(self, table: str, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Take in what a committed block wrote into a table; the disk has it already."""
+        young, highest = self._young[table], self._highest[table]
+        for row, value in rows:
+            if value is None:
+                young.pop(row, None)
+                self._old[table].pop(row, None)
+                continue
+            young[row] = value
+            name = row[:-_NUMBER]
+            if row > highest.get(name, row):
+                highest[name] = row
+        if sum(map(len, self._young.values())) > KEPT_ROWS // 2:
             self._old, self._young = self._young, {each: {} for each in PAGED}
-            self._count = 0
-        names, name = self._highest[table], row[:-_NUMBER]
-        if row > names.get(name, row):
-            names[name] = row
 
 
 class PagedIndex:
@@ -135,16 +135,16 @@ class PagedIndex:
     def _claim(
         self, meter: bytes, starts: dict[int, tuple[bytes, ...]], start_s: int, reading_key: bytes
     ) -> None:
-        if start_s < next(iter(starts)):
-            return
-        held = starts.get(start_s)
-        in_order = held is not None or start_s > next(reversed(starts))
-        starts[start_s] = (reading_key,) if held is None else (*held, reading_key)
-        if not in_order or len(starts) > 2 * KEPT_OF_A_METER:
-            kept = sorted(starts)
-            if len(kept) > 2 * KEPT_OF_A_METER:
-                del kept[:-KEPT_OF_A_METER]
-            self._meters[meter] = {each: starts[each] for each in kept}
+        if start_s > next(reversed(starts)):  # As a rule.
+            starts[start_s] = (reading_key,)
+        elif start_s in starts:
+            starts[start_s] += (reading_key,)
+        elif start_s > next(iter(starts)):
+            starts = self._meters[meter] = dict(
+                sorted([*starts.items(), (start_s, (reading_key,))])
+            )
+        if len(starts) > 2 * KEPT_OF_A_METER:
+            self._meters[meter] = dict([*starts.items()][-KEPT_OF_A_METER:])
 
     def newest(self, lane: bytes) -> int:
         """The highest known sequence, -1 when there is none."""

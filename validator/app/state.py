@@ -17,6 +17,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from copy import copy
+from itertools import groupby
+from operator import itemgetter
 from typing import Self
 
 from validator.app.lanes import NOWHERE, Lane, Placed
@@ -120,21 +122,28 @@ class State:
 
     def apply(self, writes: Iterable[Write]) -> None:
         """Apply a block's writes, of which one is the new root; the disk, if any, has them."""
-        for table, row, value in writes:
+        for table, group in groupby(writes, key=itemgetter(0)):
+            rows = [(row, value) for _, row, value in group]
+            if table == READING:
+                self._take_in(rows)
             if self._recent is not None and table in PAGED:
-                self._recent.put(table, row, value)
-                if table == READING and value is not None:
-                    self.index.add(row, *time_of(value))
+                self._recent.put(table, rows)
                 continue
-            rows = self._tables.setdefault(table, {})
-            if value is None:
-                rows.pop(row, None)
-                continue
-            if table == READING and row not in rows:
-                self.index.add(row, *time_of(value))
-            rows[row] = value
-            if table == ROOT:
-                self.height, self.root = int.from_bytes(value[:8], "big"), value[8:]
+            held = self._tables.setdefault(table, {})
+            for row, value in rows:
+                if value is None:
+                    held.pop(row, None)
+                else:
+                    held[row] = value
+                    if table == ROOT:
+                        self.height, self.root = int.from_bytes(value[:8], "big"), value[8:]
+
+    def _take_in(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Put accepted readings beside the others; none is ever written twice or removed."""
+        add = self.index.add
+        for row, value in rows:
+            if value is not None:
+                add(row, *time_of(value))
 
     @classmethod
     def restore(
