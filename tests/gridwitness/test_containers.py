@@ -38,7 +38,13 @@ def told() -> set[str]:
     """Names of all metrics that validators and gateways tell."""
     report: defaultdict[str, Any] = defaultdict(int, peers=[], halted="", broker="")
     gateway: defaultdict[str, Any] = defaultdict(
-        int, disk=defaultdict(int), meters={}, buses={}, answers={}, meter_errors={}
+        int,
+        disk=defaultdict(int),
+        meters={},
+        buses={},
+        answers={},
+        meter_errors={},
+        clock=defaultdict(int),
     )
     text = "".join(
         [
