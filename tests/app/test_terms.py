@@ -18,6 +18,7 @@ from tests.app.registry_kinds import (
 from tests.app.village import Village, gateway_entry
 from validator.app import terms
 from validator.app.application import RefusedTransaction
+from validator.app.entries import Gateway
 from validator.app.registries import Registries
 from validator.app.terms import KeptTerms, Terms
 from wire.transaction import Transaction
@@ -108,6 +109,27 @@ def test_a_change_within_a_block_is_followed_by_the_batches_after_it() -> None:
     assert village.commit([first], 0) == [["accepted"]]
     assert village.commit([last], 1, [ended]) == [[], ["accepted"]]
     assert village.decide(meter.close(2, 1, 0), 2) == "compromised-key"
+
+
+def test_terms_are_gathered_once_for_all_blocks_between_two_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else they would cost more than they save."""
+    asked: list[str] = []
+    gathered = terms._gathered
+
+    def counted(registries: Registries, gateway: Gateway, name: str, start_s: int) -> Terms | None:
+        asked.append(name)
+        return gathered(registries, gateway, name, start_s)
+
+    monkeypatch.setattr(terms, "_gathered", counted)
+    village = administered_village()
+    for slot in range(4):
+        village.commit([village.batch(village.close(slot).values(), slot)], slot)
+    assert sorted(asked) == ["b0", "c1", "c2", "c3", "pv"]
+    village.commit([], 4, [made("add technician", 6)])
+    village.commit([village.batch(village.close(4).values(), 4)], 4)
+    assert len(asked) == 10
 
 
 def test_nobody_makes_the_kept_terms_grow_past_their_bound(monkeypatch: pytest.MonkeyPatch) -> None:
