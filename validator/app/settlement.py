@@ -21,6 +21,7 @@ from validator.app.records import (
     Sealed,
     Tally,
     key,
+    packed_credit,
 )
 from validator.app.state import Overlay
 from validator.app.zone_seal import Measured
@@ -77,7 +78,7 @@ def credit(overlay: Overlay, member: Member, start_s: int, intervals: int, found
     row = key(member.row, start_s)
     if overlay.get(CREDIT, row) is not None:
         return False
-    overlay.put(CREDIT, row, Credit(found.import_wh, found.export_wh, intervals).packed())
+    overlay.put(CREDIT, row, packed_credit(found.import_wh, found.export_wh, intervals))
     return True
 
 
