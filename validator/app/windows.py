@@ -219,7 +219,7 @@ def merged(
             continue
         inside = [registers.usable(member.id, each_s) for each_s in starts]
         used = [each for each in inside if each is not None]
-        measured[member.id] = _difference(member, first, last, used)
+        measured[member.id] = _difference(member, first, last, used, intervals)
         used += [edge.record for edge in (first, last) if edge.record not in used]
         inputs += [(member.id, each.start_s, each.reading_hash) for each in used]
         if any(each.status & MARKED for each in used):
@@ -231,17 +231,17 @@ def merged(
 
 
 def _difference(
-    member: Member, first: _Edge, last: _Edge, inside: list[AcceptedReading]
+    member: Member, first: _Edge, last: _Edge, inside: list[AcceptedReading], intervals: int
 ) -> Measured:
     """What a meter counted between two moments, and at most in one interval between them.
 
     Two readers of one meter may read it a moment apart, so that a difference of theirs can fall
-    short of 0.
+    short of 0. `member` is one of `Feeder.over(intervals)`.
     """
     import_wh = max(0, last.import_wh - first.import_wh)
     export_wh = max(0, last.export_wh - first.export_wh)
     known = [each.import_advance_wh + each.export_advance_wh for each in inside]
-    most_wh = member.most.import_wh + member.most.export_wh
+    most_wh = (member.most.import_wh + member.most.export_wh) // intervals
     unknown_wh = max(0, min(import_wh + export_wh - sum(known), most_wh))
     skew_ms = max(first.record.skew_ms, last.record.skew_ms)
     step_wh = _step_wh(member, last.record)

@@ -18,7 +18,7 @@ know nothing of each other:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import NamedTuple
 
@@ -234,7 +234,25 @@ def judge(
         )
     else:
         lost = plain_losses(feeder, parameters, net_wh, gross_wh)
-    return _judgement(feeder, parameters, sums, lost)
+    judgement = _judgement(feeder, parameters, sums, lost)
+    if feeder.intervals > 1 and feeder.boundary and _is_beyond_the_fuse(feeder, measured):
+        return replace(judgement, verdict=Verdict.IMPOSSIBLE)
+    return judgement
+
+
+def _is_beyond_the_fuse(feeder: Feeder, measured: Mapping[str, Measured]) -> bool:
+    """Rule C over a gap, where no reading was there to be refused.
+
+    Else registers that jump would bring their own excuse: losses grow with the square of what
+    lines carry.
+    """
+    for member in (*feeder.boundary, *feeder.inner):
+        found, most = measured.get(member.id), member.most
+        if found is not None and (
+            found.import_wh > most.import_wh or found.export_wh > most.export_wh
+        ):
+            return True
+    return False
 
 
 def _general_losses(
@@ -278,7 +296,9 @@ def _judgement(feeder: Feeder, parameters: Parameters, sums: _Sums, lost: Losses
     if not feeder.boundary:
         empty = LossBounds(0, 0)
         return Judgement(Verdict.UNREFERENCED, 0, empty, 0, coverage, lost.overloaded)
-    loss = LossBounds(lost.bounds.low_wh, lost.bounds.high_wh + sums.dead_wh)
+    low_wh, high_wh = lost.bounds
+    # Beyond what fuses let through the bounds can cross; a seal can always be read.
+    loss = LossBounds(low_wh, max(low_wh, high_wh + sums.dead_wh))
     verdict, tolerance_wh = _verdict(parameters, sums, loss)
     if sums.missing and verdict is Verdict.BALANCED:
         verdict = Verdict.INCONCLUSIVE

@@ -387,8 +387,7 @@ class Driver:
         self.store.append(candidate.block, commit, candidate.execution, candidate.batches)
         self._application.commit(candidate.execution)
         self.tip = Tip.of(candidate.block, commit)
-        readings = sum(len(each.readings) for each in candidate.batches)
-        self._pacing.final(readings, asyncio.get_running_loop().time())
+        self._pacing.final(len(candidate.execution.accepted), asyncio.get_running_loop().time())
         self.mempool.forget_taken(self._application.included, self._application.may_stand)
         counts = {"batches": len(candidate.batches), "seals": len(candidate.execution.seals)}
         _log.info("final", height=self.tip.height, round=commit.round, **counts)

@@ -32,7 +32,7 @@ class Pacing:
         self._present: frozenset[str] = frozenset()
 
     def final(self, readings: int, now_s: float) -> None:
-        """A block with so many readings has become final now."""
+        """A block with so many accepted readings has become final now; junk hurries nothing."""
         self._at_s, self._crowded = now_s, readings >= CROWD
 
     def begin(

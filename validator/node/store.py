@@ -33,7 +33,7 @@ from validator.node.tables import FORMAT, TABLES
 from wire import cbor
 from wire.block import Block, Commit, Header
 from wire.errors import Refused, Unavailable
-from wire.results import TxResult, ZoneSeal
+from wire.results import TxResult
 from wire.witness import Batch
 
 JUSTIFIED_BLOCKS = 50_000
@@ -211,14 +211,12 @@ class Store:
 
     def _append_seals(self, height: int, execution: Execution) -> None:
         for position, encoded in enumerate(execution.seals):
-            seal = ZoneSeal.decode(encoded)
+            # Not `ZoneSeal.decode`: what a quorum has sealed is stored, and refused by nobody.
+            zone, start_s, end_s, revision, *_ = cbor.decode(encoded)
             inputs = b"".join(execution.seal_inputs[position])
             self._database.execute(
                 "INSERT INTO seals VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(seal.zone, seal.start_s, seal.revision, seal.end_s),
-                    *(height, position, encoded, inputs),
-                ),
+                (zone, start_s, revision, end_s, height, position, encoded, inputs),
             )
 
     @property
