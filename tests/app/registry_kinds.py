@@ -23,7 +23,7 @@ from wire.genesis import Genesis
 from wire.keys import SoftSigner
 from wire.transaction import Body, Transaction, payload_of
 from wire.transaction_bodies import (
-    LEAKED,
+    MOVED,
     ChangeHolder,
     CompromiseKey,
     Entry,
@@ -182,7 +182,7 @@ KINDS: dict[str, Kind] = {
     "change unmetered": Kind(
         lambda at_s: Entry("change-unmetered", LOAD | {"limit_ppm": 1}, at_s), *_PEA
     ),
-    "change holder": Kind(lambda at_s: ChangeHolder("c1", bytes(32), at_s, LEAKED), *_PEA),
+    "change holder": Kind(lambda at_s: ChangeHolder("c1", bytes(32), at_s, MOVED), *_PEA),
     "retire unmetered": Kind(lambda at_s: Retirement("retire-unmetered", "l1", at_s), *_PEA),
 }
 

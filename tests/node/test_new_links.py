@@ -82,6 +82,18 @@ def test_a_household_can_be_left_without_a_link(
     bureau.close()
 
 
+def test_who_waits_for_another_link_gets_the_own_time_back_and_no_other(bureau: Bureau) -> None:
+    bureau.grow(1, (change(bureau, SECOND, 2, MOVED),))
+    bureau.grow(2)
+    bureau.grow(1, (change(bureau, None, 5, LEAKED),))
+    bureau.grow(1)
+    assert (opened(bureau, FIRST), opened(bureau, SECOND)) == ([0, 1], [])
+    bureau.grow(1, (change(bureau, THIRD, 7, LEAKED),))
+    bureau.grow(2)
+    assert (opened(bureau, FIRST), opened(bureau, THIRD)) == ([0, 1], [2, 3, 4, 5, 6, 7])
+    bureau.close()
+
+
 def test_a_new_link_that_is_withdrawn_leaves_the_old_one(bureau: Bureau) -> None:
     coming = change(bureau, SECOND, 3, LEAKED)
     bureau.grow(1, (coming,))
@@ -98,8 +110,9 @@ def test_a_new_link_that_is_withdrawn_leaves_the_old_one(bureau: Bureau) -> None
         (lambda: ChangeHolder("c9", SECOND.digest, starts(2), LEAKED), "meter-not-registered"),
         (lambda: ChangeHolder("c1", FIRST.digest, starts(2), LEAKED), "unfit-entry"),
         (lambda: ChangeHolder("c2", b"", starts(2), MOVED), "unfit-entry"),
+        (lambda: ChangeHolder("c2", SECOND.digest, starts(2), LEAKED), "unfit-entry"),
     ],
-    ids=["an unknown meter", "the same link", "none where none is"],
+    ids=["an unknown meter", "the same link", "none where none is", "none that can have leaked"],
 )
 def test_what_changes_no_link_is_refused(
     bureau: Bureau, body: Callable[[], ChangeHolder], why: str
@@ -117,7 +130,8 @@ def test_a_link_that_was_changed_comes_back_with_no_entry(
     entry = dict(genesis.registry["meters"][number])
     name = str(entry["id"])
     for slot, link in ((2, secret), (3, SECOND), (4, THIRD)):
-        body = ChangeHolder(name, link.digest, starts(slot), LEAKED)
+        first = name != "c1" and link == secret
+        body = ChangeHolder(name, link.digest, starts(slot), MOVED if first else LEAKED)
         if (name, link) != ("c1", FIRST):  # That one it has from the genesis file.
             bureau.grow(1, (signed(body, ["PEA"], genesis, nonce=bytes([slot]) * 16),))
 

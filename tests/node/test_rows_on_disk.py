@@ -36,6 +36,11 @@ LANES = (
 )
 
 
+def moments(most: int) -> st.SearchStrategy[int]:
+    """Interval starts, and times between them."""
+    return st.integers(0, most).map(lambda step: step * STEP_S) | st.integers(0, most * STEP_S)
+
+
 class Stretch(NamedTuple):
     """Readings of a lane that come in one block."""
 
@@ -160,6 +165,17 @@ class Disk:
         return [firsts[sequence] for sequence in sorted(firsts)][: span.most]
 
 
+def test_a_page_that_begins_with_an_interval_has_every_reading_of_it(tmp_path: Path) -> None:
+    """Two sequences tell of the same interval: they dispute each other, and both are shown."""
+    disk = Disk(tmp_path)
+    lines = [[STEP_S * step for step in (1, 2, 3, 3, 4, 5)]] * len(LANES)
+    disk.write(Stretch(0, 0, 6, late=False, restart=False, backwards=False), lines)
+    view = LedgerView(disk.path)
+    for span in (Span(from_s=3 * STEP_S), Span(from_s=3 * STEP_S, until_s=4 * STEP_S)):
+        assert view.readings_of("m1", span) == disk.page("m1", span)
+    assert [each.sequence for each in view.readings_of("m1", Span(from_s=3 * STEP_S))][0] == 2
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     stretches=st.lists(STRETCHES, min_size=1, max_size=25),
@@ -168,8 +184,8 @@ class Disk:
         st.builds(
             Span,
             after=st.integers(-1, SEQUENCES),
-            from_s=st.integers(0, 200 * STEP_S),
-            until_s=st.integers(0, 400 * STEP_S),
+            from_s=moments(200),
+            until_s=moments(400),
             most=st.integers(1, 120),
         ),
         max_size=8,

@@ -27,22 +27,31 @@ class Opening(NamedTuple):
 
 def openings(registries: Registries, meter: str) -> list[Opening]:
     """Every interval of a meter with the link that opens it now, in order of time."""
+    return _tenancies(registries, meter)[0]
+
+
+def has_had_link(registries: Registries, meter: str) -> bool:
+    """Whether the meter's household has a link, or had one that leaked."""
+    return _tenancies(registries, meter)[1]
+
+
+def _tenancies(registries: Registries, meter: str) -> tuple[list[Opening], bool]:
+    """Every interval with its link, and whether the last household ever had one.
+
+    A household is who has the same link, or another one in the place of one that leaked.
+    """
     found: list[Opening] = []
+    since, linked = 0, False
     for step in registries.history("meters", meter):
         holder = str((step.written or {}).get("holder", ""))
         edits = () if step.change is None else step.change.edits
-        if found and any(isinstance(edit, Relink) and edit.leaked for edit in edits):
-            _exchange(found, found[-1].holder, holder)
+        if linked and any(isinstance(edit, Relink) and edit.leaked for edit in edits):
+            found[since:] = [each._replace(holder=holder) for each in found[since:]]
+        elif not found or holder != found[-1].holder:
+            since, linked = len(found), False
+        linked = linked or bool(holder)
         found.append(Opening(step.from_s, step.until_s, holder))
-    return found
-
-
-def _exchange(found: list[Opening], old: str, new: str) -> None:
-    """Let another link stand for the newest one, as far back as that was the meter's."""
-    for place in reversed(range(len(found))):
-        if found[place].holder != old:
-            return
-        found[place] = found[place]._replace(holder=new)
+    return found, linked
 
 
 def check_link(registries: Registries, meter: str, holder: bytes | None) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from validator.app.changes import Change, Put
 from validator.app.entries import Meter
-from validator.app.holders import check_link
+from validator.app.holders import check_link, has_had_link
 from validator.app.parties import (
     Party,
     Proposal,
@@ -36,6 +36,7 @@ from wire.commissioning import CommissioningRecord
 from wire.errors import Refused
 from wire.keys import PublicKey
 from wire.transaction_bodies import (
+    LEAKED,
     ChangeHolder,
     CommissionedMeter,
     ReplaceMeter,
@@ -93,6 +94,11 @@ def decide_holder(proposal: Proposal, body: ChangeHolder) -> PublicKey:
         raise RefusedTransaction(METER_NOT_REGISTERED, body.meter)
     if (meter.holder or b"") == body.holder:
         raise RefusedTransaction(UNFIT_ENTRY, f"{meter.id} has this link already, or none")
+    if body.cause == LEAKED and not has_had_link(registries, meter.id):
+        raise RefusedTransaction(
+            UNFIT_ENTRY,
+            f"{meter.id} has no link that can have leaked: this is its first",
+        )
     check_link(registries, meter.id, body.holder)
     authority = registries.at(body.from_s).zones[meter.zone].operator
     return check_parties(proposal, operators(proposal, [authority]))[0]

@@ -27,10 +27,11 @@ _LARGEST = 2**63 - 1
 _RUN = """SELECT sequence, start_s, step_s, (SELECT min(later.sequence) FROM runs AS later
     WHERE later.lane = ?1 AND later.sequence > runs.sequence) FROM runs WHERE lane = ?1"""
 
-# From the run on that has the sequence after ?2, and the one that has the time ?3.
+# From the run on that has the sequence after ?2, and the last one that begins before the time ?3:
+# two readings may tell of one interval.
 _RUNS = f"""{_RUN} AND late = 0 AND start_s < ?4 AND sequence >= max(
     coalesce((SELECT max(sequence) FROM runs WHERE lane = ?1 AND sequence <= ?2), 0),
-    coalesce((SELECT max(sequence) FROM runs WHERE lane = ?1 AND start_s <= ?3), 0))
+    coalesce((SELECT max(sequence) FROM runs WHERE lane = ?1 AND start_s < ?3), 0))
     ORDER BY sequence LIMIT ?5"""
 
 _RECORD = """SELECT record FROM readings WHERE lane = ?1 AND sequence = ?2 AND start_s = (
