@@ -1,7 +1,8 @@
 """How many P-256 signatures all cores of this machine check together when they do nothing else.
 
 Decides what a validator's throughput is held against: one process a core, all at once, the very
-call that validators make. Taken before and after a measurement, because others use the machine too.
+call that validators make. The limit counts CPU time, so that it is this machine's whoever else uses
+it; how much of the cores others left is told too, before and after a measurement.
 """
 
 import multiprocessing
@@ -18,6 +19,8 @@ from wire.keys import PublicKey
 from wire.reading import SignedReading
 
 SECONDS = 2.0
+QUIET = 0.95
+"""Of the cores' time: with less left, figures by the clock are those of a busy machine."""
 _START_LIMIT_S = 60.0
 
 _Check = tuple[str, bytes, bytes]
@@ -31,11 +34,16 @@ class CheckRate:
     cores: int
     """How many."""
 
-    per_s: float
-    """Checks a second of all of them together, by the clock on the wall."""
-
     cpu_s: float
-    """CPU time of one check, seconds."""
+    """CPU time of one check while all cores check, seconds."""
+
+    share: float
+    """Of the cores' time, what others left; 1 on a quiet machine."""
+
+    @property
+    def per_s(self) -> float:
+        """Checks a second of all cores together when nobody else uses them."""
+        return self.cores / self.cpu_s
 
 
 def check_rate(load: Load) -> CheckRate:
@@ -53,17 +61,22 @@ def check_rate(load: Load) -> CheckRate:
             found = list(pool.map(_work, [asked] * cores))
         except (OSError, RuntimeError) as reason:
             raise Unavailable(f"the cores' own rate cannot be measured: {reason}") from None
-    return CheckRate(
-        cores,
-        sum(count / wall_s for count, wall_s, _ in found),
-        sum(cpu_s for _, _, cpu_s in found) / sum(count for count, _, _ in found),
-    )
+    checks, wall_s, cpu_s = (sum(column) for column in zip(*found, strict=True))
+    return CheckRate(cores, cpu_s / checks, cpu_s / wall_s)
 
 
 def between(before: CheckRate, after: CheckRate) -> CheckRate:
-    """What the cores could have done in a measurement between the two."""
-    per_s, cpu_s = (before.per_s + after.per_s) / 2, (before.cpu_s + after.cpu_s) / 2
-    return CheckRate(before.cores, per_s, cpu_s)
+    """The mean of both."""
+    cpu_s, share = (before.cpu_s + after.cpu_s) / 2, (before.share + after.share) / 2
+    return CheckRate(before.cores, cpu_s, share)
+
+
+def busy(share: float) -> str:
+    """Say that others use the machine."""
+    return (
+        f"others used {1 - share:.0%} of the cores: what goes by the clock (readings/s, their share"
+        " of the limit, latencies) is better on a quiet machine"
+    )
 
 
 _start: list[Barrier] = []

@@ -4,8 +4,8 @@ Real processes, a real broker, readings signed by real keys; every validator che
 Decides how the load is offered: so many readings are under way at any time, and the next batch
 follows when a receipt has come, so that each step of the table shows one point of the curve of
 throughput against latency. The limit is what the cores could check if they did nothing else: the
-P-256 rate of all cores / validators, measured in the same run before anything is started and again
-after everything has ended.
+P-256 rate of all cores by their CPU time / validators, measured in the same run before anything is
+started and again after everything has ended.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridwitness import status_pages
 from gridwitness.addresses import free_ports
-from gridwitness.bench_limit import CheckRate, between, check_rate
+from gridwitness.bench_limit import QUIET, CheckRate, between, busy, check_rate
 from gridwitness.bench_load import COS_PPM, INTERVAL_S, METERS, OPERATOR, SITE, Load, witness_key
 from gridwitness.broker import Broker
 from gridwitness.network import Network, make_network
@@ -338,6 +338,7 @@ def _report(steps: Sequence[Step], rate: CheckRate, rss: float) -> dict[str, Any
         "cores": rate.cores,
         "verify_per_s_per_core": round(rate.per_s / rate.cores),
         "limit_readings_per_s": round(limit),
+        "cores_share": round(rate.share, 2),
         "readings_per_s": round(best.readings_per_s),
         "ratio_to_limit": round(best.readings_per_s / limit, 2),
         "cpu_ratio_to_limit": round(1e6 * rate.cpu_s / best.cpu_us_per_reading, 2),
@@ -376,3 +377,5 @@ def _show(found: dict[str, Any]) -> None:
         f"{found['readings_per_s']} readings/s are {found['ratio_to_limit']:.0%} of the limit; "
         f"{found['cpu_ratio_to_limit']:.0%} of a validator's CPU time checks meters' signatures"
     )
+    if found["cores_share"] < QUIET:
+        print(busy(found["cores_share"]))
