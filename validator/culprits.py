@@ -6,6 +6,7 @@ values in later rounds. Decides whom to read and what to say; what contradicts w
 `consensus.forensics`.
 """
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,14 @@ from validator.consensus.messages import Message, encode_message, open_message
 from validator.node.ledger_view import LedgerView
 from validator.node.store import Store
 from wire.block import Commit, ValidatorSet, verify_commit
-from wire.errors import Refused, Unavailable
+from wire.errors import Refused
 from wire.genesis import Genesis
+
+
+class NotComparable(Refused):
+    """Something that is no ledger of this network, or too few of them."""
+
+    code = "not-comparable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class Disagreement:
 def words(found: Disagreement | None, paths: Sequence[Path]) -> list[str]:
     """For people."""
     if found is None:
-        return ["these ledgers agree"]
+        return [f"these {len(paths)} ledgers agree, as far as two of them reach"]
     said = [f"at height {found.height} there is more than one block"]
     for path, (digest, number) in zip(paths, found.blocks, strict=True):
         said.append(
@@ -71,10 +78,16 @@ def compare(genesis: Genesis, paths: Sequence[Path]) -> Disagreement | None:
     """The first height at which ledgers differ, and what they prove; None when they agree.
 
     Raises:
-        Unavailable: a file is not there.
-        Refused: a file is no ledger of this network.
+        NotComparable: fewer than two, a file that is not there, or no ledger of this network.
+        Refused: what a ledger holds does not stand.
     """
-    views = [_open(path) for path in paths]
+    if len(set(map(Path.resolve, paths))) < 2:
+        raise NotComparable(
+            "one ledger has nothing to disagree with: name those of two validators or more"
+        )
+    for path in paths:
+        _check(path, genesis)
+    views = [LedgerView(path) for path in paths]
     try:
         height = _first_difference(views)
         if height is None:
@@ -93,10 +106,23 @@ def compare(genesis: Genesis, paths: Sequence[Path]) -> Disagreement | None:
             view.close()
 
 
-def _open(path: Path) -> LedgerView:
+def _check(path: Path, genesis: Genesis) -> None:
+    """Whether a file is a ledger of this network; raises NotComparable."""
     if not path.is_file():
-        raise Unavailable(f"there is no ledger {path}")
-    return LedgerView(path)
+        raise NotComparable(f"there is no ledger {path}: name a validator's ledger.sqlite")
+    no_ledger = f"{path} is no ledger: name a validator's ledger.sqlite, or a backup of one"
+    try:
+        view = LedgerView(path)
+    except sqlite3.Error:
+        raise NotComparable(no_ledger) from None
+    try:
+        first = view.block(1)
+    except (sqlite3.Error, Refused):
+        raise NotComparable(no_ledger) from None
+    finally:
+        view.close()
+    if first is not None and first.block.content.network != genesis.network:
+        raise NotComparable(f"{path} is a ledger of another network than {genesis.topic_name}")
 
 
 def _named(commit: Commit) -> tuple[str, int]:

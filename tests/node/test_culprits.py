@@ -14,9 +14,10 @@ from tests.node.chain import Chain
 from tests.node.square import NAMES, Square
 from validator.consensus.evidence import Evidence
 from validator.consensus.messages import Proposal, RoundChange, open_message
-from validator.culprits import compare
+from validator.culprits import NotComparable, compare
 from wire.block import Commit, seal_message
 from wire.errors import Refused
+from wire.genesis import Genesis
 
 SLOTS = 3
 
@@ -140,3 +141,30 @@ def test_a_validator_keeps_what_justified_a_later_round_before_it_speaks(tmp_pat
             kept += 1
     square.kill(*NAMES)
     assert kept >= genesis.validators.quorum, "a quorum has prepared it"
+
+
+@pytest.mark.parametrize("content", [b"", b"a text", b"SQLite format 3\0" + bytes(90)])
+def test_what_is_no_ledger_is_named(
+    pair: tuple[Chain, Chain], tmp_path: Path, content: bytes
+) -> None:
+    stranger = tmp_path / "stranger"
+    stranger.write_bytes(content)
+    with pytest.raises(NotComparable, match=r"stranger is no ledger: name a validator's"):
+        compare(pair[0].genesis, [ledgers(tmp_path)[0], stranger])
+    assert stranger.read_bytes() == content
+    for chain in pair:
+        chain.store.close()
+
+
+def test_one_ledger_is_too_few_and_another_networks_is_named(
+    pair: tuple[Chain, Chain], tmp_path: Path
+) -> None:
+    one, other = ledgers(tmp_path)
+    for alone in ([one], [one, one]):
+        with pytest.raises(NotComparable, match="name those of two validators or more"):
+            compare(pair[0].genesis, alone)
+    strange = Genesis.from_json(pair[0].genesis_file.replace(b'"name": "', b'"name": "x', 1))
+    with pytest.raises(NotComparable, match=r"one/ledger\.sqlite is a ledger of another network"):
+        compare(strange, [one, other])
+    for chain in pair:
+        chain.store.close()
