@@ -124,24 +124,26 @@ def show_status(args: argparse.Namespace) -> int:
     """Show a running gateway's status page."""
     from gateway import config
     from gateway.config_table import BadConfiguration
-    from gateway.operation.status import ask
+    from gateway.operation.own import ask_claimed, ask_own
     from gateway.operation.status_words import status_words
 
     try:
-        address = config.load(args.config).status
+        settings = config.load(args.config)
     except BadConfiguration as reason:
         address = config.status_in(args.config, reason)
         print(f"{reason}; the running gateway says:", file=sys.stderr)
-    report = ask(address)
+        report = ask_claimed(address, config.toml_of(args.config).get("id"))
+    else:
+        report = ask_own(settings)
     print(json.dumps(report) if args.json else "\n".join(status_words(report)))
     return 0
 
 
 def ask_status(settings: "GatewayConfig") -> Mapping[str, Any]:
-    """Return a running gateway's report; raises Unavailable."""
-    from gateway.operation.status import ask
+    """Return a running gateway's report; raises Unavailable, Refused when another answers."""
+    from gateway.operation.own import ask_own
 
-    return ask(settings.status)
+    return ask_own(settings)
 
 
 def run_doctor(args: argparse.Namespace) -> int:
@@ -153,7 +155,9 @@ def run_doctor(args: argparse.Namespace) -> int:
     try:
         findings = examine(config.load(args.config))
     except BadConfiguration as reason:
-        findings = examine_running(config.status_in(args.config, reason), str(reason))
+        address = config.status_in(args.config, reason)
+        claimed = config.toml_of(args.config).get("id")
+        findings = examine_running(address, str(reason), claimed)
     for finding in findings:
         print(f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.words}")
     if args.json:

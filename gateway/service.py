@@ -182,6 +182,7 @@ class Gateway:
         return {
             "gateway": self._config.id,
             "network": self._genesis.topic_name,
+            "spool": str(self._config.spool.resolve()),
             "configuration": self.configuration,
             "last_interval_start_s": self._last_interval_start_s(),
             **await overview(self._spool, self._clock.now_ms()),

@@ -218,7 +218,7 @@ def check_configuration(args: argparse.Namespace) -> int:
 
 
 def show_status(args: argparse.Namespace) -> int:
-    """Show a running validator's status."""
+    """Show a running validator's status; 1 when it has halted or something hinders agreement."""
     from validator import config
 
     report = ask_status(config.load(args.config))
@@ -226,14 +226,15 @@ def show_status(args: argparse.Namespace) -> int:
         print(json.dumps(report))
     else:
         print("\n".join(_words(report)))
-    return 0
+    return 1 if report["halted"] or report["agreement"]["hindrance"] else 0
 
 
 def ask_status(settings: "ValidatorConfig") -> Mapping[str, Any]:
-    """Return a running validator's report; raises Unavailable, also when another answers there."""
+    """Return a running validator's report; raises Unavailable, AnotherValidator."""
     from validator.client import Client
     from validator.config import ANYWHERE
     from validator.desk import Trust
+    from validator.own import check_own
     from wire.errors import Unavailable
 
     scheme = "http" if settings.api_certificate is None else "https"
@@ -245,11 +246,7 @@ def ask_status(settings: "ValidatorConfig") -> Mapping[str, Any]:
             report = client.status().model_dump(by_alias=True)
         except Unavailable as reason:
             raise Unavailable(f"{reason}; does {settings.id} run?") from None
-    if report["validator"] != settings.id:
-        other = report["validator"]
-        raise Unavailable(
-            f"at {urls[0]} answers {other}, not {settings.id}: each needs its own api"
-        )
+    check_own(settings, report, urls[0])
     return report
 
 

@@ -53,7 +53,7 @@ def clock_words(quality: ClockQuality, most_s: int) -> tuple[bool, str]:
 
     Args:
         quality: what its kernel says.
-        most_s: the network's `skew_missing_s`.
+        most_s: the network's `skew_missing_s` in its genesis file.
     """
     error_s = -(-quality.error_ms // 1000)
     if quality.quality >= SYNCHRONISED and error_s <= most_s:
@@ -65,16 +65,23 @@ def clock_words(quality: ClockQuality, most_s: int) -> tuple[bool, str]:
         words = ["nobody knows how far this machine's clock is off"]
     if error_s > most_s:
         words.append(
-            f"readings that the gateway signs say {error_s} s, more than the network's"
-            f" skew_missing_s ({most_s} in the genesis file): each counts as missing, and the zones"
-            " of its meters are INCONCLUSIVE"
+            f"readings that the gateway signs say {error_s} s, more than {_began(most_s)}. Unless"
+            " it was, each counts as missing, and the zones of its meters are INCONCLUSIVE"
         )
     if not may_give(quality):
         words.append(
             "meters that sign are given no time, and count as missing too once their own clocks"
-            f" admit more than {most_s} s"
+            " admit more than that parameter allows"
         )
     return False, f"{'; '.join(words)}. {CURE}"
+
+
+def _began(most_s: int) -> str:
+    """The limit, of which a gateway knows only what it was when the network began."""
+    return (
+        f"skew_missing_s ({most_s} in the genesis file; raised since? ask a validator:"
+        " /api/v1/governance/parameters)"
+    )
 
 
 def meters_clock_words(report: Mapping[str, Any]) -> str:
@@ -89,6 +96,6 @@ def meters_clock_words(report: Mapping[str, Any]) -> str:
     if not found:
         return ""
     return (
-        f"{'; '.join(found)}: above skew_missing_s ({most_s}) a reading counts as missing, and its"
-        f" zone is INCONCLUSIVE; {METERS_CURE}"
+        f"{'; '.join(found)}: above {_began(most_s)}; above what is in force a reading counts as"
+        f" missing, and its zone is INCONCLUSIVE; {METERS_CURE}"
     )

@@ -23,6 +23,7 @@ from gateway.delivery.room import LEAST_FREE_BYTES, fill_of
 from gateway.operation import needed
 from gateway.operation.clock_words import SKEW_MISSING_S, clock_words, skew_missing_s
 from gateway.operation.doctor_broker import broker_words
+from gateway.operation.own import AnotherGateway, ask_claimed, stranger_in
 from gateway.operation.status import ask
 from gateway.operation.symptoms import Finding, age_words, disk_finding, symptoms
 from gateway.registered import registration
@@ -58,13 +59,16 @@ def examine(
 
 
 def examine_running(
-    address: Address, refused: str, report: Callable[[Address], Mapping[str, Any]] = ask
+    address: Address,
+    refused: str,
+    claimed: object = None,
+    report: Callable[[Address], Mapping[str, Any]] = ask,
 ) -> list[Finding]:
     """What can be said of a gateway whose file is refused: only what it says of itself."""
     wrong = Finding("file", False, refused)
     try:
-        found = report(address)
-    except Unavailable as reason:
+        found = ask_claimed(address, claimed, report)
+    except (Unavailable, AnotherGateway) as reason:
         return [wrong, Finding("gateway", False, str(reason))]
     return [wrong, Finding("gateway", True, f"{found['gateway']} runs"), *symptoms(found)]
 
@@ -91,9 +95,9 @@ def _running(
             return [Finding("gateway", True, "was never started here")]
         words = f"{reason}: nothing is polled; start it, or look into its log"
         return [Finding("gateway", False, words)]
-    if found.get("gateway") != config.id:
-        words = f"another gateway ({found.get('gateway')}) answers at {config.status}"
-        return [Finding("gateway", False, words)]
+    stranger = stranger_in(config, found)
+    if stranger:
+        return [Finding("gateway", False, stranger)]
     running = Finding("gateway", True, f"runs; configuration {found['configuration']}")
     mine = ("disk", "clock")  # Of this machine: looked at already.
     return [running, *(each for each in symptoms(found) if each.what not in mine)]

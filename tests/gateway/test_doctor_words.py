@@ -18,6 +18,7 @@ from gateway.config import GatewayConfig
 from gateway.delivery.relay import ENDED, NOT_REACHED, Relay
 from gateway.delivery.spool_file import SCHEMA
 from gateway.operation import doctor
+from gateway.operation.own import AnotherGateway, ask_own
 from gateway.operation.symptoms import Finding, disk_finding
 from gateway.registered import registration
 from gridwitness import certificates
@@ -195,6 +196,23 @@ def test_a_gateway_that_does_not_run_is_told_unless_it_never_did(settings: Gatew
     [finding] = doctor._running(settings, nobody)
     assert not finding.good
     assert "nothing is polled" in finding.words
+
+
+def test_nobody_speaks_for_another_ones_gateway(settings: GatewayConfig) -> None:
+    network = Genesis.load(settings.genesis).topic_name
+    own = {"gateway": settings.id, "network": network, "spool": str(settings.spool)}
+    assert ask_own(settings, lambda _: own) is own
+    for other in ({"gateway": "gw-x"}, {"network": "x-1"}, {"spool": "/elsewhere/spool.sqlite"}):
+        found = own | other
+        [finding] = doctor._running(settings, lambda _, said=found: said)  # type: ignore[misc]
+        assert (finding.what, finding.good) == ("gateway", False)
+        where = f"{settings.status.host}:{settings.status.port}"
+        assert f"another gateway answers at {where}" in finding.words
+        assert next(iter(other.values())) in finding.words
+        with pytest.raises(AnotherGateway):
+            ask_own(settings, lambda _, said=found: said)  # type: ignore[misc]
+    [_, refused] = doctor.examine_running(settings.status, "bad", "gw-y", lambda _: own)
+    assert "not gw-y" in refused.words
 
 
 def test_a_serial_port_that_is_away_or_closed_to_us_is_told(

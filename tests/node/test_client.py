@@ -163,10 +163,31 @@ def test_a_status_is_of_the_validator_that_was_asked_for(
     mqtt = {"host": "b", "port": 1, "ca": "c", "certificate": "c", "key": "k"}
     where = {"listen": "127.0.0.1:1", "api": url.removeprefix("http://"), "mqtt": mqtt}
     config = tmp_path / "validator.toml"
-    for name, status in ((bureau.chain.me, 0), ("val-other", 75)):
-        config.write_text(toml({"id": name, **dict.fromkeys(names, "x"), **where}))
+    found = bureau.chain.genesis_file
+    (tmp_path / "own").write_bytes(found)
+    (tmp_path / "strange").write_bytes(found.replace(b'"name": "', b'"name": "x', 1))
+    me = bureau.chain.me
+    for name, genesis, status in ((me, "own", 0), (me, "strange", 1), ("val-other", "own", 1)):
+        settings = {**dict.fromkeys(names, "x"), "id": name, "genesis": genesis}
+        config.write_text(toml(settings | where))
         assert main(["validator", "status", str(config)]) == status
-    assert f"answers {bureau.chain.me}, not val-other" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert f"another validator answers at {url}: {me} of" in said[0]
+    assert f", and {me} is of x" in said[0]
+    assert said[1].endswith(", not val-other. Each needs an `api` address of its own")
+
+
+@pytest.mark.parametrize(("halted", "hindrance"), [("", "2 of 4 are connected"), ("disk", "")])
+def test_status_ends_with_1_when_the_chain_stands(
+    halted: str, hindrance: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {"halted": halted, "agreement": {"hindrance": hindrance}}
+    monkeypatch.setattr("validator.config.load", lambda _: None)
+    monkeypatch.setattr("validator.cli.ask_status", lambda _: found)
+    assert main(["validator", "status", "validator.toml", "--json"]) == 1
+    found |= {"halted": "", "agreement": {"hindrance": ""}}
+    assert main(["validator", "status", "validator.toml", "--json"]) == 0
+    capsys.readouterr()
 
 
 @pytest.mark.parametrize(
