@@ -45,6 +45,9 @@ PAGES = (
 PHONE: ViewportSize = {"width": 360, "height": 740}
 DESK: ViewportSize = {"width": 1200, "height": 900}
 
+LINKS = ["header", "genesis", "seals", "witness", "reading", "inclusion", "zone"]
+"""In the order in which they are checked."""
+
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium: apt install chromium")
 
 
@@ -112,8 +115,17 @@ def test_a_receipt_is_verified_in_the_browser(page: Page, served: Served) -> Non
     visit(page, served, "reading/c1/1")
     expect(page.locator("main")).to_contain_text("Verified here, in your browser")
     links = page.locator("ol.links li b")
-    assert [links.nth(n).inner_text() for n in range(links.count())] == ["✓"] * 6
+    assert [links.nth(n).inner_text() for n in range(links.count())] == ["✓"] * 7
     expect(page.locator("main")).to_contain_text("Meter c1 at node n1 counted 500 Wh taken")
+
+
+def test_a_page_says_whose_key_signed_a_reading(page: Page, served: Served) -> None:
+    visit(page, served, "reading/c1/1")
+    expect(page.locator("ol.links")).to_contain_text("The meter's own key signed exactly these")
+    row = page.request.get(f"{served.address}/api/v1/readings/c3").json()["items"][-1]
+    visit(page, served, f"reading/c3/{row['sequence']}")
+    words = "Its gateway's key (the meter has none) signed exactly"
+    expect(page.locator("ol.links")).to_contain_text(words)
 
 
 def test_a_tampered_copy_fails_at_the_link_that_was_changed(page: Page, served: Served) -> None:
@@ -123,6 +135,10 @@ def test_a_tampered_copy_fails_at_the_link_that_was_changed(page: Page, served: 
         page.get_by_label("Change one bit of").select_option(str(place))
         page.get_by_role("button", name="and verify again").click()
         expect(page.locator("main .problem")).to_contain_text(f"the link “{name}” does not hold")
+        broken = page.locator("main .problem ol.links li", has_text="✗")
+        expect(broken.locator("span").first).to_have_text(name)
+        ticked = page.locator("main .problem ol.links b", has_text="✓")
+        expect(ticked).to_have_count(LINKS.index(name))
 
 
 def test_a_visitors_own_genesis_file_of_another_network_refuses(
@@ -153,9 +169,20 @@ def test_a_receipt_file_is_verified_without_leaving_the_browser(
     page.get_by_label("Receipt", exact=True).set_input_files(file)
     expect(page.locator("main")).to_contain_text("Verified here")
     assert set(sent) <= {"GET"}
-    (tmp_path / "none").write_bytes(b"no receipt")
-    page.get_by_label("Receipt", exact=True).set_input_files(tmp_path / "none")
-    expect(page.locator("main .problem")).to_contain_text("does not hold")
+    expect(page.get_by_text("What this rests on")).to_have_count(1)
+
+
+def test_what_is_no_receipt_is_told_so_and_ticks_nothing(
+    page: Page, served: Served, tmp_path: Path
+) -> None:
+    visit(page, served, "verify")
+    whole = page.request.get(f"{served.address}/api/v1/receipts/c1/1").body()
+    for name, content in {"empty": b"", "text": b"# words", "cut": whole[:500]}.items():
+        (tmp_path / name).write_bytes(content)
+        page.get_by_label("Receipt", exact=True).set_input_files(tmp_path / name)
+        expect(page.locator("main .problem")).to_contain_text(f"This is no receipt{name}:")
+        expect(page.locator("ol.links")).to_have_count(0)
+        expect(page.get_by_text("does not hold")).to_have_count(0)
 
 
 def test_a_private_meter_opens_with_its_holders_link_only(browser: Browser, tmp_path: Path) -> None:

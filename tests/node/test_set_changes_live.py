@@ -130,7 +130,9 @@ def by_javascript(town: Town, *receipts: Path) -> list[bool]:
         return [True] * len(receipts)
     script = Path(__file__).parents[2] / "validator/explorer/verify-file.mjs"
     done = subprocess.run(
-        [node, script, town.folder / "genesis.json", *receipts], capture_output=True, timeout=60
+        [node, script, "--json", town.folder / "genesis.json", *receipts],
+        capture_output=True,
+        timeout=60,
     )
     return [json.loads(line)["verified"] for line in done.stdout.splitlines()]
 

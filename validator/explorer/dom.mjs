@@ -42,14 +42,6 @@ const MARKS = { BALANCED: "=", SUSPECT: "?", IMPOSSIBLE: "✗", INCONCLUSIVE: "�
 export const mark = (verdict) => MARKS[verdict] ?? "·";
 export const verdict = (word) => word ? h("span", { class: `verdict ${word}` }, `${mark(word)} ${word}`) : "no seal yet";
 
-export const MEANINGS = {
-  BALANCED: "what went in came out, but for the losses that lines must have and what meters may be wrong by",
-  SUSPECT: "more is missing, or there is more, than honest meters explain: nothing is settled until authorities decide",
-  IMPOSSIBLE: "no set of meters within their limits measures this: nothing is settled until authorities decide",
-  INCONCLUSIVE: "a meter's reading is missing, and with it the sum says nothing yet",
-  UNREFERENCED: "nobody measures the zone as a whole, so there is nothing to compare",
-};
-
 const format = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hourCycle: "h23", ...options });
 const DAY = { year: "numeric", month: "short", day: "numeric" }, CLOCK = { hour: "2-digit", minute: "2-digit" };
 const [day, clock, second] = [DAY, CLOCK, { ...DAY, ...CLOCK, second: "2-digit" }].map(format);

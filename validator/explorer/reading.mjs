@@ -2,23 +2,25 @@
 
 import { count, energy, facts, h, hash, link, path, quiet, span, timeOf, verdict } from "./dom.mjs";
 import { forgetGenesis, genesis, keepGenesis, octets } from "./api.mjs";
-import { BrokenLink, decode, encode, hex, networkOf, verifyReceipt } from "./verify.mjs";
+import { BrokenLink, decode, encode, hex, networkOf, NoReceipt, verifyReceipt } from "./verify.mjs";
+import { BROKEN, signsItself, statusWords } from "./words.mjs";
 
 // What each link of the chain of proof shows, in the order in which it is checked.
 const LINKS = [
+  ["header", "The block's header is the one that its seals speak of."],
   ["genesis", "The block belongs to the network of this genesis file."],
   ["seals", "A quorum of the authorities' validators has sealed the block."],
   ["witness", "A registered gateway witnessed the batch, and the batch is in the block."],
-  ["reading", "The meter's key signed exactly these numbers, and they are in the batch."],
+  ["reading", "The key that signs for this meter signed exactly these numbers, and they are in the batch."],
   ["inclusion", "The authorities accepted this reading, by this key."],
   ["zone", "The zone's verdict was made from this reading."],
 ];
-const ORDER = ["header", ...LINKS.map(([name]) => name)];
+const signer = (reading) => signsItself(reading) ? "The meter's own key" : "Its gateway's key (the meter has none)";
 
 export async function reading(meter, sequence) {
   const receipt = await octets(`receipts/${encodeURIComponent(meter)}/${sequence}`, meter);
   const body = await proof(receipt, `${meter}-${sequence}.receipt`);
-  return { body: [h("h1", {}, "One reading, proved"), h("p", {}, link(path("meter", meter), `← days of ${meter}`)), ...body] };
+  return { body: [h("h1", {}, "One reading, proved"), h("p", {}, link(path("meter", meter), `← days of ${meter}`)), ...body, await trust()] };
 }
 
 export async function verify() {
@@ -40,8 +42,9 @@ export async function verify() {
 
 async function proof(receipt, name) {
   const whole = await checked(receipt);
+  if (whole.none) return [noReceipt(name, whole.none)];
   const result = h("div", { "aria-live": "polite" });
-  const parts = tamperable(receipt);
+  const parts = whole.proved ? tamperable(receipt) : [];
   const choice = h("select", { id: "part" }, parts.map(({ label }, place) => h("option", { value: place }, label)));
   const tamper = async () => {
     const copy = receipt.slice();
@@ -54,32 +57,43 @@ async function proof(receipt, name) {
     verdictOf(whole),
     whole.proved ? h("div", {}, about(whole.proved)) : null,
     h("p", { class: "row" }, save, h("span", { class: "quiet" }, "Offline: ", h("code", {}, `gridwitness verify ${name} --genesis genesis.json`))),
-    h("h2", {}, "Would a forgery be seen?"),
-    parts.length ? h("p", { class: "row" }, h("label", { for: "part" }, "Change one bit of"), choice, h("button", { onclick: tamper }, "and verify again")) : null,
+    ...(parts.length ? [
+      h("h2", {}, "Would a forgery be seen?"),
+      h("p", { class: "row" }, h("label", { for: "part" }, "Change one bit of"), choice, h("button", { onclick: tamper }, "and verify again")),
+    ] : []),
     result,
-    await trust(),
   ].filter(Boolean);
 }
 
 async function checked(receipt) {
   const { text } = await genesis();
+  const held = new Set();
   try {
-    return { proved: await verifyReceipt(receipt, text) };
+    return { proved: await verifyReceipt(receipt, text, (link) => held.add(link)), held };
   } catch (reason) {
+    if (reason instanceof NoReceipt) return { none: reason };
     if (!(reason instanceof BrokenLink)) throw reason;
-    return { broken: reason };
+    return { broken: reason, held };
   }
 }
 
-function verdictOf({ proved, broken }) {
-  const failed = broken ? ORDER.indexOf(broken.link) : ORDER.length;
+function noReceipt(name, reason) {
+  return h("div", { class: "card problem", role: "status" }, h("b", { class: "broken" }, "This is no receipt"),
+    h("p", {}, `${name}: ${reason.message}. So nothing was checked, and nothing is said against anybody.`),
+    quiet("A receipt is the whole file that “Save the receipt” on a reading's page or ", h("code", {}, "gridwitness receipts"), " gives."));
+}
+
+// A tick stands only where the link was checked and holds.
+function verdictOf({ proved, broken, held, none }) {
+  if (none) return noReceipt("the copy", none);
   const rows = LINKS.filter(([name]) => name !== "zone" || broken || proved.seal).map(([name, words]) => {
-    const here = broken && (name === broken.link || (broken.link === "header" && name === "genesis"));
-    const state = here ? ["✗", "broken"] : ORDER.indexOf(name) < failed ? ["✓", "holds"] : ["·", "quiet"];
-    return h("li", {}, h("b", { class: state[1] }, state[0]), h("span", {}, name), h("span", { class: here ? "broken" : null }, here ? `${broken.message}.` : words));
+    const here = name === broken?.link;
+    const [sign, kind] = here ? ["✗", "broken"] : held.has(name) ? ["✓", "holds"] : ["·", "quiet"];
+    const told = here ? `${broken.message}.` : name === "reading" && proved ? `${signer(proved.reading)} signed exactly these numbers, and they are in the batch.` : words;
+    return h("li", {}, h("b", { class: kind }, sign), h("span", {}, name), h("span", { class: here ? "broken" : null }, told));
   });
   const title = broken ? h("b", { class: "broken" }, `✗ Not proved: the link “${broken.link}” does not hold`) : h("b", { class: "holds" }, "✓ Verified here, in your browser");
-  return h("div", { class: `card${broken ? " problem" : ""}`, role: "status" }, title, h("ol", { class: "links" }, rows));
+  return h("div", { class: `card${broken ? " problem" : ""}`, role: "status" }, title, broken ? h("p", {}, BROKEN[broken.link]) : null, h("ol", { class: "links" }, rows));
 }
 
 function about({ reading, gateway, witnessedAt, height, timeMs, sealers, zone, late, seal }) {
@@ -90,6 +104,7 @@ function about({ reading, gateway, witnessedAt, height, timeMs, sealers, zone, l
       late ? " It came after the acceptance window: only a case can settle it." : ""),
     facts([
       ["Registers then", `import ${energy(reading.get(6))}, export ${energy(reading.get(7))}`],
+      ["It says", statusWords(reading.get(13)).join(", ") || "nothing is wrong with it"],
       ["Sequence", `${count(reading.get(10))}, boot ${count(reading.get(11))}`],
       ["Zone", h("span", {}, link(path("zone", zone, start), zone), " ", seal ? verdict(seal.verdict) : "(no verdict rested on this reading when the receipt was made)")],
     ]));
@@ -97,20 +112,15 @@ function about({ reading, gateway, witnessedAt, height, timeMs, sealers, zone, l
 
 // One octet in the middle of each part that matters, where it stands in the file.
 function tamperable(receipt) {
-  let content;
-  try {
-    content = decode(receipt);
-  } catch {
-    return [];
-  }
+  const content = decode(receipt);
   const inside = (octets) => {
     const text = hex(receipt), at = text.indexOf(hex(octets));
     return at < 0 ? -1 : at / 2;
   };
   const payload = decode(content.get(1)).value[2], seals = content.get(6)[2];
-    const parts = [
+  const parts = [
     ["the meter's import register", inside(payload) + payloadPlace(payload, 6)],
-    ["the meter's signature", inside(content.get(1)) + content.get(1).length - 9],
+    ["the reading's signature", inside(content.get(1)) + content.get(1).length - 9],
     ["the gateway's witness", inside(content.get(2)) + content.get(2).length - 9],
     ["the block's header", inside(content.get(5)) + content.get(5).length - 9],
     ["a validator's seal", inside(seals[0][1]) + 9],

@@ -2,7 +2,8 @@
 //
 // `verifyReceipt(receipt, genesisText)` checks every link from the genesis file down to the reading
 // and returns what it proves; else it throws a `BrokenLink` that names the first link that does not
-// hold, with the names that `gridwitness verify` uses.
+// hold, with the names that `gridwitness verify` uses. What is not a receipt at all is a `NoReceipt`:
+// it has no links. `trace(link)` is called for each link as soon as it is known to hold.
 
 const P256_HALF = 0x7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8n;
 const ED_ORDER = 2n ** 252n + 27742317777372353535851937790883648493n;
@@ -19,6 +20,8 @@ export class BrokenLink extends Error {
     this.link = link;
   }
 }
+
+export class NoReceipt extends Error {}
 
 const demand = (link, holds, reason) => {
   if (!holds) throw new BrokenLink(link, reason);
@@ -236,31 +239,52 @@ export async function networkOf(genesisText) {
 
 export async function verifyReceipt(octets, genesisText, trace = () => {}) {
   const { name, network, members } = await networkOf(genesisText);
+  return proved(opened(octets), { name, client: new LightClient(network, members) }, trace);
+}
+
+const blob = (value) => value instanceof Uint8Array;
+const number = (value) => Number.isSafeInteger(value) && value >= 0;
+const list = (each) => (value) => Array.isArray(value) && value.every(each);
+const row = (...each) => (value) => Array.isArray(value) && value.length === each.length && value.every((item, place) => each[place](item));
+const inclusion = row(number, number, list(blob)), commit = row(number, blob, list(row(number, blob)));
+const member = row((id) => typeof id === "string", (key) => key instanceof Map);
+const SHAPE = new Map([[1, blob], [2, blob], [3, inclusion], [4, inclusion], [5, blob], [6, commit], [7, list(row(blob, commit, list(member)))],
+  [8, row(blob, inclusion, blob, commit, inclusion)], [9, row(blob, inclusion, blob, inclusion)], [10, () => true], [11, () => true]]);
+
+function opened(octets) {
+  let receipt;
   try {
-    return await proved(decode(octets), { name, client: new LightClient(network, members) }, trace);
+    receipt = decode(octets);
   } catch (reason) {
-    if (reason instanceof BrokenLink) throw reason;
-    throw new BrokenLink("reading", `not the bytes of a receipt: ${reason.message}`);
+    throw new NoReceipt(octets.length ? reason.message : "it is empty");
   }
+  const keys = receipt instanceof Map && [...SHAPE.keys()].filter((key) => key !== 8 || receipt.has(8));
+  if (!keys || keys.length !== receipt.size) throw new NoReceipt("not a map with the keys 1 to 11");
+  const odd = keys.find((key) => !receipt.has(key) || !SHAPE.get(key)(receipt.get(key)));
+  if (odd) throw new NoReceipt(`its part ${odd} is not what a receipt has there`);
+  return receipt;
 }
 
 async function proved(receipt, { name, client }, trace) {
   const [reading, witness, header] = [1, 2, 5].map((key) => receipt.get(key));
   const [[readingResult, readingPath, txResult, txPath], meterKey, gatewayKey] = [9, 10, 11].map((key) => receipt.get(key));
   demand("header", same(await sha256(header), receipt.get(6)[1]), "the header is not the one that its seals speak of");
-  demand("genesis", same(headerOf(header).network, client.network), "the header is of another network than the genesis file");
+  const ofThis = headerOf(header);
+  trace("header");
+  demand("genesis", same(ofThis.network, client.network), "the header is of another network than the genesis file");
+  trace("genesis");
   await client.follow(receipt.get(7));
   const block = await client.check(header, receipt.get(6));
-  trace("seals", `${block.sealers.length} validators sealed block ${block.header.height}`);
+  trace("seals");
 
   const statement = await checkSign1("witness", witness, gatewayKey);
   const claims = statement.headers.get(15);
   demand("genesis", claims.get(2) === name, `the witness speaks of network ${claims.get(2)}`);
   await checkInclusion(receipt.get(4), block.header.txRoot, statement.structure, "the witness statement");
-  trace("witness", `gateway ${claims.get(1)} witnessed it`);
+  trace("witness");
   const { payload } = await checkSign1("reading", reading, meterKey);
   await checkInclusion(receipt.get(3), statement.payload, reading, "the reading");
-  trace("reading", "the meter's signature stands");
+  trace("reading");
 
   const [txId, , readingsRoot, witnessThumbprint] = await within("inclusion", () => decode(txResult));
   await checkInclusion(txPath, block.header.resultsRoot, txResult, "the batch's result");
@@ -271,13 +295,13 @@ async function proved(receipt, { name, client }, trace) {
   demand("reading", same(readingHash, await sha256(reading)), "the authorities decided about another reading");
   demand("reading", code === ACCEPTED || code === LATE, `the authorities refused this reading (code ${code})`);
   demand("reading", same(thumbprint, await sha256(encode(meterKey))), "accepted by another key's signature");
-  trace("inclusion", `accepted in zone ${zone}`);
+  trace("inclusion");
 
   const fields = decode(payload);
   const seal = receipt.has(8) ? await provedZone(receipt.get(8), client, readingHash, zone, fields) : null;
-  if (seal) trace("zone", `the zone is ${seal.verdict}`);
+  if (seal) trace("zone");
   return { reading: fields, gateway: claims.get(1), witnessedAt: claims.get(6), place: claims.get(-65540),
-    height: block.header.height, timeMs: block.header.timeMs, sealers: block.sealers, zone, late: code === LATE, seal };
+    network: name, batch: claims.get(-65537), height: block.header.height, timeMs: block.header.timeMs, sealers: block.sealers, of: client.validators(block.header.height).length, zone, late: code === LATE, seal };
 }
 
 async function provedZone([octets, path, header, commit, readingPath], client, readingHash, zone, reading) {

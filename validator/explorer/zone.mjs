@@ -1,8 +1,9 @@
 // Zones: the feeder as a drawing with its flows and its verdict, and the verdicts of a day.
 
-import { clockOf, colour, count, energy, facts, h, link, mark, MEANINGS, path, quiet, s, span, table, verdict } from "./dom.mjs";
+import { clockOf, colour, count, energy, facts, h, link, mark, path, quiet, s, span, table, verdict } from "./dom.mjs";
 import { json } from "./api.mjs";
 import { chart } from "./chart.mjs";
+import { MEANINGS } from "./words.mjs";
 
 const WINDOWS = 96;
 
