@@ -115,11 +115,11 @@ def verify(path: Path) -> tuple[int, str]:
         with _in_words(each), each.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
-                    raise DamagedAudit(f"{each}: line {count} is torn")
+                    raise DamagedAudit(f"{each}: line {count + 1} of the chain is torn")
                 if _links(line, each) != (count, previous.hex()):
                     raise DamagedAudit(
-                        f"{each}: line {count} does not follow from the one before; all files"
-                        f" {path.name}.N belong beside it"
+                        f"{each}: line {count + 1} of the chain does not follow from the one"
+                        f" before; all files {path.name}.N belong beside it"
                     )
                 count, previous = count + 1, hashlib.sha256(line[:-1]).digest()
     return count, previous.hex()

@@ -16,7 +16,7 @@ from hsm.publickey import read_key
 from hsm.registered import registered_key
 from hsm.request import request
 from hsm.signer import open_signer
-from hsm.uri import KeyUri, Pin
+from hsm.uri import KeyUri, Pin, read_pin
 from wire.announcement import SignedAnnouncement, described
 from wire.errors import Refused, Unavailable
 from wire.genesis import Genesis
@@ -63,10 +63,7 @@ def _pin_in(file: Path) -> Pin:
     if not file.exists():
         digits = "".join(secrets.choice("0123456789") for _ in range(_PIN_DIGITS))
         write_new(file, digits.encode())
-    try:
-        return Pin(file.read_text().strip())
-    except OSError as reason:
-        raise Unavailable(f"the PIN file {file}: {reason.strerror}") from None
+    return read_pin(file)
 
 
 def make_key(args: argparse.Namespace) -> int:
@@ -206,8 +203,11 @@ def _utc(at_s: int) -> str:
 def check_audit(args: argparse.Namespace) -> int:
     """Check an audit file's chain."""
     count, last = audit.verify(args.file)
+    if not count:
+        raise audit.DamagedAudit(f"{args.file} is empty: there is no line to check")
     names = [each.name for each in audit.files(args.file)]
-    words = f"{count} lines, each following from the one before; the last one's hash is {last}"
+    following = "1 line" if count == 1 else f"{count} lines, each following from the one before"
+    words = f"{following}; the last one's hash is {last}"
     many = f"{len(names)} files, from {names[0]} to {names[-1]}: " if len(names) > 1 else ""
     _say(args, {"lines": count, "last": last, "files": names}, [many + words])
     return 0

@@ -27,7 +27,7 @@ class BadUri(Refused):
 
 
 class BadPin(Refused):
-    """A PIN file that holds no text."""
+    """A PIN file that holds no PIN."""
 
     code = "bad-pin"
 
@@ -108,13 +108,16 @@ class KeyUri:
 
 
 def read_pin(file: Path) -> Pin:
-    """The PIN in a file; raises Unavailable without file, BadPin when it holds no text."""
+    """The PIN in a file; raises Unavailable without file, BadPin when it is empty or no text."""
     try:
-        return Pin(file.read_bytes().decode().strip())
+        pin = file.read_bytes().decode().strip()
     except OSError as reason:
         raise Unavailable(f"the PIN file {file}: {reason.strerror}") from None
     except UnicodeDecodeError:
         raise BadPin(f"the PIN file {file} is no UTF-8 text: write the PIN into it anew") from None
+    if not pin:
+        raise BadPin(f"the PIN file {file} is empty, and no token was asked: write the PIN into it")
+    return Pin(pin)
 
 
 def ask(words: str) -> str:

@@ -58,6 +58,20 @@ def test_a_line_changed_left_out_or_moved_is_found(path: Path) -> None:
             verify(path)
 
 
+def test_an_empty_file_proves_nothing_and_lines_are_counted_from_one(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path.touch()
+    assert main(["hsm", "audit", str(path)]) == 1
+    assert f"{path} is empty: there is no line to check" in capsys.readouterr().err
+    AuditFile(path).record(deeds(1))
+    assert main(["hsm", "audit", str(path)]) == 0
+    assert capsys.readouterr().out.startswith("1 line; the last one's hash is ")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedAudit, match="line 1 of the chain is torn"):
+        verify(path)
+
+
 def test_a_line_torn_by_a_power_cut_is_written_anew_at_every_byte(path: Path) -> None:
     AuditFile(path).record(deeds(2))
     whole = path.read_bytes()

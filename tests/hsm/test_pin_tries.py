@@ -98,6 +98,15 @@ def test_who_waited_for_another_login_tries_the_pin_that_the_file_holds_then(
     assert reached == ["right"]
 
 
+@pytest.mark.parametrize("content", ["", " \n"])
+def test_an_empty_pin_file_costs_no_try(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "pin"
+    file.write_text(content)
+    with pytest.raises(BadPin, match=r"pin is empty, and no token was asked"):
+        uri_of(file).pin()
+    assert tried(file, None) == []
+
+
 def test_a_pin_file_that_is_no_text_is_told_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "pin"
     file.write_bytes(b"\xff\xfe")
