@@ -7,11 +7,13 @@ says is gathered by `gridwitness.audit`.
 import argparse
 import asyncio
 import json
-import shutil
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from gridwitness import demo_folder
 
 if TYPE_CHECKING:
     from gridwitness.world import World
@@ -50,20 +52,8 @@ def run(args: argparse.Namespace) -> int:
         print("gridwitness demo: --intervals is 1 to 96", file=sys.stderr)
         return 2
     folder = args.dir.resolve()
-    _clear(folder)
-    day = _feeder(args.grid)
-    return asyncio.run(_run(args, folder, day))
-
-
-def _clear(folder: Path) -> None:
-    """Remove an earlier demo, and nothing else."""
-    marker = folder / ".gridwitness-demo"
-    if folder.exists() and any(folder.iterdir()):
-        if not marker.exists():
-            raise FileExistsError(17, "is not a demo's folder; name another by --dir", str(folder))
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    marker.touch()
+    with demo_folder.take(folder):
+        return asyncio.run(_run(args, folder, _feeder(args.grid)))
 
 
 def _feeder(grid: str) -> "FeederDay":
@@ -163,13 +153,16 @@ async def _receipt(world: "World", intervals: int) -> bytes:
 
 
 def _show(args: argparse.Namespace, summary: dict[str, Any], world: "World") -> None:
-    if not args.json:
+    if args.json:
+        print(json.dumps(summary), flush=True)
+    else:
         for name, value in summary.items():
             print(f"{name.replace('_', ' '):18} {_words(value)}")
         program = _short(Path(sys.executable).with_name("gridwitness"))
         genesis = _short(world.network.genesis_path)
-        print(f"\nverify it:  {program} verify {summary['receipt']} --genesis {genesis}\n")
-    print(json.dumps(summary), flush=True)
+        print(
+            f"\nverify it:  {program} verify {summary['receipt']} --genesis {genesis}\n", flush=True
+        )
 
 
 def _short(path: Path) -> str:
@@ -191,4 +184,5 @@ async def _keep(world: "World") -> None:
     for name, port in world.status_ports.items():
         print(f"{name}  http://127.0.0.1:{port}/status", file=sys.stderr)
     print("Ctrl-C ends it", file=sys.stderr)
-    await asyncio.Event().wait()
+    with suppress(asyncio.CancelledError):  # The end that was asked for.
+        await asyncio.Event().wait()
