@@ -5,28 +5,26 @@ Decides the commands' arguments and what is printed. What a change says is decid
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from device.provision.keys import signer_of
 from device.provision.submission import PATIENCE_S, Submission, Validator
-from gridwitness import registry_file, registry_listing
+from gridwitness import registry_file, registry_show, registry_state
 from gridwitness.holder_link import add_new_link
+from gridwitness.registry_parties import check_part
 from hsm.durable import replace, write_new
 from hsm.registered import registered_key
 from validator.client import Client
 from validator.desk import Desk, Trust
 from wire.announcement import SignedAnnouncement
 from wire.errors import Refused
-from wire.event import time_words
 from wire.genesis import Genesis
 from wire.keys import PublicKey
 from wire.resolution import DISMISS, SETTLE, ResolveCase
-from wire.transaction import Body, Transaction
+from wire.transaction import Body
 from wire.transaction_bodies import (
     RETIRES,
     ROLES,
@@ -46,7 +44,6 @@ Prepare a change of the registry, sign it, pass the file on to whoever signs nex
 validator and wait until a block has it. docs/REGISTRY.md says who signs what. Files that were
 signed apart are put together when they are submitted together.
 """
-_TABLES = tuple(sorted(registry_listing.COLUMNS))
 _AGAIN = "prepare it again with a later --from"
 
 REMEDIES = {
@@ -61,7 +58,8 @@ REMEDIES = {
     "not-signed-by-reader": "gridwitness registry sign FILE --key KEY of its gateway (reader)",
     "not-signed-by-meter": "it begins at the meter: gridwitness meter provision",
     "stranger-signed": "prepare it again and let only its parties sign",
-    "key-exchanged": "gridwitness hsm rotate, then registry prepare rotate-key",
+    "key-exchanged": "prepare it from what registry show TABLE ID --json prints now: another key"
+    " is registered by then (a new key comes by hsm rotate and registry prepare rotate-key)",
     "transaction-replayed": "nothing: it is on the ledger",
     "no-such-change": "gridwitness registry show TABLE ID tells what is to come, with its id",
     "case-moved-on": "look at the case again and prepare it with its newest --revision",
@@ -75,9 +73,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_prepare(verbs)
-    add_new_link(verbs, _say)
+    add_new_link(verbs, registry_show.say_prepared)
     _add_sign(verbs)
-    _add_show(verbs)
+    registry_show.add_show(verbs)
     _add_submit(verbs)
 
 
@@ -163,7 +161,7 @@ def _prepare(args: argparse.Namespace) -> int:
     genesis = Genesis.load(args.genesis)
     transaction = registry_file.prepared(genesis, args.make(args, genesis))
     write_new(args.out, registry_file.content(transaction))
-    _say(args, transaction, genesis, f"written      {args.out}: sign it next")
+    registry_show.say_prepared(args, transaction, genesis, f"written      {args.out}: sign it next")
     return 0
 
 
@@ -172,8 +170,8 @@ def _begins(args: argparse.Namespace, genesis: Genesis) -> int:
 
 
 def _commissioned(args: argparse.Namespace, genesis: Genesis) -> Body:
-    entry, record = registry_file.entry_of(args.entry), args.record.read_bytes()
     from_s = _begins(args, genesis)
+    entry, record = registry_file.entry_of(args.entry, from_s), args.record.read_bytes()
     if args.kind == "replace-meter":
         return ReplaceMeter(entry, from_s, record, args.old)
     make = EnrolMeter if args.kind == "enrol-meter" else ResiteMeter
@@ -181,7 +179,8 @@ def _commissioned(args: argparse.Namespace, genesis: Genesis) -> Body:
 
 
 def _entry(args: argparse.Namespace, genesis: Genesis) -> Body:
-    return Entry(args.kind, registry_file.entry_of(args.entry), _begins(args, genesis))
+    from_s = _begins(args, genesis)
+    return Entry(args.kind, registry_file.entry_of(args.entry, from_s), from_s)
 
 
 def _retirement(args: argparse.Namespace, genesis: Genesis) -> Body:
@@ -244,67 +243,29 @@ def _add_sign(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--passphrase-file", type=Path, metavar="FILE", help="opens the key file; else asked for"
     )
     parser.add_argument("--softhsm2-conf", type=Path, metavar="FILE", help="for tests and demos")
-    parser.add_argument("--genesis", type=Path, metavar="FILE", help="tells whose the keys are")
+    registry_show.add_known(parser, "tells whose the keys are and who has a part in it")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.set_defaults(run=_sign)
 
 
 def _sign(args: argparse.Namespace) -> int:
-    genesis = None if args.genesis is None else Genesis.load(args.genesis)
     transaction = registry_file.read(args.file)
-    if genesis is not None and transaction.network != genesis.network:
-        raise Refused(f"{args.file} is for another network than {genesis.topic_name}")
-    for key in args.key:
-        with signer_of(key, args.passphrase_file, args.softhsm2_conf) as signer:
-            if not transaction.is_signed_by(signer.public):
-                transaction = transaction.with_signature(signer)
-    replace(args.file, registry_file.content(transaction))
-    _say(args, transaction, genesis, f"written      {args.file}: pass it on, or submit it")
-    return 0
-
-
-# show
-
-
-def _add_show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = verbs.add_parser(
-        "show", help="tell what a file changes, or what is and was registered"
-    )
-    parser.add_argument("what", metavar="FILE|TABLE", help=f"a file, or {', '.join(_TABLES)}")
-    parser.add_argument(
-        "id", nargs="?", metavar="ID", help="an entry with its history; all without one"
-    )
-    parser.add_argument("--genesis", type=Path, metavar="FILE", help="tells whose the keys are")
-    parser.add_argument("--from-validator", metavar="URL", help="whom to ask for a table")
-    parser.add_argument("--ca", type=Path, metavar="FILE", help="vouches for an https:// one")
-    parser.add_argument("--json", action="store_true", help="print one JSON object only")
-    parser.set_defaults(run=_show)
-
-
-def _show(args: argparse.Namespace) -> int:
-    if args.what in _TABLES:
-        return _show_table(args)
-    genesis = None if args.genesis is None else Genesis.load(args.genesis)
-    _say(args, registry_file.read(Path(args.what)), genesis, None)
-    return 0
-
-
-def _show_table(args: argparse.Namespace) -> int:
-    if args.from_validator is None:
-        raise Refused(f"whom to ask for {args.what}: --from-validator URL")
-    with Client([args.from_validator], trust=Trust(args.ca)) as client:
-        if args.id is None:
-            for line in registry_listing.printed(args.what, client.listed(args.what), args.json):
-                print(line)
-            return 0
-        found = client.entry(args.what, args.id)
-    for step in () if args.json else found.get("history", ()):
-        begin = "the genesis file" if step["from_s"] is None else time_words(step["from_s"])
-        what = "registered no more" if step["entry"] is None else json.dumps(step["entry"])
-        by = f"  (transaction {step['transaction']})" if step.get("transaction") else ""
-        print(f"from {begin}: {what}{by}")
-    if args.json:
-        print(json.dumps(found))
+    endings = []
+    with registry_show.known_of(args, transaction) as known:
+        for key in args.key:
+            with signer_of(key, args.passphrase_file, args.softhsm2_conf) as signer:
+                who = "" if known is None else check_part(transaction, signer.public, known)
+                name = who or f"the key {signer.public.kid.hex()}"
+                if transaction.is_signed_by(signer.public):
+                    endings.append(f"signed now   by nobody: {name} had signed already")
+                else:
+                    transaction = transaction.with_signature(signer)
+                    endings.append(f"signed now   by {name}")
+        if known is None:
+            endings.append("not checked  who has a part in it: --genesis FILE or --from-validator")
+        replace(args.file, registry_file.content(transaction))
+        endings.append(f"written      {args.file}: pass it on, or submit it")
+        registry_show.say(args, transaction, known, "\n".join(endings))
     return 0
 
 
@@ -344,25 +305,20 @@ def _submit(args: argparse.Namespace) -> int:
         final = Submission(
             transaction,
             validators,
-            lambda words: print(words, file=sys.stderr),
+            lambda words: _tell(words, len(args.to)),
             args.wait,
             what="change",
             remedies=REMEDIES,
             otherwise="gridwitness registry show FILE",
         ).run()
-    _say(args, transaction, None, f"final        in block {final.height}", height=final.height)
+    height = {"height": final.height}
+    with Client([final.validator], trust=Trust(args.ca)) as client:
+        state = registry_state.after_submission(client, transaction, final.height)
+    registry_show.say(args, transaction, None, f"final        {state}", **height)
     return 0
 
 
-def _say(
-    args: argparse.Namespace,
-    transaction: Transaction,
-    genesis: Genesis | None,
-    ending: str | None,
-    **more: Any,
-) -> None:
-    found = registry_file.described(transaction, genesis)
-    if args.json:
-        print(json.dumps(found | more))
-        return
-    print("\n".join(registry_file.lines(found) + ([] if ending is None else [ending])))
+def _tell(words: str, validators: int) -> None:
+    """Print how it goes; the refusal of the only one ends the command, which tells it."""
+    if validators > 1 or ": refuses: " not in words:
+        print(words, file=sys.stderr)

@@ -8,7 +8,7 @@ what people are told of it. Whose signatures it needs, and whether it stands, th
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from wire.cose import Sign
 from wire.errors import Malformed, Refused
 from wire.event import time_words
 from wire.genesis import Genesis
-from wire.keys import PublicKey
+from wire.governance import ChangeAuthorities, ChangeParameters, ChangeValidators
 from wire.resolution import SETTLE, ResolveCase
 from wire.transaction import MOST_BYTES, NONCE_SIZE, Body, Transaction, payload_of
 from wire.transaction_bodies import (
@@ -74,14 +74,21 @@ def prepared(genesis: Genesis, body: Body, expiry_height: int = NO_EXPIRY) -> Tr
     return Transaction.of(payload_of(genesis.network, nonce, expiry_height, body))
 
 
-def entry_of(path: Path) -> dict[str, Any]:
-    """An entry as the genesis file would write it, from a JSON file; raises Malformed."""
+def entry_of(path: Path, from_s: int) -> dict[str, Any]:
+    """An entry as the genesis file would write it, from a JSON file; raises Malformed.
+
+    Of what `registry show --json` printed it is the one that is registered by then, which may be
+    another one than now.
+    """
     try:
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as reason:
         raise Malformed(f"{path}: not JSON: {reason}") from None
-    if isinstance(found, dict) and isinstance(found.get("entry"), dict):
-        found = found["entry"]  # As `registry show --json` prints it.
+    if isinstance(found, dict) and isinstance(found.get("history"), list):
+        steps = [each for each in found["history"] if (each["from_s"] or 0) <= from_s]
+        found = steps[-1]["entry"] if steps else None
+    elif isinstance(found, dict) and isinstance(found.get("entry"), dict):
+        found = found["entry"]
     if not isinstance(found, dict) or not isinstance(found.get("id"), str):
         raise Malformed(f"{path}: not an entry with its id, as the genesis file has them")
     return found
@@ -91,12 +98,16 @@ def read(path: Path) -> Transaction:
     """A transaction from its file, signed or not; raises Malformed, or OSError."""
     with path.open("rb") as file:
         data = file.read(_MOST_FILE)
+    if not data:
+        raise Malformed(f"{path} is no transaction: it is empty")
     try:
-        if data.startswith(b"\xd8\x62"):
-            return Transaction.open(data)
-        return Transaction.of(data)
+        signed = data.startswith(b"\xd8\x62")
+        found = Transaction.open(data) if signed else Transaction.of(data)
     except Malformed as reason:
         raise Malformed(f"{path} is no transaction: {reason}") from None
+    if isinstance(found.body, ChangeValidators | ChangeAuthorities | ChangeParameters):
+        raise Malformed(f"{path} is a change of authorities: gridwitness network show {path}")
+    return found
 
 
 def content(transaction: Transaction) -> bytes:
@@ -176,28 +187,11 @@ def _noun(kind: str) -> str:
     return "unmetered load" if noun == "unmetered" else noun
 
 
-def known_keys(genesis: Genesis | None) -> dict[tuple[int, bytes], str]:
-    """Whose key a signature's hint is, as far as the genesis file knows."""
-    fields_of = {
-        "authorities": ("key",),
-        "technicians": ("key",),
-        "gateways": ("witness_key", "reader_key"),
-        "meters": ("key",),
-    }
-    found = {}
-    for table, names in fields_of.items() if genesis is not None else ():
-        assert genesis is not None
-        for entry in genesis.registry[table]:
-            for name in names:
-                if entry.get(name):
-                    key = PublicKey.from_text(entry[name])
-                    found[key.alg, key.kid] = str(entry["id"])
-    return found
-
-
-def described(transaction: Transaction, genesis: Genesis | None = None) -> dict[str, Any]:
-    """A transaction for people and scripts."""
-    known = known_keys(genesis)
+def described(
+    transaction: Transaction, holders: Mapping[tuple[int, bytes], str] | None = None
+) -> dict[str, Any]:
+    """A transaction for people and scripts; `holders` says whose keys they are."""
+    known = holders or {}
     signers = [
         {"kid": kid.hex(), "who": known.get((alg, kid), "")}
         for alg, kid in transaction.sign.signers
@@ -208,6 +202,7 @@ def described(transaction: Transaction, genesis: Genesis | None = None) -> dict[
         "what": said.what,
         "id": said.thing,
         "from_s": transaction.from_s or None,
+        "ends_with_block": _ends_with_block(transaction.body),
         "network": transaction.network.hex(),
         "expiry_height": transaction.expiry_height,
         "transaction": transaction.id.hex(),
@@ -215,13 +210,20 @@ def described(transaction: Transaction, genesis: Genesis | None = None) -> dict[
     }
 
 
+def _ends_with_block(body: Body) -> bool:
+    return isinstance(body, ChangeHolder) and body.cause == LEAKED
+
+
 def lines(found: dict[str, Any]) -> list[str]:
     """The same in lines for people."""
     from_s = found["from_s"]
     signers = [f"{each['kid']} {each['who']}".strip() for each in found["signers"]]
+    begins = "its block on" if from_s is None else time_words(from_s)
+    if found["ends_with_block"]:
+        begins += "; the old link ends with the block already"
     return [
         f"kind         {found['kind']}: {found['what']}",
-        f"holds from   {'its block on' if from_s is None else time_words(from_s)}",
+        f"holds from   {begins}",
         f"network      {found['network'][:16]}",
         f"signed by    {', '.join(signers) or 'nobody yet'}",
         f"transaction  {found['transaction']}",

@@ -45,7 +45,10 @@ def lines(table: str, found: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         yield "  ".join(map(str.ljust, row, widths)).rstrip()
-    yield f"{len(cells) - 1} {table} are registered now"
+    count = len(cells) - 1
+    one = "unmetered load" if table == "unmetered" else table.removesuffix("s")
+    many = "unmetered loads" if table == "unmetered" else table
+    yield f"{count} {one} is registered now" if count == 1 else f"{count} {many} are registered now"
 
 
 def _since(history: Iterable[Row]) -> int | None:
@@ -86,11 +89,15 @@ _CELLS: dict[str, Callable[[Row], Any]] = {
 }
 
 
-def printed(table: str, told: Iterable[Row], as_json: bool) -> Iterator[str]:
-    """What the command prints: lines, or one JSON object."""
+def printed(table: str, told: Iterable[Row], coming: Iterable[Row], as_json: bool) -> Iterator[str]:
+    """What the command prints, also of what is accepted for later: lines, or one JSON object."""
     found = list(rows(table, told))
     if not as_json:
         yield from lines(table, found)
+        for each in coming:
+            fate = "WITHDRAWN: never holds" if each["withdrawn"] else "accepted for later"
+            words = f"{each['kind']} of {', '.join(each['ids'])}, from {time_words(each['from_s'])}"
+            yield f"{fate}: {words} (transaction {each['transaction']}, block {each['height']})"
         return
     items = [{name.replace(" ", "_"): value for name, value in row.items()} for row in found]
-    yield json.dumps({"table": table, "entries": items})
+    yield json.dumps({"table": table, "entries": items, "coming": list(coming)})

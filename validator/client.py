@@ -208,6 +208,12 @@ class Client:
         rows = self._pages(model, f"/api/v1/registry/{table}", "after")
         return (row.model_dump() for row in rows)
 
+    def coming(self) -> list[Mapping[str, Any]]:
+        """Registry changes that are accepted for later, the next one first."""
+        answer = self._ask("/api/v1/registry/changes")
+        found = [_checked(zone_models.ComingChange, each, answer.url) for each in answer.json]
+        return [each.model_dump() for each in found]
+
     def _pages(
         self, model: type[_Model], path: str, cursor: str, given: Mapping[str, object] | None = None
     ) -> Iterator[_Model]:

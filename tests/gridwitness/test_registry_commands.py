@@ -16,6 +16,7 @@ from gridwitness import registry_file
 from gridwitness.cli import main
 from tests.app.enrolments import TECHNICIAN, Enrolment, refusal, starts
 from tests.app.registry_kinds import (
+    BRANCHES,
     EXCHANGE,
     GENESIS,
     LOAD,
@@ -28,7 +29,8 @@ from tests.app.village import START_S, gateway_entry, genesis_content, signer
 from tests.device.paper_enrolment import FakeValidator, running
 from wire.access import link_parts
 from wire.errors import Malformed
-from wire.transaction import Transaction
+from wire.governance import ChangeParameters
+from wire.transaction import Transaction, payload_of
 from wire.transaction_bodies import ChangeHolder
 
 PASSPHRASE = b"a good one"
@@ -153,7 +155,7 @@ CASES: dict[str, tuple[Prepared, tuple[str, ...]]] = {
         ("PEA",),
     ),
     "a new link": (
-        lambda desk: desk.link("c1", "--leaked", "--explorer", "https://val.example"),
+        lambda desk: desk.link("c1", "--moved", "--explorer", "https://val.example"),
         ("PEA",),
     ),
     "compromise a known key": (
@@ -203,7 +205,29 @@ def test_a_file_is_told_in_words_and_signing_twice_changes_nothing(
     assert main(["registry", "show", str(path), "--genesis", genesis]) == 0
     words = capsys.readouterr().out
     assert "retire-gateway: gateway gw-b is registered no more" in words
+    assert 'what ends    as the genesis file writes it\n             id: "gw-b"' in words
     assert f"{signer('PEA').public.kid.hex()} PEA" in words
+
+
+def test_signers_see_the_whole_entry_and_what_differs(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genesis = ("--genesis", str(desk.folder / "genesis.json"))
+    added = desk.prepare("add-gateway", "--entry", desk.file("e", gateway_entry("gw-c")))
+    assert main(["registry", "show", str(added)]) == 0
+    words = capsys.readouterr().out
+    assert all(f"             {name}: " in words for name in gateway_entry("gw-c"))
+    branches = [*BRANCHES[:2], BRANCHES[2] | {"ampacity_w": 7}]
+    entry = desk.file("e", zone_entry("z1", branches=branches, root="bus", p0_mw=3))
+    changed = desk.prepare("change-zone", "--entry", entry)
+    status, found, _ = desk.run("show", changed, *genesis)
+    assert status == 0
+    assert found["changes"] == {
+        "p0_mw": [0, 3],
+        f"branches {BRANCHES[2]['id']}": [BRANCHES[2], branches[2]],
+    }
+    assert main(["registry", "show", str(changed), *genesis]) == 0
+    assert "             p0_mw: 0 → 3" in capsys.readouterr().out
 
 
 def test_a_new_link_is_in_its_owners_file_only(desk: Desk) -> None:
@@ -232,6 +256,11 @@ def test_a_change_is_withdrawn_by_its_file_or_its_id(desk: Desk) -> None:
         assert (status, found["id"]) == (0, change.id.hex())
 
 
+def _of_authorities() -> bytes:
+    body = ChangeParameters(bytes(32), (("block_interval_ms", 2_000),))
+    return payload_of(GENESIS.network, bytes(16), 9, body)
+
+
 REFUSALS: dict[str, tuple[Callable[[Desk], tuple[object, ...]], str]] = {
     "nobody has signed": (
         lambda desk: ("submit", desk.prepare("retire-meter", "c1"), "--to", "http://127.0.0.1:9"),
@@ -245,7 +274,30 @@ REFUSALS: dict[str, tuple[Callable[[Desk], tuple[object, ...]], str]] = {
         "different transactions",
     ),
     "no transaction": (lambda desk: ("show", desk.file("x.gwt", b"junk")), "is no transaction"),
-    "no file": (lambda desk: ("show", desk.folder / "none.gwt"), "No such file"),
+    "no file": (lambda desk: ("show", desk.folder / "none.gwt"), "no such file"),
+    "no table": (
+        lambda _: ("show", "cars"),
+        "gateways, meters, technicians, unmetered, zones",
+    ),
+    "an empty file": (lambda desk: ("show", desk.file("x.gwt", b"")), "it is empty"),
+    "a change of authorities": (
+        lambda desk: ("show", desk.file("x.gwc", _of_authorities())),
+        "gridwitness network show",
+    ),
+    "a key that has no part": (
+        lambda desk: (
+            *("sign", desk.prepare("retire-meter", "c1"), "--key", desk.key("EGAT")),
+            *("--genesis", desk.folder / "genesis.json"),
+        ),
+        "has no part in this retire-meter, by the genesis file: it is signed by PEA;",
+    ),
+    "a technician where operators sign": (
+        lambda desk: (
+            *("sign", desk.prepare("retire-gateway", "gw-b"), "--key", desk.key(TECHNICIAN)),
+            *("--genesis", desk.folder / "genesis.json"),
+        ),
+        "of technician tech-1 has no part",
+    ),
     "no time": (
         lambda desk: (
             *("prepare", "retire-meter", "c1", "--from", "soon", "--out", desk.folder / "o"),
@@ -303,13 +355,13 @@ def test_what_cannot_be_done_is_said_in_one_line(
 
 def test_a_refusal_says_what_to_do(desk: Desk) -> None:
     path = desk.prepare("retire-meter", "c1")
-    desk.sign(path, "c1")
+    assert desk.run("sign", path, "--key", desk.key("c1"))[0] == 0
     answer = {"reason": "not-signed-by-operator", "words": "the grid operator has not signed it"}
     validator = FakeValidator([(404, {})], [(422, answer)])
     with running(validator):
         status, _, said = desk.run("submit", path, "--to", validator.url)
-    assert status == 1
-    assert said.splitlines()[-1].endswith(
+    assert (status, said.count("\n")) == (1, 1)
+    assert said.strip().endswith(
         "Try: gridwitness registry sign FILE --key KEY of the grid operator"
     )
 

@@ -4,6 +4,7 @@ Decides which entry is shown and for which intervals it holds. Everything here i
 witness, sign and seal is what anybody has to know who verifies.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import islice
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter
 
 from validator.api import models, zone_models
-from validator.api.parameters import AfterName, Most, Name
+from validator.api.parameters import MOST, AfterName, Most, Name
 from validator.api.problems import Fault, answers
 from validator.api.sources import Sources
 from validator.app.entries import Meter
@@ -35,6 +36,7 @@ class Table(StrEnum):
 def router(sources: Sources) -> APIRouter:
     """The registry's routes of one validator."""
     routes = APIRouter()
+    _coming_route(routes, sources)  # Before the tables, whose pattern takes its name too.
     _meter_routes(routes, sources)
     _table_routes(routes, sources)
 
@@ -46,6 +48,27 @@ def router(sources: Sources) -> APIRouter:
         return [_gateway(sources, name, seen.get(name)) for name in sources.registry.gateways]
 
     return routes
+
+
+def _coming_route(routes: APIRouter, sources: Sources) -> None:
+    @routes.get("/api/v1/registry/changes", responses=answers())
+    async def show_changes() -> list[zone_models.ComingChange]:
+        """Changes accepted for later, also withdrawn ones, the next one first; at most 1,000."""
+        registries = sources.application.registries
+        now_s = sources.time_ms // 1000
+        first = bisect_right(registries.changes, now_s, key=lambda each: each.from_s)
+        return [
+            zone_models.ComingChange(
+                transaction=each.id.hex(),
+                kind=each.kind,
+                from_s=each.from_s,
+                height=each.height,
+                tables=sorted({edit.table for edit in each.edits}),
+                ids=list(dict.fromkeys(edit.id for edit in each.edits)),
+                withdrawn=each.id in registries.withdrawn,
+            )
+            for each in islice(registries.changes, first, first + MOST)
+        ]
 
 
 def _meter_routes(routes: APIRouter, sources: Sources) -> None:

@@ -82,6 +82,18 @@ class Step(BaseModel):
     height: int | None
 
 
+class ComingChange(BaseModel):
+    """A registry transaction that was accepted for later."""
+
+    transaction: str
+    kind: str
+    from_s: int = Field(description="its first interval")
+    height: int
+    tables: list[str] = Field(description="what it changes")
+    ids: list[str] = Field(description="whose entries")
+    withdrawn: bool = Field(description="it was taken back and never holds")
+
+
 class MeterEntry(BaseModel):
     """A meter as last registered, and for which intervals it is."""
 
