@@ -20,10 +20,16 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.app.enrolments import starts
+from tests.app.registry_kinds import LOAD, signed
 from tests.app.village import START_S
 from tests.explorer.served import Served
 from validator.api.pages import LIBRARIES
 from wire.access import HolderSecret
+from wire.genesis import Genesis
+from wire.resolution import DISMISS, ResolveCase
+from wire.transaction import Transaction
+from wire.transaction_bodies import Entry
 
 CHROMIUM = shutil.which("chromium")
 # Its own sandbox wants user namespaces, and shared memory a /dev/shm: containers have neither.
@@ -183,6 +189,38 @@ def test_what_is_no_receipt_is_told_so_and_ticks_nothing(
         expect(page.locator("main .problem")).to_contain_text(f"This is no receipt{name}:")
         expect(page.locator("ol.links")).to_have_count(0)
         expect(page.get_by_text("does not hold")).to_have_count(0)
+
+
+def test_a_page_tells_what_authorities_decided_and_how_a_case_ended(
+    page: Page, tmp_path: Path
+) -> None:
+    with Served(tmp_path, open_readings=1) as served:
+        served.do(lambda bureau: bureau.grow_with({"c1": (0, 0)}, 1))
+        visit(page, served, f"zone/z1/{START_S}")
+        expect(page.locator("main")).to_contain_text("nothing is settled until authorities decide")
+        served.do(lambda bureau: bureau.grow(1, decided(bureau.chain.genesis)))
+        visit(page, served, "block/2")
+        expect(page.locator("main")).to_contain_text("2 changes by authorities")
+        expect(page.locator("main")).to_contain_text("Unmetered load l9 is added")
+        expect(page.locator("main")).to_contain_text("The case of zone z1, window of 15 Jun 2025")
+        expect(page.locator("main")).to_contain_text("Signed byProvincial")
+        visit(page, served, f"zone/z1/{START_S}")
+        expect(page.locator("main")).to_contain_text("Its case was dismissed: nothing is credited")
+        expect(page.locator("main")).to_contain_text("The finding: “an open switch”")
+        expect(page.get_by_text("until authorities decide")).to_have_count(0)
+        page.goto("about:blank")  # Nobody listens when the validator stops.
+
+
+def decided(genesis: Genesis) -> tuple[Transaction, ...]:
+    """A street lamp is registered, and the first window's case is dismissed."""
+    bodies = (
+        Entry("add-unmetered", LOAD | {"id": "l9"}, starts(3)),
+        ResolveCase("z1", START_S, 0, DISMISS, "an open switch"),
+    )
+    return tuple(
+        signed(each, ["PEA"], genesis, nonce=bytes([place]) * 16)
+        for place, each in enumerate(bodies)
+    )
 
 
 def test_a_private_meter_opens_with_its_holders_link_only(browser: Browser, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 // The chain: blocks as they become final, and what is in one.
 
-import { count, facts, h, hash, line, link, quiet, short, span, table, timeOf, verdict } from "./dom.mjs";
+import { count, facts, h, hash, line, link, many, quiet, short, span, table, timeOf, verdict } from "./dom.mjs";
 import { json } from "./api.mjs";
+import { changesOf, written } from "./changes.mjs";
 
-const HEADS = ["#Block", "Network time", "Proposed by", "#Round", "Seals", "#Readings", "Digest"];
+const HEADS = ["#Block", "Network time", "Proposed by", "#Round", "Seals", "#Readings", "#Changes", "Digest"];
 const MOST = 40;
 
 function row(block, fresh = false) {
@@ -14,6 +15,7 @@ function row(block, fresh = false) {
     block.round,
     h("span", { title: block.sealers.join(", ") }, `${block.seals}: ${block.sealers.join(" ")}`),
     count(block.readings),
+    block.transactions === block.batches ? "" : count(block.transactions - block.batches),
     short(block.digest),
   ];
   const made = line(cells, HEADS);
@@ -50,15 +52,33 @@ export async function blocks() {
 
 export async function block(height) {
   const found = await json(`blocks/${height}`);
+  const [changes, known] = await Promise.all([changesOf(found.block), json("authorities")]);
   const about = facts([
     ["Network time", timeOf(found.time_ms / 1000)],
     ["Proposed by", `${found.proposer}, committed in round ${found.round}`],
     ["Sealed by", found.sealers.join(", ")],
-    ["Holds", `${found.batches} batches with ${count(found.readings)} readings, ${found.transactions - found.batches} other transactions, ${found.evidence} proofs against validators`],
+    ["Holds", `${many(found.batches, "batch", "batches")} with ${many(found.readings, "reading")}, ${many(changes.length, "change")} by authorities, ${many(found.evidence, "proof")} against validators`],
     ["Digest", hash(found.digest)],
   ]);
   const steps = h("p", { class: "row" },
     found.height > 1 ? link(`block/${found.height - 1}`, "← before") : null, link(`block/${found.height + 1}`, "after →"));
   const batches = table(["Batch id"], found.batch_ids.map((each) => [hash(each)]));
-  return { body: [h("h1", {}, `Block ${count(found.height)}`), steps, about, h("h2", {}, "Batches"), found.batch_ids.length ? batches : quiet("none: a block shows now and then that the validators agree")] };
+  const decided = changes.length ? [h("h2", {}, "Changes by authorities"), ...changes.map((each) => decision(each, known))] : [];
+  return { body: [h("h1", {}, `Block ${count(found.height)}`), steps, about, ...decided, h("h2", {}, "Batches"), found.batch_ids.length ? batches : quiet("none: a block shows now and then that the validators agree")] };
+}
+
+function decision({ id, kind, what, from, finding, withdrawn, kids, entry }, known) {
+  const names = kids.map((kid) => known.find((each) => each.kid === kid)?.name).filter(Boolean);
+  const others = kids.length - names.length;
+  const transaction = (which) => h("a", { href: `api/v1/transactions/${which}` }, hash(which));
+  return h("div", { class: "card" }, h("b", {}, what, "."),
+    facts([
+      ["Kind", kind],
+      ...(finding === undefined ? [] : [["Finding", finding || "none was written"]]),
+      ["Holds from", from ? timeOf(from) : "this block on"],
+      ["Signed by", [...names, ...(others ? [many(others, "other key")] : [])].join(", ")],
+      ...(withdrawn ? [["Withdraws", transaction(withdrawn)]] : []),
+      ["Transaction", transaction(id)],
+    ]),
+    entry ? h("details", {}, h("summary", {}, "What it says, whole"), h("pre", { tabindex: "0" }, JSON.stringify(written(entry), null, 1))) : null);
 }

@@ -51,6 +51,7 @@ export const timeOf = (time) => `${second.format(time * 1000)} UTC`;
 export const span = (start, end) => `${dayOf(start)}, ${clockOf(start)} to ${clockOf(end)} UTC`;
 
 export const count = (number) => number.toLocaleString("en-GB");
+export const many = (number, one, more = `${one}s`) => `${count(number)} ${number === 1 ? one : more}`;
 export const energy = (wh) => Math.abs(wh) < 10_000 ? `${count(wh)} Wh` : `${count(Math.round(wh / 10) / 100)} kWh`;
 
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

@@ -2,6 +2,7 @@
 
 import { clockOf, colour, count, energy, facts, h, link, mark, path, quiet, s, span, table, verdict } from "./dom.mjs";
 import { json } from "./api.mjs";
+import { change } from "./changes.mjs";
 import { chart } from "./chart.mjs";
 import { MEANINGS } from "./words.mjs";
 
@@ -33,10 +34,12 @@ export async function zone(name, start = null) {
   const { items: seals } = await json(`zones/${encodeURIComponent(name)}/seals?after=${from - 1}&most=${WINDOWS}`);
   const seal = seals.find((each) => each.start_s === Number(start)) ?? seals.at(-1) ?? drawing.seal;
   const flows = await json(`zones/${encodeURIComponent(name)}/flows?start_s=${seal.start_s}`).catch(() => null);
+  const cases = await casesSince(name, Math.min(from, seal.start_s));
+  const own = cases.find((each) => each.start_s === seal.start_s);
   const canvas = h("canvas", { role: "img", "aria-label": "Residual of each window between the least and the most that the lines can lose" });
   const body = [
     h("h1", {}, `Zone ${name}`),
-    h("p", {}, verdict(seal.verdict), `, ${span(seal.start_s, seal.end_s)}: ${MEANINGS[seal.verdict]}.`),
+    h("p", {}, verdict(seal.verdict), `, ${span(seal.start_s, seal.end_s)}: ${MEANINGS[seal.verdict]}. `, await settlement(own)),
     facts([
       ["Lost on the way", `${energy(seal.residual_wh)}; the lines must lose at least ${energy(seal.loss_low_wh)} and at most ${energy(seal.loss_high_wh)}`],
       ["Band", `${energy(seal.band_wh)} wide, by the losses and what meters may be wrong by: what stays within it this zone cannot see`],
@@ -47,6 +50,7 @@ export async function zone(name, start = null) {
     ]),
     feeder(drawing, flows, seal.overloaded),
     flows ? null : quiet("Flows are sums of households' readings; on this network they are not public."),
+    ...(cases.length ? [h("h2", {}, "Cases of these windows"), caseTable(name, cases)] : []),
     h("h2", {}, "Windows"),
     windows(name, seals, seal),
     h("div", { class: "card" }, h("div", { class: "chart" }, canvas)),
@@ -59,6 +63,34 @@ export async function zone(name, start = null) {
   };
   return { body, onEvent, drawn: () => residuals(canvas, seals) };
 }
+
+// What did not settle by itself is a case, until authorities resolve it or better readings clear it.
+
+const CASES = { OPEN: "open", SETTLED: "settled: what meters signed is credited", DISMISSED: "dismissed: nothing is credited", CLEARED: "cleared by a later verdict" };
+const CAUSES = { DOES_NOT_ADD_UP: "it does not add up", WORSE_THAN_SETTLED: "a later verdict is worse than what was settled", WINDOW_ENDED: "readings were missing to the end" };
+
+async function casesSince(name, from) {
+  const after = from > 0 ? `${name}@${from - 1}` : "";
+  return (await json(`cases?zone=${encodeURIComponent(name)}&after=${encodeURIComponent(after)}&most=${WINDOWS}`)).items;
+}
+
+async function settlement(found) {
+  if (!found) return "";
+  if (found.status === "OPEN") return `It is a case since block ${count(found.opened)}: nothing is settled until authorities decide.`;
+  const finding = found.resolution ? await findingOf(found.resolution) : "";
+  const at = link(`block/${found.closed}`, `block ${count(found.closed)}`);
+  return h("span", {}, h("b", {}, `Its case was ${CASES[found.status]}`), ", in ", at, finding ? `. The finding: “${finding}”.` : ".");
+}
+
+async function findingOf(resolution) {
+  const known = await json(`transactions/${resolution}`).catch(() => null);
+  return known?.transaction ? (await change(known.transaction)).finding : "";
+}
+
+const caseTable = (name, cases) => table(["Window", "State", "In block", "Why it was opened"], [...cases].reverse().map((each) => [
+  link(path("zone", name, each.start_s), span(each.start_s, each.end_s)), CASES[each.status] ?? each.status,
+  link(`block/${each.closed ?? each.opened}`, count(each.closed ?? each.opened)), CAUSES[each.cause] ?? each.cause,
+]));
 
 function windows(name, seals, current) {
   return h("ul", { class: "windows" }, seals.map((each) => h("li", {}, h("a", {
