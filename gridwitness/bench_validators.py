@@ -40,7 +40,7 @@ from gridwitness.process_account import cpu_s, rss_mb
 from gridwitness.processes import Program
 from wire import cbor
 from wire.block import MAX_READINGS
-from wire.errors import Unavailable
+from wire.errors import Unavailable, WrongUsage
 from wire.witness import Batch
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def measure(readings: int, steps: Sequence[int]) -> dict[str, Any]:
-    """Run all steps on one network; raises Unavailable when something it needs is not there."""
+    """Run all steps on one network; raises Unavailable, WrongUsage."""
     if readings < BATCH:
-        raise Unavailable(f"--readings {readings}: at least one batch of {BATCH}")
+        raise WrongUsage(f"--readings {readings}: at least one batch of {BATCH}")
     with tempfile.TemporaryDirectory() as name:
         return asyncio.run(_Bench(Path(name), readings, steps).run())
 

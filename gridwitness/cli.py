@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from gridwitness.clock import clock_for
 from gridwitness.ending import in_order
-from wire.errors import Refused, Unavailable
+from wire.errors import Refused, Unavailable, WrongUsage
 
 if TYPE_CHECKING:
     from device.provision.over_line import LineAddress, LineReading
@@ -40,6 +40,7 @@ COMMANDS = {
 }
 
 REFUSED = 1
+WRONG_USAGE = 2
 TRY_AGAIN = 75
 INTERRUPTED = 130
 
@@ -51,6 +52,7 @@ def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gridwitness", description="Metered energy, witnessed and agreed."
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and end")
     parser.set_defaults(
         clock_for=clock_for, simulated_meter=_simulated_meter, read_line=_read_line, desk=_desk
     )
@@ -60,6 +62,16 @@ def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
     for module in modules:
         importlib.import_module(module).add_commands(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Tells the installed version; looked up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"gridwitness {version('gridwitness')}")
+        parser.exit()
 
 
 def _simulated_meter(folder: Path | None) -> AbstractContextManager["SimulatedMeter"]:
@@ -86,6 +98,9 @@ def _desk(url: str, ca: Path | None = None) -> "Desk":
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        parser_for(["--help"]).print_help()
+        return WRONG_USAGE
     parsed = parser_for(given).parse_args(given)
     with in_order() as ending:
         status = _run(parsed)
@@ -97,6 +112,8 @@ def _run(parsed: argparse.Namespace) -> int:
         status: int = parsed.run(parsed)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except WrongUsage as reason:
+        return _end(WRONG_USAGE, str(reason))
     except Refused as reason:
         return _end(REFUSED, f"refused: {reason}")
     except Unavailable as reason:

@@ -18,7 +18,7 @@ from hsm.request import request
 from hsm.signer import open_signer
 from hsm.uri import KeyUri, Pin, read_pin
 from wire.announcement import SignedAnnouncement, described
-from wire.errors import Refused, Unavailable
+from wire.errors import Refused, Unavailable, WrongUsage
 from wire.genesis import Genesis
 from wire.keys import EDDSA, ES256
 
@@ -46,11 +46,18 @@ def init_folder(args: argparse.Namespace) -> int:
     return 0
 
 
+def _uri(text: str) -> KeyUri:
+    """The key that an argument names; refused at once when its library is missing."""
+    uri = KeyUri.parse(text)
+    uri.check_module()
+    return uri
+
+
 def make_token(args: argparse.Namespace) -> int:
     """Make a token of any library; PINs come from their files, or are made into them."""
-    uri = KeyUri.parse(args.uri)
+    uri = _uri(args.uri)
     if uri.pin_file is None:
-        raise Unavailable("the URI names no PIN file: pin-source=file:… gets the user's PIN")
+        raise WrongUsage("the URI names no PIN file: pin-source=file:… gets the user's PIN")
     pin, so_pin = _pin_in(uri.pin_file), _pin_in(args.so_pin_file)
     ceremony.init_token(uri, so_pin, pin, args.softhsm2_conf)
     found = {"token": uri.token, "pin": str(uri.pin_file), "so_pin": str(args.so_pin_file)}
@@ -68,7 +75,7 @@ def _pin_in(file: Path) -> Pin:
 
 def make_key(args: argparse.Namespace) -> int:
     """Make a key and report it."""
-    uri = KeyUri.parse(args.uri)
+    uri = _uri(args.uri)
     file = None if args.audit is None else audit.AuditFile(args.audit)
     ceremony.make_key(uri, _ALGORITHMS[args.alg], args.softhsm2_conf, file)
     found = report.report(uri, args.softhsm2_conf)
@@ -80,7 +87,7 @@ def make_key(args: argparse.Namespace) -> int:
 
 def show_key(args: argparse.Namespace) -> int:
     """Ask the token for a key's public half."""
-    signer = open_signer(KeyUri.parse(args.uri), args.softhsm2_conf)
+    signer = open_signer(_uri(args.uri), args.softhsm2_conf)
     signer.close()
     public = signer.public
     found = {"key": public.text, "kid": public.kid.hex(), "thumbprint": public.thumbprint.hex()}
@@ -90,7 +97,7 @@ def show_key(args: argparse.Namespace) -> int:
 
 def report_key(args: argparse.Namespace) -> int:
     """Say what a key is and how its token keeps it."""
-    found = report.report(KeyUri.parse(args.uri), args.softhsm2_conf)
+    found = report.report(_uri(args.uri), args.softhsm2_conf)
     _say(args, found, report.lines(found))
     return 0
 
@@ -123,7 +130,7 @@ def check_token(args: argparse.Namespace) -> int:
 
 def request_certificate(args: argparse.Namespace) -> int:
     """Make a certificate request."""
-    signer = open_signer(KeyUri.parse(args.uri), args.softhsm2_conf)
+    signer = open_signer(_uri(args.uri), args.softhsm2_conf)
     try:
         pem = request(signer, args.cn, args.dns)
     finally:
@@ -140,8 +147,8 @@ def rotate_key(args: argparse.Namespace) -> int:
     """Let both keys sign the announcement."""
     from_s = int(time.time()) if args.from_s is None else args.from_s
     statement = rotation.rotate(
-        KeyUri.parse(args.uri),
-        KeyUri.parse(args.new),
+        _uri(args.uri),
+        _uri(args.new),
         rotation.Succession(
             Genesis.load(args.genesis),
             args.holder,
@@ -182,7 +189,7 @@ def _holds(signed: SignedAnnouncement, old: str | None, genesis: Path | None) ->
         signed.verify(given)
     if genesis is None:
         if given is None:
-            raise Unavailable("nothing to check it against: give --genesis, or the key by --old")
+            raise WrongUsage("nothing to check it against: give --genesis, or the key by --old")
         return "signed by the key given with --old; who that is, only --genesis can tell"
     network, statement = Genesis.load(genesis), signed.statement
     if statement.network != network.network:

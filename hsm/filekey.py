@@ -17,12 +17,18 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hsm.durable import write_new
 from hsm.pkcs8 import encrypt
-from wire.errors import Refused, Unavailable
+from wire.errors import Refused, Unavailable, WrongUsage
 from wire.keys import ES256, PublicKey, SoftSigner
 
 
+class NoKeyFile(WrongUsage):
+    """What is named is not there, or no private key."""
+
+    code = "no-key-file"
+
+
 class WrongPassphrase(Refused):
-    """The passphrase does not open the key file, or the file is no key."""
+    """The passphrase does not open the key file, or its key is of a kind that is not used here."""
 
     code = "wrong-passphrase"
 
@@ -41,17 +47,44 @@ def create(path: Path, alg: int, passphrase: bytes) -> PublicKey:
     return SoftSigner(private).public
 
 
+def check(path: Path) -> bytes:
+    """The content of a key file, before anybody is asked for its passphrase.
+
+    Raises:
+        NoKeyFile: it is not there, or is something else.
+        Unavailable: it cannot be read now.
+    """
+    try:
+        pem = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoKeyFile(f"there is no key file {path}") from None
+    except IsADirectoryError:
+        raise NoKeyFile(f"{path} is a folder: name the key file in it") from None
+    except OSError as reason:
+        raise Unavailable(f"the key file {path}: {os.strerror(reason.errno or 0)}") from None
+    if _PRIVATE in pem:
+        return pem
+    what = next((words for mark, words in _OTHERS.items() if mark in pem), "no private key")
+    raise NoKeyFile(f"{path} is {what}: name the file of the private key (PEM)")
+
+
+_PRIVATE = b"PRIVATE KEY-----"
+_OTHERS = {
+    b"BEGIN CERTIFICATE REQUEST": "a certificate request",
+    b"BEGIN CERTIFICATE": "a certificate",
+    b"BEGIN PUBLIC KEY": "a public key",
+}
+
+
 def load(path: Path, passphrase: bytes) -> SoftSigner:
     """Open a key file.
 
     Raises:
+        NoKeyFile: it is not there, or no private key.
         Unavailable: it cannot be read now.
         WrongPassphrase: the passphrase does not open it.
     """
-    try:
-        pem = path.read_bytes()
-    except OSError as reason:
-        raise Unavailable(f"the key file {path}: {os.strerror(reason.errno or 0)}") from None
+    pem = check(path)
     try:
         private = load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, unquote_to_bytes
 
-from wire.errors import Refused, Unavailable
+from wire.errors import Refused, Unavailable, WrongUsage
 
 _PATH = {"token", "object", "id", "type", "serial", "manufacturer", "model"}
 _QUERY = {"module-path", "pin-source", "x-init-reserved"}
@@ -24,6 +24,12 @@ class BadUri(Refused):
     """A key URI that does not say which key."""
 
     code = "bad-key-uri"
+
+
+class NoModule(WrongUsage):
+    """A key URI names a library that is not there."""
+
+    code = "no-module"
 
 
 class BadPin(Refused):
@@ -97,6 +103,14 @@ class KeyUri:
             pin_file=_pin_file(source, base),
             prompts=source == "prompt",
         )
+
+    def check_module(self) -> None:
+        """For commands that end instead of waiting; raises NoModule when the library is missing."""
+        if not self.module.is_file():
+            raise NoModule(
+                f"there is no PKCS#11 library {self.module}: install the token's, or correct"
+                " module-path= in the key's URI"
+            )
 
     def pin(self) -> Pin | None:
         """Read the PIN, or ask for it; raises Unavailable or BadPin when it is not to be had."""

@@ -21,7 +21,7 @@ from validator.node.fence import RESTORED
 from validator.node.folder import claim_folder
 from validator.node.store import Store
 from wire.block import verify_commit
-from wire.errors import Refused, Unavailable
+from wire.errors import Refused, Unavailable, WrongUsage
 from wire.genesis import Genesis
 
 LEDGER, SIGN_STATE = "ledger.sqlite", "signstate.sqlite"
@@ -79,15 +79,16 @@ def make(
 
     Raises:
         FileExistsError: something is there.
-        Unavailable: there is no ledger, or the disk fails.
+        WrongUsage: there is no ledger, or no folder to write to.
+        Unavailable: the disk fails.
     """
     ledger = data / LEDGER
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     if not ledger.exists():
-        raise Unavailable(f"there is no ledger in {data}: has this validator ever run?")
+        raise WrongUsage(f"there is no ledger in {data}: has this validator ever run?")
     if not path.parent.is_dir():
-        raise Unavailable(f"there is no folder {path.parent}: make it first")
+        raise WrongUsage(f"there is no folder {path.parent}: make it first")
     part = path.with_name(path.name + ".part")
     try:
         _copy(ledger, part, progress)
@@ -182,7 +183,7 @@ def _copy(source: Path, target: Path, progress: Progress) -> None:
 
 def _read(path: Path, genesis: Genesis) -> Backup:
     if not path.exists():
-        raise Unavailable(f"the backup {path}: {os.strerror(errno.ENOENT)}")
+        raise WrongUsage(f"there is no backup {path}")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
             (whole,) = file.execute("PRAGMA quick_check(1)").fetchone()

@@ -19,11 +19,11 @@ from validator.consensus.messages import Message, encode_message, open_message
 from validator.node.ledger_view import LedgerView
 from validator.node.store import Store
 from wire.block import Commit, ValidatorSet, verify_commit
-from wire.errors import Refused
+from wire.errors import Refused, WrongUsage
 from wire.genesis import Genesis
 
 
-class NotComparable(Refused):
+class NotComparable(WrongUsage):
     """Something that is no ledger of this network, or too few of them."""
 
     code = "not-comparable"

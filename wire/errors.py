@@ -18,6 +18,12 @@ class Refused(Exception):
     code: ClassVar[str] = "refused"
 
 
+class WrongUsage(Refused):
+    """What a command was told can never do: another file or argument cures it, waiting does not."""
+
+    code = "wrong-usage"
+
+
 class Malformed(Refused):
     """Not the deterministic CBOR, or not the shape, that the format asks for."""
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hsm import filekey
-from wire.errors import Unavailable
+from wire.errors import Unavailable, WrongUsage
 from wire.keys import Signer
 
 TOKEN = "pkcs11:"
@@ -44,19 +44,20 @@ def signer_of(
     """The signer of a key that an argument names.
 
     Raises:
-        Refused: the passphrase or the PIN is wrong, or it is no key.
+        Refused: the passphrase or the PIN is wrong, it is no key, or there is none of this name.
         Unavailable: the file or the token cannot be read now.
     """
     if not key.startswith(TOKEN):
         path = Path(key)
-        if not path.is_file():
-            raise Unavailable(f"there is no key file {path}")
+        filekey.check(path)
         yield filekey.load(path, passphrase_of(path, passphrase_file))
         return
     from hsm.signer import open_signer  # Brings PKCS#11, which no other command needs.
     from hsm.uri import KeyUri
 
-    token = open_signer(KeyUri.parse(key, Path.cwd()), softhsm2_conf)
+    uri = KeyUri.parse(key, Path.cwd())
+    uri.check_module()
+    token = open_signer(uri, softhsm2_conf)
     try:
         yield token
     finally:
@@ -64,15 +65,17 @@ def signer_of(
 
 
 def passphrase_of(key: Path, named: Path | None) -> bytes:
-    """What opens a key file; raises Unavailable."""
+    """What opens a key file; raises WrongUsage, Unavailable."""
     beside = key.parent / "passphrase"
     if named is None and not beside.is_file():
         if not sys.stdin.isatty():
-            raise Unavailable(f"nothing opens the key {key}: give --passphrase-file")
+            raise WrongUsage(f"nothing opens the key {key}: give --passphrase-file")
         return getpass.getpass(f"Passphrase of {key}: ").encode()
     path = named or beside
     try:
         return path.read_bytes().strip()
+    except FileNotFoundError:
+        raise WrongUsage(f"there is no passphrase file {path}") from None
     except OSError as reason:
         words = os.strerror(reason.errno or 0)
         raise Unavailable(f"the passphrase file {path}: {words}") from None

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from device.provision.keys import signer_of
 from gridwitness import cli
 from gridwitness.clock import PacedTimeNotAllowed, clock_for
+from wire.errors import WrongUsage
 
 
 def test_an_expected_error_is_one_line_and_a_status(
@@ -25,6 +27,31 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
         cli.main(["--help"])
     help_text = capsys.readouterr().out
     assert [command for command in cli.COMMANDS if command not in help_text] == []
+
+
+def test_without_a_command_help_is_shown_and_the_version_when_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main([]) == cli.WRONG_USAGE
+    assert "bench" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out.startswith("gridwitness ")
+
+
+def test_what_waiting_cannot_cure_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", "validators", "--readings", "-5"]) == cli.WRONG_USAGE
+    (tmp_path / "certificate").write_text("-----BEGIN CERTIFICATE-----")
+    for key, words in (
+        ("none", "there is no key file"),
+        ("", "is a folder"),
+        ("certificate", "is a certificate: name the file of the private key"),
+    ):
+        with pytest.raises(WrongUsage, match=words), signer_of(str(tmp_path / key)):
+            pass
+    assert "--readings -5" in capsys.readouterr().err
 
 
 def test_help_loads_nothing_heavy() -> None:

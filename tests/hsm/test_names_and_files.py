@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from asn1crypto import pem
 
+from gridwitness.cli import main
 from hsm import filekey
-from hsm.filekey import WrongPassphrase
+from hsm.filekey import NoKeyFile, WrongPassphrase
 from hsm.publickey import read_key
 from hsm.refusals import mark_of, tried_of
 from hsm.uri import BadUri, KeyUri
@@ -135,10 +136,26 @@ def test_a_key_file_is_never_overwritten_and_never_plain(tmp_path: Path) -> None
     assert not (tmp_path / "plain.pem").exists()
 
 
-def test_what_is_no_key_file_is_said(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="No such file"):
-        filekey.load(tmp_path / "none", b"x")
-    other = tmp_path / "other"
-    other.write_bytes(b"hello")
-    with pytest.raises(WrongPassphrase):
-        filekey.load(other, b"x")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "there is no key file"),
+        (b"hello", "is no private key"),
+        (b"-----BEGIN CERTIFICATE-----\n", "is a certificate: name the file of the private key"),
+        (b"-----BEGIN CERTIFICATE REQUEST-----\n", "is a certificate request"),
+        (b"-----BEGIN PUBLIC KEY-----\n", "is a public key"),
+    ],
+)
+def test_what_is_no_key_file_is_said(tmp_path: Path, content: bytes | None, words: str) -> None:
+    file = tmp_path / "file"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(NoKeyFile, match=words):
+        filekey.load(file, b"x")
+    with pytest.raises(NoKeyFile, match="is a folder: name the key file in it"):
+        filekey.load(tmp_path, b"x")
+
+
+def test_a_library_that_is_missing_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["hsm", "show", "pkcs11:token=t;object=o?module-path=/nope.so"]) == 2
+    assert "there is no PKCS#11 library /nope.so: install" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from validator import backup
 from validator.node.fence import RESTORED
 from validator.node.folder import claim_folder
 from validator.node.store import Store
-from wire.errors import Unavailable
+from wire.errors import Unavailable, WrongUsage
 from wire.genesis import Genesis
 
 HEIGHT = 6
@@ -97,7 +97,7 @@ def test_a_backup_overwrites_nothing(home: Home) -> None:
     home.saved()
     with pytest.raises(FileExistsError):
         home.saved()
-    with pytest.raises(Unavailable, match="no ledger"):
+    with pytest.raises(WrongUsage, match="no ledger"):
         backup.make(home.folder, home.genesis, ("val", 1), home.folder / "c", quiet)
 
 
@@ -200,7 +200,7 @@ def test_the_commands_say_what_they_did(
     assert json.loads(capsys.readouterr().out)["height"] == HEIGHT
     assert main(["validator", "backup", str(config), file]) == 1
     assert "exists" in capsys.readouterr().err
-    assert main(["validator", "backup", str(config), str(tmp_path / "nowhere" / "b")]) == 75
+    assert main(["validator", "backup", str(config), str(tmp_path / "nowhere" / "b")]) == 2
     assert "no folder" in capsys.readouterr().err
     assert main(["validator", "status", str(config)]) == 75
     assert f"does {home.chain.me} run?" in capsys.readouterr().err
