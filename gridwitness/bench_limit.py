@@ -5,13 +5,15 @@ call that validators make. The limit counts CPU time, so that it is this machine
 it; how much of the cores others left is told too, before and after a measurement.
 """
 
-import multiprocessing
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing.synchronize import Barrier
+from typing import IO
 
 from gridwitness.bench_load import METERS, Load
 from wire.errors import Unavailable
@@ -21,10 +23,8 @@ from wire.reading import SignedReading
 SECONDS = 2.0
 QUIET = 0.95
 """Of the cores' time: with less left, figures by the clock are those of a busy machine."""
-_START_LIMIT_S = 60.0
 
-_Check = tuple[str, bytes, bytes]
-"""Key in text form, message, signature."""
+_Worker = subprocess.Popen[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +50,46 @@ def check_rate(load: Load) -> CheckRate:
     """Check the load's signatures on all cores for a while; raises Unavailable."""
     keys = {entry["id"]: entry["key"] for entry in load.meters}
     opened = [SignedReading.open(each) for each in load.readings[:METERS]]
-    asked = [
-        (keys[each.reading.meter], each.cose.sig_structure, each.cose.signature) for each in opened
-    ]
+    asked = json.dumps(
+        [(keys[each.reading.meter], each.message.hex(), each.signature.hex()) for each in opened]
+    )
     cores = os.cpu_count() or 1
-    context = multiprocessing.get_context("spawn")
-    start = context.Barrier(cores)
-    with ProcessPoolExecutor(cores, context, _remember, (start,)) as pool:
-        try:
-            found = list(pool.map(_work, [asked] * cores))
-        except (OSError, RuntimeError) as reason:
-            raise Unavailable(f"the cores' own rate cannot be measured: {reason}") from None
+    with ExitStack() as ending:
+        workers = [_started(ending) for _ in range(cores)]
+        for worker in workers:
+            _tell(worker, asked)
+        for worker in workers:
+            _heard(worker)
+        for worker in workers:
+            _tell(worker, "go")
+        found = [json.loads(_heard(worker)) for worker in workers]
     checks, wall_s, cpu_s = (sum(column) for column in zip(*found, strict=True))
     return CheckRate(cores, cpu_s / checks, cpu_s / wall_s)
+
+
+def _started(ending: ExitStack) -> _Worker:
+    command = [sys.executable, "-m", "gridwitness.bench_limit"]
+    pipe = subprocess.PIPE
+    worker = ending.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
+    ending.callback(worker.kill)
+    return worker
+
+
+def _tell(worker: _Worker, line: str) -> None:
+    assert worker.stdin is not None
+    try:
+        worker.stdin.write(line + "\n")
+        worker.stdin.flush()
+    except BrokenPipeError:
+        raise Unavailable("the cores' own rate cannot be measured: a process of it ended") from None
+
+
+def _heard(worker: _Worker) -> str:
+    assert worker.stdout is not None
+    line = worker.stdout.readline()
+    if not line:
+        raise Unavailable("the cores' own rate cannot be measured: a process of it ended")
+    return line
 
 
 def between(before: CheckRate, after: CheckRate) -> CheckRate:
@@ -79,21 +106,21 @@ def busy(share: float) -> str:
     )
 
 
-_start: list[Barrier] = []
-"""Of this process, in which checks are done."""
-
-
-def _remember(start: Barrier) -> None:
-    _start.append(start)
-
-
-def _work(asked: Sequence[_Check]) -> tuple[int, float, float]:
-    """Checks done, seconds they took by the wall's clock, and of CPU time."""
-    checks = [(PublicKey.from_text(key), message, seal) for key, message, seal in asked]
-    _start[0].wait(_START_LIMIT_S)
+def work(asked: Sequence[tuple[str, str, str]], begin: IO[str]) -> tuple[int, float, float]:
+    """Check when a line comes: checks done, seconds by the wall's clock, and of CPU time."""
+    checks = [
+        (PublicKey.from_text(key), bytes.fromhex(message), bytes.fromhex(signature))
+        for key, message, signature in asked
+    ]
+    print("ready", flush=True)
+    begin.readline()
     began_s, began_cpu_s, count = time.monotonic(), time.process_time(), 0
     while time.monotonic() < began_s + SECONDS:
         for key, message, signature in checks:
             key.verify(message, signature)
         count += len(checks)
     return count, time.monotonic() - began_s, time.process_time() - began_cpu_s
+
+
+if __name__ == "__main__":
+    print(json.dumps(work(json.loads(sys.stdin.readline()), sys.stdin)), flush=True)

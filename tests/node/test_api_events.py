@@ -116,7 +116,7 @@ def test_who_goes_while_it_listens_leaves_its_place(bureau: Bureau) -> None:
         for _ in range(2):
             with httpx.stream("GET", url, params={"after": "0"}, trust_env=False) as answer:
                 assert next(answer.iter_lines()) == "retry: 2000"
-                assert pages.listeners == 1
+                wait_for("it has its place", lambda: pages.listeners == 1)
             wait_for("it has left", lambda: pages.listeners == 0)
 
 
