@@ -151,7 +151,11 @@ def _add_files(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     _add_at(verb)
     verb = _verb(verbs, "sign", "add an authority's signature to a change file")
     verb.add_argument("file", type=Path)
+    verb.add_argument(
+        "--genesis", type=Path, metavar="FILE", help="refuses keys that are no authority's by it"
+    )
     _add_key(verb)
+    _add_at(verb)
     verb = _verb(verbs, "submit", "hand a signed change to the validators and wait for it")
     verb.add_argument(
         "files", type=Path, nargs="+", metavar="FILE", help="copies signed apart are put together"

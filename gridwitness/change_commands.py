@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridwitness.change_arguments import AT, SUFFIX
+from validator.app.ruling import DELAY
 from wire.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
-    from gridwitness.change_file import Standing
+    from gridwitness.change_file import Authorities, Standing
     from validator.client import Client
     from wire.transaction import Transaction
 
@@ -149,9 +150,10 @@ def propose(args: argparse.Namespace) -> int:
         standing = change_file.Standing.asked(client)
     transaction = _proposed(args, standing)
     with signer_of(args.authority_key, args.passphrase_file, args.softhsm2_conf) as key:
+        change_file.part_of(transaction, key.public, standing.authorities, "the validators")
         transaction = change_file.signed(transaction, key)
     change_file.write(args.out, transaction, new=True)
-    words = change_file.steps_in_words(change_file.body_of(transaction))
+    words = change_file.steps_in_words(change_file.body_of(transaction), standing)
     found = {"change": str(args.out), "id": transaction.id.hex(), "steps": words}
     return _told(args, found, [*words, *_next(args.out, standing)])
 
@@ -183,7 +185,9 @@ def _values(pairs: list[tuple[str, str]]) -> list[tuple[str, int]]:
     from validator.app.governance import FIXED
 
     if not all(value.isdecimal() for _, value in pairs):
-        raise Refused("a parameter is a whole number: --set block_interval_ms=2000")
+        raise Refused(
+            "a parameter is a whole number that is not negative: --set block_interval_ms=2000"
+        )
     known = sorted(PARAMETERS.keys() - FIXED)
     for name, _ in pairs:
         if name not in known:
@@ -225,20 +229,25 @@ def show(args: argparse.Namespace) -> int:
     transaction = change_file.read(args.file)
     with _client(args) as client:
         standing = change_file.Standing.asked(client)
-    if transaction.network != standing.network:
-        raise Refused(f"{args.file} is for another network than that of the validators asked")
-    steps = change_file.steps_in_words(change_file.body_of(transaction))
+        if transaction.network != standing.network:
+            raise Refused(f"{args.file} is for another network than that of the validators asked")
+        height = change_file.final_height(client, transaction)
+        if height is not None:
+            standing = change_file.Standing.asked(client, height + DELAY)
+            state = [change_file.state_in_words(client, transaction.kind, height)]
+    steps = change_file.steps_in_words(change_file.body_of(transaction), standing)
     signatures = change_file.signatures_in_words(transaction, standing)
-    stale = change_file.is_stale(transaction, standing)
-    late = transaction.expiry_height <= standing.height
-    lines = [*steps, *signatures, f"it may stand in a block up to {transaction.expiry_height}"]
+    stale = height is None and change_file.is_stale(transaction, standing)
+    late = height is None and transaction.expiry_height <= standing.height
+    if height is None:
+        state = [f"it may stand in a block up to {transaction.expiry_height}"]
     if stale:
-        lines.append("STALE: what it changes is no longer in force; it has to be made anew")
+        state.append("STALE: what it changes is no longer in force; it has to be made anew")
     if late:
-        lines.append("EXPIRED: no block may carry it any more")
+        state.append("EXPIRED: no block may carry it any more")
     found: dict[str, Any] = {"id": transaction.id.hex(), "kind": transaction.kind, "steps": steps}
-    found |= {"signatures": signatures, "stale": stale, "expired": late}
-    return _told(args, found, lines)
+    found |= {"signatures": signatures, "stale": stale, "expired": late, "height": height}
+    return _told(args, found | {"state": state}, [*steps, *signatures, *state])
 
 
 def sign(args: argparse.Namespace) -> int:
@@ -247,16 +256,48 @@ def sign(args: argparse.Namespace) -> int:
     from gridwitness import change_file
 
     transaction = change_file.read(args.file)
-    steps = change_file.steps_in_words(change_file.body_of(transaction))
-    if not args.json:
-        print("\n".join(steps))
+    standing, known, source = _authorities(args, transaction)
+    lines = change_file.steps_in_words(change_file.body_of(transaction), standing)
     with signer_of(args.authority_key, args.passphrase_file, args.softhsm2_conf) as key:
-        transaction = change_file.signed(transaction, key)
         kid = key.public.kid.hex()
+        who = f"the key {kid}"
+        if known is not None:
+            who = change_file.part_of(transaction, key.public, known, source)
+        again = transaction.is_signed_by(key.public)
+        transaction = change_file.signed(transaction, key)
     change_file.write(args.file, transaction)
     count = len(transaction.sign.signatures)
-    words = f"{args.file}: signed by {kid}; {count} signatures in all"
-    return _told(args, {"id": transaction.id.hex(), "signatures": count, "kid": kid}, [words])
+    did = f"{who} had signed it already" if again else f"signed by {who}"
+    lines.append(f"{args.file}: {did}; {count} signature{'' if count == 1 else 's'} in all")
+    if known is None:
+        lines.append("not checked whether that is an authority's key: --genesis FILE or --at URL")
+    found = {"id": transaction.id.hex(), "signatures": count, "kid": kid}
+    return _told(args, found | {"who": who, "again": again}, lines)
+
+
+def _authorities(
+    args: argparse.Namespace, transaction: "Transaction"
+) -> "tuple[Standing | None, Authorities | None, str]":
+    """What is in force, whose keys count, and who says so: validators before the genesis file."""
+    from gridwitness import change_file
+    from wire.genesis import Genesis
+    from wire.keys import PublicKey
+
+    if args.at:
+        with _client(args) as client:
+            standing = change_file.Standing.asked(client)
+        network, known, source = standing.network, standing.authorities, args.at[0]
+    elif args.genesis is not None:
+        genesis = Genesis.load(args.genesis)
+        entries = genesis.registry["authorities"]
+        found = tuple((each["id"], PublicKey.from_text(each["key"])) for each in entries)
+        standing, network, known = None, genesis.network, found
+        source = "the genesis file; what changed since, --at URL knows"
+    else:
+        return None, None, ""
+    if transaction.network != network:
+        raise Refused(f"{args.file} is for another network than {args.genesis or args.at[0]}")
+    return standing, known, source
 
 
 def submit(args: argparse.Namespace) -> int:

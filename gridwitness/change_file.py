@@ -7,15 +7,16 @@ whether a change stands, the validators decide.
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Protocol, Self, TypeVar
 
 from hsm.durable import replace, write_new
-from validator.app.governance import fewest_left, most_at_once
+from validator.app.governance import fewest_left, most_at_once, parameter_fault
 from validator.app.parameters import parameters_hash
-from validator.client import Client
+from validator.app.ruling import DELAY
+from validator.client import Client, NotThere
 from wire.errors import BadSignature, Malformed, Refused
 from wire.governance import (
     ADD,
@@ -38,6 +39,16 @@ EXPIRES_AFTER_BLOCKS = 100_000
 """Some days of full blocks: authorities sign one after the other, on paper's time."""
 
 
+class _HasHeight(Protocol):
+    """Something that holds from a height on."""
+
+    from_height: int
+    """The height."""
+
+
+_Era = TypeVar("_Era", bound=_HasHeight)
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What is decided now, as one validator tells it."""
@@ -57,21 +68,32 @@ class Standing:
     authorities: tuple[tuple[str, PublicKey], ...]
     """(id, key) of the newest authorities that are decided."""
 
-    parameters_hash: bytes
-    """Of the newest parameters that are decided."""
+    parameters: Mapping[str, Any]
+    """The newest parameters that are decided."""
+
+    validator_keys: Mapping[str, str] = field(default_factory=dict)
+    """Keys of that set by id, as text."""
 
     @classmethod
-    def asked(cls, client: Client) -> Self:
-        """Ask; raises Unavailable when nobody tells it now."""
-        status, roster, roll = client.status(), client.rosters()[-1], client.rolls()[-1]
+    def asked(cls, client: Client, before_height: int | None = None) -> Self:
+        """Ask, also for what was decided before something held; raises Unavailable."""
+        roster = _newest(client.rosters(), before_height)
+        roll = _newest(client.rolls(), before_height)
+        status = client.status()
         return cls(
             bytes.fromhex(status.network_id),
             status.height,
             bytes.fromhex(roster.hash),
             tuple((each.id, each.authority) for each in roster.validators),
             tuple((each.id, PublicKey.from_text(each.key)) for each in roll.authorities),
-            parameters_hash(client.tables()[-1].parameters),
+            dict(_newest(client.tables(), before_height).parameters),
+            {each.id: each.key for each in roster.validators},
         )
+
+    @property
+    def parameters_hash(self) -> bytes:
+        """Of the newest parameters that are decided."""
+        return parameters_hash(self.parameters)
 
     @property
     def quorum(self) -> int:
@@ -95,13 +117,23 @@ class Standing:
         return self._made(body)
 
     def of_parameters(self, values: Iterable[tuple[str, int]]) -> Transaction:
-        """A change of parameters that nobody has signed yet."""
-        return self._made(ChangeParameters(self.parameters_hash, tuple(sorted(values))))
+        """A change of parameters that nobody has signed yet; raises Refused as above."""
+        body = ChangeParameters(self.parameters_hash, tuple(sorted(values)))
+        fault = parameter_fault(self.parameters, body.values)
+        if fault:
+            now = ", ".join(f"{name} is {self.parameters.get(name)} now" for name, _ in body.values)
+            raise Refused(f"no block would have it: {fault} ({now})")
+        return self._made(body)
 
     def _made(self, body: Governing) -> Transaction:
         nonce = secrets.token_bytes(NONCE_SIZE)
         expiry_height = self.height + EXPIRES_AFTER_BLOCKS
         return Transaction.of(payload_of(self.network, nonce, expiry_height, body))
+
+
+def _newest(eras: Sequence[_Era], before_height: int | None) -> _Era:
+    known = [each for each in eras if before_height is None or each.from_height < before_height]
+    return known[-1] if known else eras[0]
 
 
 def _check_fits(
@@ -131,8 +163,14 @@ def _check_fits(
 
 def read(path: Path) -> Transaction:
     """Read a file; raises Malformed when it holds no change of this kind."""
-    transaction = Transaction.open(path.read_bytes())
-    body_of(transaction)
+    data = path.read_bytes()
+    try:
+        transaction = Transaction.open(data)
+    except Malformed as reason:
+        words = str(reason) if data else "it is empty"
+        raise Malformed(f"{path} is no signed change: {words}") from None
+    if not isinstance(transaction.body, Governing):
+        raise Malformed(f"{path} is a change of the registry: gridwitness registry show {path}")
     return transaction
 
 
@@ -159,34 +197,91 @@ def signed(transaction: Transaction, signer: Signer) -> Transaction:
     return transaction.with_signature(signer)
 
 
-def steps_in_words(body: Governing) -> list[str]:
-    """What a change does, a line for each step."""
+def steps_in_words(body: Governing, before: Standing | None = None) -> list[str]:
+    """What a change does, a line for each step, with the old values of what it changes."""
     match body:
         case ChangeValidators(steps=steps):
-            return [_validator_step(step) for step in steps]
+            old = {} if before is None else before.validator_keys
+            return [_validator_step(step, old.get(step.id, "")) for step in steps]
         case ChangeAuthorities(steps=authority_steps):
-            return [_authority_step(step) for step in authority_steps]
+            known = {} if before is None else dict(before.authorities)
+            keys = {name: key.text for name, key in known.items()}
+            return [_authority_step(step, keys.get(step.id, "")) for step in authority_steps]
         case ChangeParameters(values=values):
-            return [f"parameter {name} becomes {value}" for name, value in values]
+            now = {} if before is None else before.parameters
+            return [
+                f"parameter {name}: {now[name]} → {value}"
+                if name in now
+                else f"parameter {name} becomes {value}"
+                for name, value in values
+            ]
 
 
-def _validator_step(step: ValidatorStep) -> str:
+def _validator_step(step: ValidatorStep, old: str) -> str:
     key = "" if step.key is None else step.key.text
+    place = f" in place of {old}" if old else ""
     return {
         "add": f"validator {step.id} of {step.authority} joins with the key {key}",
-        "rotate": f"validator {step.id} takes the key {key}",
+        "rotate": f"validator {step.id} takes the key {key}{place}",
         "remove": f"validator {step.id} leaves and may follow as an observer",
         "expel": f"validator {step.id} leaves and is not let in any more",
     }[step.verb]
 
 
-def _authority_step(step: AuthorityStep) -> str:
+def _authority_step(step: AuthorityStep, old: str) -> str:
     key = "" if step.key is None else step.key.text
+    place = f" in place of {old}" if old else ""
     return {
         "add": f"authority {step.id} ({step.name}) is added with the key {key}",
-        "rotate": f"authority {step.id} takes the key {key}",
+        "rotate": f"authority {step.id} takes the key {key}{place}",
         "revoke": f"authority {step.id} is revoked for ever",
     }[step.verb]
+
+
+Authorities = Sequence[tuple[str, PublicKey]]
+
+
+def part_of(transaction: Transaction, key: PublicKey, known: Authorities, source: str) -> str:
+    """Whose key it is; raises Refused when its signature would spoil the change.
+
+    Args:
+        transaction: the change.
+        key: the key that is to sign.
+        known: authorities by id.
+        source: who says so, for people.
+    """
+    for name, public in known:
+        if public == key:
+            return name
+    if key in new_keys(body_of(transaction)):
+        return f"the new key {key.kid.hex()}"
+    names = ", ".join(name for name, _ in known)
+    raise Refused(
+        f"the key {key.kid.hex()} is no authority's ({names}, by {source}) and comes in by no step"
+        " of this change: with its signature the change would be refused. Nothing was signed"
+    )
+
+
+def final_height(client: Client, transaction: Transaction) -> int | None:
+    """The block that has a change; None: no block has it yet."""
+    try:
+        return client.transaction(transaction.id).height
+    except NotThere:
+        return None
+
+
+def state_in_words(client: Client, kind: str, height: int) -> str:
+    """What has become of a change of a kind that a block has."""
+    asked: dict[str, Callable[[], Sequence[_HasHeight]]] = {
+        ChangeValidators.kind: client.rosters,
+        ChangeAuthorities.kind: client.rolls,
+        ChangeParameters.kind: client.tables,
+    }
+    first = height + DELAY
+    later = [each.from_height for each in asked[kind]() if each.from_height > first]
+    words = "in force since" if client.status().height + 1 >= first else "it holds from"
+    ends = f", until another change holds from block {later[0]} on" if later else ""
+    return f"final in block {height}: {words} block {first}{ends}"
 
 
 def signatures_in_words(transaction: Transaction, standing: Standing) -> list[str]:

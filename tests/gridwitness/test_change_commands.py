@@ -4,7 +4,8 @@ import json
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,12 +13,14 @@ from gridwitness import change_file, cli, registry_file
 from gridwitness.change_file import Standing
 from gridwitness.network import Network, make_network
 from gridwitness.network_commands import synthetic_plan
+from hsm.filekey import load
 from validator import config
-from validator.app.parameters import parameters_hash
 from validator.node.peers import open_record, record_of
 from wire.errors import Refused
 from wire.governance import ChangeParameters, ChangeValidators, authorities_hash
 from wire.keys import PublicKey
+from wire.transaction import Transaction, payload_of
+from wire.transaction_bodies import Retirement
 
 NOW_S = 1_800_000_000
 
@@ -40,8 +43,9 @@ def standing(network: Network, monkeypatch: pytest.MonkeyPatch) -> Standing:
         genesis.validators.hash,
         (*((name, genesis.runners[name]) for name in genesis.validators.ids), ("val-z", "MEA")),
         tuple(sorted(authorities)),
-        parameters_hash(genesis.parameters),
+        genesis.parameters,
     )
+    monkeypatch.setattr(change_file, "final_height", lambda *_: None)
     monkeypatch.setattr(Standing, "asked", classmethod(lambda *_: found))
     return found
 
@@ -100,7 +104,7 @@ def test_a_stale_change_and_one_of_another_network_are_named(
     assert isinstance(body, ChangeParameters)
     assert run(capsys, "show", out)["stale"] is False
     for changes, words in (
-        ({"parameters_hash": bytes(32)}, "STALE"),
+        ({"parameters": {"block_interval_ms": 9}}, "STALE"),
         ({"height": 10**9}, "EXPIRED"),
     ):
         later = Standing(**{name: getattr(standing, name) for name in Standing.__slots__} | changes)
@@ -164,6 +168,89 @@ def test_what_is_no_change_is_refused_in_one_line(
     (tmp_path / "nonsense").write_bytes(b"nonsense")
     fails(capsys, "sign", str(tmp_path / "nonsense"), *key(network, "PEA"))
     fails(capsys, "show", str(tmp_path / "nothing"))
+    registry = tmp_path / "x.gwt"
+    payload = payload_of(standing.network, bytes(16), 9, Retirement("retire-meter", "c1", 900))
+    signer = load(network.authority("PEA"), passphrase(network))
+    registry.write_bytes(Transaction.of(payload).with_signature(signer).encoded)
+    assert "gridwitness registry show" in fails(capsys, "show", str(registry))
+
+
+def passphrase(network: Network) -> bytes:
+    return (network.authority("PEA").parent / "passphrase").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (
+            "block_interval_ms=0",
+            "block_interval_ms is 50 to 600000 (block_interval_ms is 1000 now)",
+        ),
+        ("round_timeout_ms=1", "round_timeout_ms is 50 to 600000"),
+        ("skew_missing_s=99999999", "skew_missing_s is 0 to 3600"),
+        ("skew_missing_s=-5", "not negative"),
+        ("block_interval_ms=1000", "nothing changes"),
+    ],
+)
+def test_a_value_that_no_block_would_have_is_refused_before_anybody_signs(
+    value: str,
+    words: str,
+    network: Network,
+    standing: Standing,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = ("--out", str(tmp_path / "change"), *key(network, "PEA"))
+    assert words in fails(capsys, "propose", "--set", value, *out)
+
+
+def test_a_key_that_is_no_authoritys_signs_nothing(
+    network: Network, standing: Standing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "change"
+    technician = ("--authority-key", str(network.technician("tech-1")))
+    make = ("propose", "--set", "block_interval_ms=2000", "--out", str(out))
+    assert "no authority's" in fails(capsys, *make, *technician)
+    run(capsys, *make, *key(network, "PEA"))
+    unchanged = out.read_bytes()
+    by_genesis = ("--genesis", str(network.genesis_path))
+    for source in (by_genesis, ("--at", "http://127.0.0.1:9")):
+        assert "Nothing was signed" in fails(capsys, "sign", str(out), *technician, *source)
+    assert out.read_bytes() == unchanged
+    found = run(capsys, "sign", str(out), *key(network, "MEA"), *by_genesis)
+    assert (found["who"], found["again"], found["signatures"]) == ("MEA", False, 2)
+    again = run(capsys, "sign", str(out), *key(network, "MEA"), *by_genesis)
+    assert (again["again"], again["signatures"]) == (True, 2)
+
+
+def test_a_change_is_shown_with_the_value_before_also_once_it_is_in_force(
+    network: Network,
+    standing: Standing,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = str(tmp_path / "change")
+    run(capsys, "propose", "--set", "block_interval_ms=2000", "--out", out, *key(network, "ERC"))
+    assert run(capsys, "show", out)["steps"] == ["parameter block_interval_ms: 1000 → 2000"]
+    later = replace(standing, parameters={"block_interval_ms": 2_000})
+
+    def asked(_: object, client: object, before_height: int | None = None) -> Standing:
+        return later if before_height is None else standing
+
+    monkeypatch.setattr(Standing, "asked", classmethod(asked))
+    monkeypatch.setattr(change_file, "final_height", lambda *_: 7)
+    eras = [SimpleNamespace(from_height=first) for first in (1, 9, 30)]
+    told = {"tables": lambda: eras, "rosters": list, "rolls": list}
+    client = SimpleNamespace(**told, status=lambda: SimpleNamespace(height=8))
+    state = change_file.state_in_words(cast("Any", client), "change-parameters", 7)
+    assert state == (
+        "final in block 7: in force since block 9, until another change holds from block 30 on"
+    )
+    monkeypatch.setattr(change_file, "state_in_words", lambda *_: state)
+    found = run(capsys, "show", out)
+    assert found["steps"] == ["parameter block_interval_ms: 1000 → 2000"]
+    assert (found["stale"], found["state"]) == (False, [state])
 
 
 @pytest.mark.parametrize(
@@ -207,7 +294,7 @@ def test_fewer_than_four_are_not_left_by_a_proposal(
 
 
 def test_different_changes_are_not_put_together(network: Network, standing: Standing) -> None:
-    first, second = (standing.of_parameters([("block_interval_ms", n)]) for n in (1_000, 2_000))
+    first, second = (standing.of_parameters([("block_interval_ms", n)]) for n in (3_000, 2_000))
     with pytest.raises(Refused, match="different transactions"):
         registry_file.together([first, second])
     assert authorities_hash(standing.authorities) == authorities_hash(standing.authorities[::-1])

@@ -7,8 +7,9 @@ that whoever knows one set can follow to the next; a network that began with few
 The same holds for authorities. A key that comes in signs too, and is nobody's already.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from validator.app.carrier import SignatureBook
 from validator.app.enrolment import (
@@ -21,7 +22,7 @@ from validator.app.enrolment import (
     RefusedTransaction,
 )
 from validator.app.entries import Authority
-from validator.app.parameters import Parameters
+from validator.app.parameters import Parameters, parameters_hash
 from validator.app.ruling import DELAY, Member, Next, ParameterTable, Roll, Roster, Ruling
 from wire.cose import Sign
 from wire.errors import Malformed
@@ -65,6 +66,9 @@ NODE_PARAMETERS = {
     "evidence_age_blocks": (100, 100_000_000),
 }
 """Parameters of agreement that may change, with their least and largest values."""
+
+RULE_RANGES = {"skew_missing_s": (0, 3_600)}
+"""Parameters of the rules with narrower ranges for changes: no interval is longer than an hour."""
 
 FIXED = frozenset({"interval_s"})
 """Of the rules' parameters those that never change: what a reading is rests on them."""
@@ -243,22 +247,30 @@ def _change_authority(
 def _next_table(ruling: Ruling, body: ChangeParameters, first: int) -> ParameterTable:
     newest = ruling.tables[-1]
     _check_base(newest.hash, body.base, newest.first, first)
+    fault = parameter_fault(newest.values, body.values)
+    if fault:
+        raise RefusedTransaction(UNFIT_PARAMETERS, fault)
+    return ParameterTable(first, {**newest.values, **dict(body.values)})
+
+
+def parameter_fault(known: Mapping[str, Any], values: Iterable[tuple[str, int]]) -> str:
+    """Why parameters cannot be changed so; empty when they can."""
     rules = {each.name for each in fields(Parameters)} - FIXED
-    for name, value in body.values:
-        if name in NODE_PARAMETERS:
-            least, most = NODE_PARAMETERS[name]
+    ranges = NODE_PARAMETERS | RULE_RANGES
+    changes = dict(values)
+    for name, value in changes.items():
+        if name in ranges:
+            least, most = ranges[name]
             if not least <= value <= most:
-                raise RefusedTransaction(UNFIT_PARAMETERS, f"{name} is {least} to {most}")
+                return f"{name} is {least} to {most}"
         elif name not in rules:
-            raise RefusedTransaction(UNFIT_PARAMETERS, f"{name[:40]} cannot be changed")
-    following = ParameterTable(first, {**newest.values, **dict(body.values)})
+            return f"{name[:40]} cannot be changed"
+    following = {**known, **changes}
     try:
-        Parameters.of(following.values)
+        Parameters.of(following)
     except Malformed as reason:
-        raise RefusedTransaction(UNFIT_PARAMETERS, str(reason)) from None
-    if following.hash == newest.hash:
-        raise RefusedTransaction(UNFIT_PARAMETERS, "nothing changes")
-    return following
+        return str(reason)
+    return "nothing changes" if parameters_hash(following) == parameters_hash(known) else ""
 
 
 # Signatures.
