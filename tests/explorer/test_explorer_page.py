@@ -24,11 +24,12 @@ from tests.app.enrolments import starts
 from tests.app.registry_kinds import LOAD, signed
 from tests.app.village import START_S
 from tests.explorer.served import Served
+from tests.node.office import Bureau
 from validator.api.pages import LIBRARIES
 from wire.access import HolderSecret
 from wire.genesis import Genesis
 from wire.resolution import DISMISS, ResolveCase
-from wire.transaction import Transaction
+from wire.transaction import Body, Transaction
 from wire.transaction_bodies import Entry
 
 CHROMIUM = shutil.which("chromium")
@@ -213,7 +214,7 @@ def test_a_page_tells_what_authorities_decided_and_how_a_case_ended(
 
 def decided(genesis: Genesis) -> tuple[Transaction, ...]:
     """A street lamp is registered, and the first window's case is dismissed."""
-    bodies = (
+    bodies: tuple[Body, ...] = (
         Entry("add-unmetered", LOAD | {"id": "l9"}, starts(3)),
         ResolveCase("z1", START_S, 0, DISMISS, "an open switch"),
     )
@@ -223,13 +224,47 @@ def decided(genesis: Genesis) -> tuple[Transaction, ...]:
     )
 
 
+def test_a_household_reads_what_its_meter_says_in_words(page: Page, tmp_path: Path) -> None:
+    with Served(tmp_path, open_readings=1) as served:
+        served.do(reporting_meter)
+        visit(page, served, "meter/c1")
+        expect(page.locator("tbody tr").first).to_contain_text("cover open, key in plain flash")
+        page.locator("tbody a").first.click()
+        expect(page.locator("main dl")).to_contain_text("It sayscover open, key in plain flash")
+        page.goto("about:blank")  # Nobody listens when the validator stops.
+
+
+def reporting_meter(bureau: Bureau) -> None:
+    """One interval, in which c1 says that its cover is open and its key lies in flash."""
+    village = bureau.chain.village
+    readings = village.close(0, c1=None)
+    readings["c1"] = village.meters["c1"].close(0, 500, 0, status=1 << 8 | 1 << 19)
+    bureau.chain.append([village.batch(readings.values(), 0)], 0)
+
+
+def test_a_table_wider_than_a_phone_says_that_it_slides_and_shows_the_verdict_first(
+    browser: Browser, served: Served
+) -> None:
+    context = browser.new_context(viewport=PHONE)
+    page = context.new_page()
+    visit(page, served, "zones")
+    verdict = page.locator("td .verdict").bounding_box()
+    assert verdict is not None
+    assert verdict["x"] + verdict["width"] <= PHONE["width"]
+    sign = page.get_by_text("There is more to the right")
+    expect(sign).to_be_visible()
+    page.locator(".scroll").evaluate("each => { each.scrollLeft = each.scrollWidth; }")
+    expect(sign).to_be_hidden()
+    context.close()
+
+
 def test_a_private_meter_opens_with_its_holders_link_only(browser: Browser, tmp_path: Path) -> None:
     secret = HolderSecret.make()
     with Served(tmp_path, open_readings=0) as served:
         served.do(lambda bureau: bureau.grow(2))
         page = browser.new_page()
         visit(page, served, "meter/c1")
-        expect(page.locator("main")).to_contain_text("A household's days are its own")
+        expect(page.locator("main")).to_contain_text("they open with its holder's link")
         page.goto(f"{served.address}/#/meter/c1/{secret.text}")
         expect(page.locator("main")).to_contain_text("does not open this meter")
         assert secret.text not in page.url

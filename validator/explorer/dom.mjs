@@ -24,8 +24,21 @@ function filled(element, attributes, children) {
 export function table(heads, rows) {
   const head = heads.map((each) => h("th", { scope: "col", class: each.startsWith("#") ? "number" : null }, each.replace("#", "")));
   const body = rows.map((row) => row instanceof Element ? row : line(row, heads));
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": heads.join(", ").replaceAll("#", "") },
-    h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)));
+  return sliding(heads.join(", ").replaceAll("#", ""), h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)));
+}
+
+// What may be wider than the screen: it slides sideways, and says so as long as something is out of sight.
+export function sliding(label, content) {
+  const sign = h("p", { class: "quiet slide", hidden: true }, "→ There is more to the right: slide it sideways.");
+  const region = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, content);
+  const look = () => {
+    sign.hidden = region.scrollLeft + region.clientWidth >= region.scrollWidth - 1;
+    region.classList.toggle("more", !sign.hidden);
+  };
+  region.addEventListener("scroll", look);
+  const observer = new ResizeObserver(look);
+  for (const each of [region, content]) observer.observe(each);
+  return h("div", { class: "wide" }, region, sign);
 }
 
 export const line = (cells, heads = []) =>

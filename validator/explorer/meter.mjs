@@ -3,6 +3,7 @@
 import { clockOf, colour, count, dayOf, energy, facts, h, link, path, quiet, span, table } from "./dom.mjs";
 import { all, json, keepSecret, secretOf } from "./api.mjs";
 import { chart } from "./chart.mjs";
+import { statusWords } from "./words.mjs";
 
 const DAY = 86_400;
 
@@ -35,7 +36,7 @@ export async function meter(id, _day = null, at = null) {
     newest = await newestReading(id);
   } catch (reason) {
     if (reason.status !== 401) throw reason;
-    return { body: [...head, holderForm(id, reason.message)] };
+    return { body: [...head, holderForm(id)] };
   }
   if (newest === null) return { body: [...head, quiet("It has no accepted reading yet.")] };
   const day = at === null ? Math.floor(newest.interval_start_s / DAY) * DAY : Number(at);
@@ -43,7 +44,7 @@ export async function meter(id, _day = null, at = null) {
   const canvas = h("canvas", { role: "img", "aria-label": `Import and export of ${dayOf(day)} by interval; the table below has the numbers` });
   const rows = page.items.map((each) => [
     link(path("reading", id, each.sequence), clockOf(each.interval_start_s)), count(each.import_advance_wh), count(each.export_advance_wh),
-    count(each.import_wh), count(each.export_wh), each.status ? `0x${each.status.toString(16)}` : "0", count(each.sequence),
+    count(each.import_wh), count(each.export_wh), statusWords(each.status).join(", ") || null, count(each.sequence),
   ]);
   const sum = (name) => energy(page.items.reduce((total, each) => total + each[name], 0));
   return {
@@ -53,7 +54,7 @@ export async function meter(id, _day = null, at = null) {
       h("p", { class: "row" }, link(path("meter", id, "day", day - DAY), "← day before"), link(path("meter", id, "day", day + DAY), "day after →"), link(path("meter", id), "newest")),
       h("p", {}, `${page.items.length} readings: taken ${sum("import_advance_wh")}, given ${sum("export_advance_wh")}.`),
       h("div", { class: "card" }, h("div", { class: "chart" }, canvas)),
-      page.items.length ? table(["Interval (UTC)", "#Taken, Wh", "#Given, Wh", "#Import register", "#Export register", "Status", "#Sequence"], rows) : quiet("No reading of this day."),
+      page.items.length ? table(["Interval (UTC)", "#Taken, Wh", "#Given, Wh", "#Import register", "#Export register", "The meter says", "#Sequence"], rows) : quiet("No reading of this day."),
     ],
     drawn: () => chart(canvas, "bar", page.items.map((each) => clockOf(each.interval_start_s)), [
       { label: "taken, Wh", data: page.items.map((each) => each.import_advance_wh), backgroundColor: colour("import") },
@@ -73,13 +74,13 @@ async function newestReading(id) {
   return null;
 }
 
-function holderForm(id, why) {
+function holderForm(id) {
   const field = h("input", { id: "secret", autocomplete: "off", size: 50, spellcheck: "false" });
   const open = () => {
     keepSecret(id, field.value.trim().split(/[/=]/).at(-1));
     dispatchEvent(new HashChangeEvent("hashchange"));
   };
-  return h("div", { class: "card" }, h("p", {}, "A household's days are its own. ", why, "."),
-    secretOf(id) ? h("p", { class: "broken" }, "The link that was given here does not open this meter.") : null,
+  return h("div", { class: "card" }, h("p", {}, "A household's days are its own: they open with its holder's link, which stands on the meter's commissioning report."),
+    secretOf(id) ? h("p", { class: "broken" }, "The link that was given here does not open this meter: it is another meter's, or has been replaced.") : null,
     h("p", { class: "row" }, h("label", { for: "secret" }, "Holder's link"), field, h("button", { class: "main", onclick: open }, "Open")));
 }

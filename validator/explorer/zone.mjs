@@ -1,6 +1,6 @@
 // Zones: the feeder as a drawing with its flows and its verdict, and the verdicts of a day.
 
-import { clockOf, colour, count, energy, facts, h, link, mark, path, quiet, s, span, table, verdict } from "./dom.mjs";
+import { clockOf, colour, count, energy, facts, h, link, mark, path, quiet, s, sliding, span, table, verdict } from "./dom.mjs";
 import { json } from "./api.mjs";
 import { change } from "./changes.mjs";
 import { chart } from "./chart.mjs";
@@ -11,14 +11,14 @@ const WINDOWS = 96;
 export async function zones() {
   const found = await json("zones");
   const rows = found.map((each) => [
-    link(path("zone", each.id), each.id), each.operator, each.parent || null, count(each.meters), verdict(each.seal?.verdict),
-    each.seal && span(each.seal.start_s, each.seal.end_s), each.seal && energy(each.seal.residual_wh), each.seal && energy(each.seal.band_wh),
+    link(path("zone", each.id), each.id), verdict(each.seal?.verdict), each.seal && span(each.seal.start_s, each.seal.end_s),
+    each.seal && energy(each.seal.residual_wh), each.seal && energy(each.seal.band_wh), each.operator, each.parent || null, count(each.meters),
   ]);
   return {
     body: [
       h("h1", {}, "Zones"),
       h("p", {}, "A zone is a part of the grid whose energy must add up: what its boundary meters let in is what its customers used, and what its lines lost."),
-      table(["Zone", "Operator", "Inside", "#Meters", "Newest verdict", "Window", "#Residual", "#Band"], rows),
+      table(["Zone", "Newest verdict", "Window", "#Residual", "#Band", "Operator", "Inside", "#Meters"], rows),
     ],
   };
 }
@@ -144,6 +144,7 @@ function feeder(drawing, flows, overloaded = []) {
   const energies = new Map((flows?.branches ?? []).map((each) => [each.branch, each]));
   const most = Math.max(1, ...[...energies.values()].map((each) => Math.abs(each.flow_wh)));
   const picture = s("svg", { class: "feeder", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `Feeder of zone ${drawing.id}: ${lines.length} branches, ${drawing.members.length} meters` });
+  picture.style.minWidth = `${0.9 * width}px`; // Names stay large enough to be read; what does not fit slides.
   picture.style.maxWidth = `${1.6 * width}px`; // A small feeder is not blown up.
   for (const each of lines) {
     picture.append(branch(each, places, energies.get(each.branch), most, overloaded.includes(each.branch)));
@@ -156,7 +157,7 @@ function feeder(drawing, flows, overloaded = []) {
     taken.set(member.node, place + 1);
     picture.append(meterOf(member, at.x + 16 * place, at.y, place === 0));
   }
-  return h("div", { class: "card" }, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Drawing of the feeder" }, picture),
+  return h("div", { class: "card" }, sliding("Drawing of the feeder", picture),
     quiet("The boundary is at the left. The thicker a line, the more flowed: blue towards the customers, amber back towards the grid. A circle is a meter, full at the boundary, amber where it generates; choose one for its days."));
 }
 
@@ -172,6 +173,6 @@ function branch(each, places, flow, most, isOver) {
 function meterOf(member, x, y, labelled) {
   const kind = member.role === "boundary" ? "meter boundary" : member.role === "source" ? "meter source" : "meter";
   const circle = s("circle", { class: kind, cx: x, cy: y, r: 6 }, s("title", {}, `${member.id}, ${member.role} at ${member.node}`));
-  const label = labelled ? s("text", { x: x + 10, y: y - 8 }, member.id) : null;
+  const label = labelled ? s("text", { x: x - 6, y: y - 12 }, member.id) : null;
   return s("a", { href: `#/${path("meter", member.id)}`, "aria-label": `meter ${member.id}, ${member.role}` }, circle, label);
 }
