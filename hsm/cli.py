@@ -55,7 +55,13 @@ def _later(name: str) -> Callable[[argparse.Namespace], int]:
     """A command whose modules are loaded only when it is run."""
 
     def run(args: argparse.Namespace) -> int:
-        return int(getattr(import_module("hsm.commands"), name)(args))
+        from hsm.token_process import NoKey
+        from wire.errors import WrongUsage
+
+        try:
+            return int(getattr(import_module("hsm.commands"), name)(args))
+        except NoKey as reason:  # Services wait for it; a command ends.
+            raise WrongUsage(str(reason)) from None
 
     return run
 

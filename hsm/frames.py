@@ -11,6 +11,7 @@ ANSWER_AWAY = "away"
 ANSWER_PIN = "pin"
 ANSWER_LOCKED = "locked"
 ANSWER_KEY = "key"
+ANSWER_NONE = "none"
 """How a request ended; what stands with it is the result, or the reason in words."""
 
 

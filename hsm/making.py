@@ -44,7 +44,9 @@ def make_key(session: Session, alg: int) -> PublicKey:
     opened = session.opened()
     for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
         if list(opened.get_objects({Attribute.CLASS: kind, Attribute.LABEL: label})):
-            raise errors.MultipleObjectsReturned("a key of this label is in the token already")
+            raise errors.MultipleObjectsReturned(
+                f"the name {label!r} is taken: choose another object="
+            )
     curve = encode_named_curve_parameters("secp256r1") if alg == ES256 else _ED25519_OID
     domain = opened.create_domain_parameters(KINDS[alg], {Attribute.EC_PARAMS: curve}, local=True)
     public, private = domain.generate_keypair(

@@ -18,6 +18,7 @@ from hsm.frames import (
     ANSWER_AWAY,
     ANSWER_DONE,
     ANSWER_LOCKED,
+    ANSWER_NONE,
     ANSWER_PIN,
     read_frame,
     write_frame,
@@ -37,6 +38,10 @@ class KeyRefused(Refused):
     """The token or its key cannot do what is asked, or the key is not the pinned one."""
 
     code = "key-refused"
+
+
+class NoKey(Unavailable):
+    """The token is there and has no key of this name; somebody may put it there."""
 
 
 class _Child:
@@ -172,6 +177,7 @@ class TokenProcess:
         Raises:
             PinRefused, PinLocked, KeyRefused: a person has to act.
             NoAnswer: it was asked, and ended or hung before it said how that went.
+            NoKey: there is no key of this name.
             Unavailable: the token is away.
         """
         key = [self._uri.label, self._uri.key_id]
@@ -180,6 +186,8 @@ class TokenProcess:
             return content
         if kind == ANSWER_AWAY:
             raise Unavailable(f"the token is away: {content}")
+        if kind == ANSWER_NONE:
+            raise NoKey(f"{content}: make it with `gridwitness hsm key`, or correct object= or id=")
         if kind == ANSWER_PIN:
             raise PinRefused(f"the token refused the PIN ({content}); it is not tried again")
         if kind == ANSWER_LOCKED:

@@ -21,6 +21,7 @@ from hsm.frames import (
     ANSWER_DONE,
     ANSWER_KEY,
     ANSWER_LOCKED,
+    ANSWER_NONE,
     ANSWER_PIN,
     read_frame,
     write_frame,
@@ -49,6 +50,13 @@ _KEY_ERRORS = (
     errors.TemplateInconsistent,
     errors.UserPinNotInitialized,
 )
+# What `hsm.session` and `hsm.making` find out by themselves.
+_TOLD_BY_US = (
+    errors.MultipleObjectsReturned,
+    errors.MultipleTokensReturned,
+    errors.NoSuchKey,
+    errors.NoSuchToken,
+)
 _PR_SET_DUMPABLE = 4
 
 
@@ -58,6 +66,8 @@ def kind_of(reason: Exception) -> str:
         return ANSWER_LOCKED
     if isinstance(reason, _PIN_ERRORS):
         return ANSWER_PIN
+    if isinstance(reason, errors.NoSuchKey):
+        return ANSWER_NONE
     return ANSWER_KEY if isinstance(reason, _KEY_ERRORS) else ANSWER_AWAY
 
 
@@ -70,7 +80,7 @@ def _answer(deed: Callable[[], Any]) -> list[Any]:
 
 def _words(reason: Exception) -> str:
     """The token's error by its name in PKCS#11; what is told in words of our own needs no name."""
-    if isinstance(reason, errors.NoSuchToken):
+    if isinstance(reason, _TOLD_BY_US) and str(reason):
         return str(reason)
     return f"{type(reason).__name__} {reason}".strip()
 

@@ -24,6 +24,7 @@ from wire.keys import Signer
 TIMEOUT_S = 10.0
 MOST_BYTES = 16 * 2**20
 _MOST_WORDS = 300
+_NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Answer:
         except Unavailable:
             told = None
         if not _is_dict(told):
-            return f"status {self.status}"
+            more = ": this is no validator's API, but another program's (a gateway's, perhaps)"
+            return f"status {self.status}" + (more if self.status == _NOT_FOUND else "")
         detail, remedy = str(told.get("detail", "")), str(told.get("remedy", ""))
         found = [detail, "" if remedy in detail else remedy]
         return plain(": ".join(each for each in found if each)) or f"status {self.status}"
@@ -180,7 +182,7 @@ class Desk:
             ) as response:
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as reason:
-            why = plain(reason) or type(reason).__name__
+            why = _why(plain(reason) or type(reason).__name__, self.url)
             raise Unavailable(f"{self.url} does not answer: {why}") from None
 
     def target(self, path: str, params: Mapping[str, object]) -> str:
@@ -189,6 +191,23 @@ class Desk:
             "GET", path, params={k: str(v) for k, v in params.items()}
         )
         return request.url.raw_path.decode("ascii")
+
+
+_CAUSES = (
+    ("Connection refused", "nobody listens there; a validator should: is its `api` this address?"),
+    ("WRONG_VERSION_NUMBER", "it speaks no TLS; is it an http:// address?"),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is vouched for by nobody who is trusted here"),
+    ("Server disconnected", "it ended the connection at once; is it an https:// address?"),
+)
+"""What is found in a library's words, and what it mostly means."""
+
+
+def _why(words: str, url: str) -> str:
+    """A library's words, or what they mean for who has asked."""
+    host = urlsplit(url).hostname
+    if "Name or service not known" in words or "name resolution" in words:
+        return f"there is no machine of the name {host} ({words})"
+    return next((f"{meant} ({words})" for mark, meant in _CAUSES if mark in words), words)
 
 
 def checked(url: str) -> str:

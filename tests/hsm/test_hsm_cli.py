@@ -41,9 +41,19 @@ def test_a_taken_label_is_refused_in_one_line(
     capsys.readouterr()
     assert main(["hsm", "key", *named]) != 0
     shown = capsys.readouterr()
-    assert "already" in shown.err
+    assert "refused: the token's key: the name 'w' is taken: choose another object=" in shown.err
     assert len(shown.err.strip().splitlines()) == 1
     assert shown.out == ""
+
+
+def test_a_missing_key_is_wrong_usage_in_one_line(
+    named: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["hsm", "show", *named]) == 2
+    assert capsys.readouterr().err == (
+        "gridwitness: no key 'w' in the token: make it with `gridwitness hsm key`,"
+        " or correct object= or id=\n"
+    )
 
 
 def test_the_doctor_ends_with_a_table_or_one_object(

@@ -154,6 +154,17 @@ def test_a_remedy_that_the_problem_says_already_is_said_once() -> None:
     told = Said("u", 404, json.dumps({"detail": "no block", "remedy": "look"}).encode())
     assert told.words == "no block: look"
     assert Said("u", 500, b"[]").words == "status 500"
+    assert "no validator's API" in Said("u", 404, b"GET /, /status or /metrics").words
+
+
+def test_who_is_asked_wrongly_is_told_what_to_look_at(url: str) -> None:
+    tls = url.replace("http://", "https://")
+    for address, words in (
+        (tls, r"it speaks no TLS; is it an http:// address\?"),
+        (away(), r"nobody listens there; a validator should"),
+    ):
+        with Client([address]) as client, pytest.raises(Unavailable, match=words):
+            client.status()
 
 
 def test_a_status_is_of_the_validator_that_was_asked_for(
