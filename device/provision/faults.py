@@ -10,10 +10,14 @@ from device.provision.fault import Fault as Fault
 from device.provision.fault import RefusedFault as RefusedFault
 from device.provision.fault import Row as Row
 from device.provision.registry_faults import BROKEN_GENESIS as BROKEN_GENESIS
+from device.provision.registry_faults import FOREIGN_TECHNICIAN as FOREIGN_TECHNICIAN
 from device.provision.registry_faults import METER_ENROLLED as METER_ENROLLED
 from device.provision.registry_faults import NODE_TAKEN as NODE_TAKEN
 from device.provision.registry_faults import NOT_REACHED as NOT_REACHED
+from device.provision.registry_faults import OUT_OF_REACH as OUT_OF_REACH
 from device.provision.registry_faults import REGISTRY_AWAY as REGISTRY_AWAY
+from device.provision.registry_faults import UNFIT_READER as UNFIT_READER
+from device.provision.registry_faults import UNFIT_TECHNICIAN as UNFIT_TECHNICIAN
 
 NO_PORT = Row(
     "P-01",
@@ -320,6 +324,12 @@ NOT_LOCKED = Row(
     8,
     "The meter is to be locked and still answers Ctrl-C after its service window.",
     "take the service jumper off, then the same command again",
+)
+NO_PAPERS = Row(
+    "P-29",
+    1,
+    "The papers could not be kept: {path}: {why}.",
+    "another folder: --out. The board is as it was",
 )
 NOT_WRITTEN = Row(
     "P-81",

@@ -56,11 +56,9 @@ def secret_in(folder: Path, meter: str) -> HolderSecret | None:
         write_new(path, f"{secret.text}\n".encode())
         return secret
     except OSError as reason:
-        raise faults.NOT_WRITTEN.fault(path=path, why=reason.strerror) from None
+        raise faults.NO_PAPERS.fault(path=path, why=reason.strerror) from None
     except (Malformed, UnicodeDecodeError) as reason:
-        raise faults.NOT_WRITTEN.fault(
-            path=path, why=f"it is no holder's secret: {reason}"
-        ) from None
+        raise faults.NO_PAPERS.fault(path=path, why=f"it is no holder's secret: {reason}") from None
 
 
 def link_of(secret: HolderSecret, explorer: str, meter: str) -> HolderLink:

@@ -13,6 +13,7 @@ from device.provision.at_prompt import Proof
 from device.provision.bundle import FIRMWARE, Bundle
 from device.provision.console import Patience
 from device.provision.enrolment import Placement
+from device.provision.hands import Hands
 from device.provision.report import Measured
 from wire.commissioning import CommissioningRecord
 from wire.keys import PublicKey, Signer
@@ -57,6 +58,9 @@ class Order:
 
     grid: registered.Grid | None = None
     """The zone as it is registered; None: no network was named, or no meter is made."""
+
+    hands: Hands | None = None
+    """Technician and gateway as they are registered; None: no network was named."""
 
     installation: measuring.Installation = field(default_factory=measuring.Installation)
     """What is said of the mains."""

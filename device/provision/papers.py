@@ -4,11 +4,13 @@ Decides the names of the files; what they say is decided by `report`, `label` an
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from device.provision import enrolment, faults
+from device.provision.holder import NAME as HOLDER_SECRET
 from device.provision.holder import HolderLink
 from device.provision.label import spki
 from device.provision.order import Found
@@ -18,6 +20,8 @@ from hsm.durable import replace
 from wire.errors import Malformed
 from wire.keys import PublicKey
 from wire.transaction import Transaction, enrolment_of
+
+_WRITTEN_OVER = ("commissioning.cbor", "report.json", "label.svg", "label.png", "key.der")
 
 
 def of_walk(
@@ -49,6 +53,21 @@ def of_walk(
     )
 
 
+def check_folder(folder: Path) -> None:
+    """Raise a Fault when papers could not be written there; makes nothing."""
+    path = folder
+    try:
+        place = next(each for each in (folder, *folder.parents) if each.exists())
+        with tempfile.TemporaryFile(dir=place):
+            pass
+        for path in (folder / name for name in _WRITTEN_OVER):
+            if path.exists():
+                with path.open("r+b"):
+                    pass
+    except OSError as reason:
+        raise faults.NO_PAPERS.fault(path=path, why=reason.strerror) from None
+
+
 def write(report: Report, folder: Path, enrolled: Transaction | None = None) -> list[Path]:
     """Write all papers of a meter into its folder; raises a Fault when that cannot be."""
     node = str(report.record.content["node"])
@@ -70,17 +89,24 @@ def write(report: Report, folder: Path, enrolled: Transaction | None = None) -> 
         except OSError as reason:
             raise faults.NOT_WRITTEN.fault(path=path, why=reason.strerror) from None
         written.append(path)
+    if report.holder is not None:
+        written.append(folder / HOLDER_SECRET)
     if enrolled is not None:
         written.append(_write_enrolment(folder / f"{report.label.meter}.gwe", enrolled))
     return written
 
 
 def _write_enrolment(path: Path, enrolled: Transaction) -> Path:
-    """An enrolment of the same record that is there already may be on its way: it stays."""
+    """An enrolment of the same record that is there already may be on its way: it stays.
+
+    Once its first interval has begun no block takes it any more; then it is replaced.
+    """
     try:
-        commissioning = enrolment_of(enrolled).commissioning
-        if path.exists() and enrolment_of(enrolment.read(path)).commissioning == commissioning:
-            return path
+        if path.exists():
+            there = enrolment_of(enrolment.read(path))
+            same = there.commissioning == enrolment_of(enrolled).commissioning
+            if same and there.from_s > time.time():
+                return path
         enrolment.write(path, enrolled)
     except Malformed:
         enrolment.write(path, enrolled)

@@ -8,16 +8,14 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from device.provision.keys import add_key_options
 
 if TYPE_CHECKING:
-    from device.provision.holder import HolderLink
-    from device.provision.order import Order, Registration
-    from device.provision.registered import Grid
+    from device.provision.order import Order
     from device.provision.report import Step
     from device.provision.steps import Steps
     from wire.keys import Signer
@@ -185,6 +183,7 @@ def _technician(args: argparse.Namespace, stack: ExitStack) -> "Signer | None":
 def _order(args: argparse.Namespace, port: str, technician: "Signer | None") -> "Order":
     from device.provision import measuring
     from device.provision.order import Order
+    from device.provision.told_network import told_by
 
     place = measuring.Installation(
         args.frequency, args.voltage, args.generation_w, args.service_a, args.ct
@@ -199,14 +198,17 @@ def _order(args: argparse.Namespace, port: str, technician: "Signer | None") -> 
     }
     if args.verb == "check":
         return Order(config={}, visit={}, place=_place(args), **common)
+    config = _config(args)
+    network = told_by(args, None if technician is None else technician.public)
     return Order(
-        config=_config(args),
+        config=config,
         visit=_visit(args),
         place=_place(args),
-        known=_known(args),
-        grid=_grid(args),
+        known=network.known,
+        grid=network.grid,
+        hands=network.hands,
         site=args.site,
-        registration=_registration(args),
+        registration=network.registration,
         lock_secure_element=args.lock_secure_element,
         first_record_s=args.simulated.first_record_s if args.simulate else 0.0,
         confirm=lambda question: _confirm(args, question),
@@ -277,65 +279,6 @@ def _place(args: argparse.Namespace) -> Any:
     return Place(args.meter, args.node, args.replaces, args.shared_node)
 
 
-def _known(args: argparse.Namespace) -> tuple[Any, ...]:
-    from device.provision import registered
-
-    found = registered.from_genesis(args.genesis) if args.genesis else []
-    if args.validator:
-        with closing(args.desk(args.validator, args.ca)) as desk:
-            found += registered.from_validator(desk, args.meter)
-    return tuple(found)
-
-
-def _grid(args: argparse.Namespace) -> "Grid | None":
-    """What is registered of the zone: by a validator's word, else by the genesis file."""
-    from device.provision import registered
-
-    if args.validator:
-        with closing(args.desk(args.validator, args.ca)) as desk:
-            entry = registered.zone_from_validator(desk, args.zone)
-    elif args.genesis:
-        entry = registered.zone_from_genesis(args.genesis, args.zone)
-    else:
-        return None
-    return registered.Grid(args.zone, entry, args.role)
-
-
-def _registration(args: argparse.Namespace) -> "Registration | None":
-    """What the enrolment says, when a gateway and a network are named."""
-    from device.provision import faults
-    from device.provision.enrolment import Placement
-    from device.provision.order import Registration
-    from wire.genesis import Genesis
-
-    if not args.reader:
-        return None
-    if args.genesis is None or not args.service_a or args.site is None:
-        raise faults.BAD_ARGUMENT.fault(
-            what="an enrolment (--reader) needs --genesis, --service-a and --site too"
-        )
-    genesis = Genesis.load(args.genesis)
-    args.holder = _holder(args)
-    placement = Placement(
-        role=args.role,
-        reader=args.reader,
-        rating_w=args.service_a * args.voltage * args.phases,
-        installed_w=args.generation_w,
-        phases=args.phases,
-        holder="" if args.holder is None else args.holder.secret.digest.hex(),
-    )
-    return Registration(genesis.network, genesis.parameters.get("interval_s", 900), placement)
-
-
-def _holder(args: argparse.Namespace) -> "HolderLink | None":
-    """The link for the meter's holder; None when an earlier enrolment went without one."""
-    from device.provision import holder
-
-    secret = holder.secret_in(args.out / args.meter, args.meter)
-    explorer = args.explorer or args.validator or ""
-    return None if secret is None else holder.link_of(secret, explorer, args.meter)
-
-
 def _confirm(args: argparse.Namespace, question: str) -> bool:
     """Ask at a terminal; elsewhere, and with --yes, nobody is asked."""
     if args.yes or args.json or not sys.stdin.isatty():
@@ -348,13 +291,13 @@ def _show(args: argparse.Namespace, step: "Step") -> None:
         content = {"step": step.number, "title": step.title, "outcome": step.outcome}
         print(json.dumps({**content, "words": step.words, "ms": round(step.seconds * 1000)}))
         return
-    line = f"[{step.number}/8] {step.title:18} {step.words}"
-    print(f"{line:100} {step.outcome:8}{step.seconds:4.0f} s", flush=True)
+    line = f"[{step.number}/8] {step.title:18} {step.outcome:8}{step.seconds:4.0f} s"
+    print(f"{line}  {step.words}", flush=True)
 
 
 def _end(args: argparse.Namespace, walk: "Steps", done: "list[Step]", seconds: float) -> None:
-    """Warnings, papers, and the last line."""
-    from device.provision import papers
+    """Warnings, papers, and the last lines."""
+    from device.provision import enrolling, papers
 
     for warning in walk.found.warnings:
         print(f"look: {warning}", file=sys.stderr)
@@ -364,12 +307,16 @@ def _end(args: argparse.Namespace, walk: "Steps", done: "list[Step]", seconds: f
         report = papers.of_walk(walk.found, done, technician.public, args.simulate, args.holder)
         written = papers.write(report, args.out / args.meter, walk.found.enrolment)
         label = report.label.text
+    to_send = enrolling.of_papers(written)
     if args.json:
         last = {"papers": list(map(str, written)), "look": walk.found.warnings}
-        print(json.dumps({**last, "ms": round(seconds * 1000)}))
+        more = {} if to_send is None else {"counts_from_s": to_send.from_s}
+        print(json.dumps({**last, **more, "ms": round(seconds * 1000)}))
     elif written:
         print(f"DONE in {seconds:.0f} s. Label {label}")
         print(f"Papers in {written[0].parent}: {', '.join(path.name for path in written)}")
+        if to_send is not None:
+            print("\n".join(to_send.words(args.genesis, args.validator)))
     else:
         differ = sum(step.outcome == "failed" for step in done)
         words = "1 step differs" if differ == 1 else f"{differ or 'no'} steps differ"

@@ -1,7 +1,8 @@
-"""What a network already knows: whether a meter id or a node is taken, and a line reaches the node.
+"""What a network already knows: meters, zones, gateways, technicians.
 
-Decides by a genesis file, by a validator's HTTP API, or by both, before anything is written. It
-only saves a wasted visit: the validators decide again when the meter is enrolled.
+Decides by a genesis file, by a validator's HTTP API, or by both, before anything is written,
+whether a meter id or a node is taken and a line reaches the node. It only saves a wasted visit:
+the validators decide again when the meter is enrolled.
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from device.provision import faults
+from device.provision.hands import REACH_M
 from device.provision.submission import Desk
 from wire.errors import Refused, Unavailable
 from wire.genesis import Genesis
@@ -72,6 +74,8 @@ class Grid:
 
 _ENDS = ("from", "to")
 _MOST_NODES = 8
+_MOST_PAGES = 100
+_REGISTRY = "/api/v1/registry"
 
 
 def zone_from_genesis(path: Path, zone: str) -> Mapping[str, Any] | None:
@@ -103,18 +107,68 @@ def zone_from_validator(desk: Desk, zone: str) -> Mapping[str, Any] | None:
     return _asked(desk, "zones", zone, "entry")
 
 
+def gateway_from_genesis(path: Path, gateway: str) -> Mapping[str, Any] | None:
+    """A gateway as a genesis file registers it, None when it does not; raises a Fault."""
+    return next((each for each in _entries(path, "gateways") if each.get("id") == gateway), None)
+
+
+def technicians_from_genesis(path: Path) -> list[Mapping[str, Any]]:
+    """The technicians that a genesis file registers; raises a Fault."""
+    return _entries(path, "technicians")
+
+
+def gateway_from_validator(desk: Desk, gateway: str) -> Mapping[str, Any] | None:
+    """A gateway as a validator knows that it will be, None when there is none; raises a Fault.
+
+    An enrolment holds from tomorrow on: one that was accepted for later counts.
+    """
+    found = _get(desk, f"{_REGISTRY}/gateways/{gateway}")
+    steps = found.get("history") if isinstance(found, dict) else None
+    entry = steps[-1].get("entry") if isinstance(steps, list) and steps else None
+    return entry if isinstance(entry, dict) and entry.get("id") == gateway else None
+
+
+def technicians_from_validator(desk: Desk) -> list[Mapping[str, Any]]:
+    """The technicians that a validator knows now; raises a Fault."""
+    known: list[Mapping[str, Any]] = []
+    after: Any = ""
+    for _ in range(_MOST_PAGES):
+        page = _get(desk, f"{_REGISTRY}/technicians?after={after}")
+        items = page.get("items") if isinstance(page, dict) else None
+        found = [each.get("entry") for each in items or [] if isinstance(each, dict)]
+        known += [each for each in found if isinstance(each, dict)]
+        after = page.get("next") if isinstance(page, dict) else None
+        if not isinstance(after, str) or not after:
+            break
+    return known
+
+
+def reach_from_validator(desk: Desk) -> int:
+    """How far a line reaches by the parameters in force, metres; raises a Fault."""
+    eras = _get(desk, "/api/v1/governance/parameters")
+    force = [each for each in eras or [] if isinstance(each, dict) and each.get("effective")]
+    values = force[-1].get("parameters") if force else None
+    reach_m = values.get("reach_m") if isinstance(values, dict) else None
+    return reach_m if isinstance(reach_m, int) else REACH_M
+
+
 def _asked(desk: Desk, table: str, name: str, field: str) -> Mapping[str, Any] | None:
+    found = _get(desk, f"{_REGISTRY}/{table}/{name}")
+    entry = found.get(field) if isinstance(found, dict) else None
+    return entry if isinstance(entry, dict) and entry.get("id") == name else None
+
+
+def _get(desk: Desk, path: str) -> Any:
+    """What a validator answers, None when it has no such thing; raises a Fault."""
     try:
-        said = desk.ask("GET", f"/api/v1/registry/{table}/{name}")
+        said = desk.ask("GET", path)
         if said.status == 404:
             return None
         if said.status != 200:
             raise Unavailable(f"it answers {said.status}")
-        found = json.loads(said.content)
+        return json.loads(said.content)
     except (Unavailable, ValueError, RecursionError) as reason:
         raise faults.REGISTRY_AWAY.fault(url=desk.url, why=reason) from None
-    entry = found.get(field) if isinstance(found, dict) else None
-    return entry if isinstance(entry, dict) and entry.get("id") == name else None
 
 
 def _plain(reason: object) -> str:

@@ -38,3 +38,32 @@ NOT_REACHED = Row(
     " registry prepare change-zone`); one that was registered since the genesis file a"
     " validator knows: --validator",
 )
+UNFIT_READER = Row(
+    "P-25",
+    1,
+    "Gateway {reader} reads no meter in zone {zone}: {why}.",
+    "check --reader and --zone. A gateway that is new has to be registered first (`gridwitness"
+    " registry prepare add-gateway`); one that was registered since the genesis file a"
+    " validator knows: --validator",
+)
+UNFIT_TECHNICIAN = Row(
+    "P-26",
+    1,
+    "The key {kid} is not the one that {technician} signs with: {why}.",
+    "check --technician and --technician-key. A technician who is new has to be registered first"
+    " (`gridwitness registry prepare add-technician`); one who was registered since the genesis"
+    " file a validator knows: --validator",
+)
+FOREIGN_TECHNICIAN = Row(
+    "P-27",
+    1,
+    "Technician {technician} works for {operator}, and zone {zone} is run by {runs}.",
+    "check --zone. A meter is commissioned by a technician of its zone's operator",
+)
+OUT_OF_REACH = Row(
+    "P-28",
+    1,
+    "The site is {apart} from gateway {reader} at {place}, and a line reaches {reach} m: its"
+    " readings would be refused.",
+    "check --site (degrees, LAT,LON) and --reader; or name a gateway that is nearer",
+)

@@ -116,6 +116,8 @@ class Steps:
             order.grid.check(order.place.node)
         elif not order.checking:
             self.found.warnings.append(NOBODY_ASKED)
+        if order.hands is not None:
+            self.found.warnings += order.hands.check()
         if not found.has_key:
             registered.check(order.known, order.place, None)
         words = f"{order.port}  {found.machine}  MicroPython {found.version_text}"
