@@ -63,11 +63,11 @@ export async function block(height) {
   const steps = h("p", { class: "row" },
     found.height > 1 ? link(`block/${found.height - 1}`, "← before") : null, link(`block/${found.height + 1}`, "after →"));
   const batches = table(["Batch id"], found.batch_ids.map((each) => [hash(each)]));
-  const decided = changes.length ? [h("h2", {}, "Changes by authorities"), ...changes.map((each) => decision(each, known))] : [];
+  const decided = changes.length ? [h("h2", {}, "Changes by authorities"), ...changes.map((each) => decision(each, found.height, known))] : [];
   return { body: [h("h1", {}, `Block ${count(found.height)}`), steps, about, ...decided, h("h2", {}, "Batches"), found.batch_ids.length ? batches : quiet("none: a block shows now and then that the validators agree")] };
 }
 
-function decision({ id, kind, what, from, finding, withdrawn, kids, entry }, known) {
+function decision({ id, kind, what, from, after = 0, finding, withdrawn, kids, entry }, height, known) {
   const names = kids.map((kid) => known.find((each) => each.kid === kid)?.name).filter(Boolean);
   const others = kids.length - names.length;
   const transaction = (which) => h("a", { href: `api/v1/transactions/${which}` }, hash(which));
@@ -75,7 +75,7 @@ function decision({ id, kind, what, from, finding, withdrawn, kids, entry }, kno
     facts([
       ["Kind", kind],
       ...(finding === undefined ? [] : [["Finding", finding || "none was written"]]),
-      ["Holds from", from ? timeOf(from) : "this block on"],
+      ["Holds from", from ? timeOf(from) : after ? `block ${count(height + after)} on` : "this block on"],
       ["Signed by", [...names, ...(others ? [many(others, "other key")] : [])].join(", ")],
       ...(withdrawn ? [["Withdraws", transaction(withdrawn)]] : []),
       ["Transaction", transaction(id)],

@@ -7,6 +7,7 @@ import { decode, encode, hex } from "./verify.mjs";
 const octets = (text) => Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
 const digest = async (content) => hex(new Uint8Array(await crypto.subtle.digest("SHA-256", content)));
 const COSE_SIGN = 98;
+const RULES = 2; // Who rules, and by which parameters, changes so many blocks after the one that decides it.
 
 // Of a whole block as the API gives it, in hexadecimal.
 export async function changesOf(block) {
@@ -33,19 +34,19 @@ async function words([kind, ...parts]) {
     case "re-site-meter": return { what: `Meter ${one.get("id")} is registered anew at ${place(one)}`, from: two };
     case "replace-meter": return { what: `Meter ${two.get("id")} replaces ${one} at ${place(two)}`, from: three };
     case "rotate-key": return rotation(decode(decode(one).value[2]));
-    case "compromise-key": return { what: `The ${two} key ${hex(three).slice(0, 16)} of ${one} is compromised: it ends with this block` };
+    case "compromise-key": return { what: `The ${two} key ${hex(three).slice(0, 16)} of ${one} is compromised: it ends with this block`, after: 1 };
     case "change-holder": return {
       what: `The household of ${one} ${two.length ? "gets another link" : "has no link any more"}; the old one ${four === "leaked" ? "opens nothing any more" : "keeps the time before"}`,
       from: four === "leaked" ? null : three,
     };
-    case "withdraw": return { what: `A change that was accepted for later is withdrawn: ${hex(one).slice(0, 16)}…`, withdrawn: hex(one) };
+    case "withdraw": return { what: `A change that was accepted for later is withdrawn: ${hex(one).slice(0, 16)}…`, withdrawn: hex(one), after: 1 };
     case "resolve-case": return {
       what: `The case of zone ${one}, window of ${timeOf(two)}, is ${four === "settle" ? "settled: what meters signed is credited" : "dismissed: nothing is credited"}`,
       finding: five,
     };
-    case "change-validators": return { what: `Validators change: ${listed(two.map(step))}` };
-    case "change-authorities": return { what: `Authorities change: ${listed(two.map(step))}` };
-    case "change-parameters": return { what: `Parameters change: ${listed([...two].map(([name, value]) => `${name} becomes ${value}`))}` };
+    case "change-validators": return { what: `Validators change: ${listed(two.map(step))}`, after: RULES };
+    case "change-authorities": return { what: `Authorities change: ${listed(two.map(step))}`, after: RULES };
+    case "change-parameters": return { what: `Parameters change: ${listed([...two].map(([name, value]) => `${name} becomes ${value}`))}`, after: RULES };
   }
   if (kind.startsWith("retire-")) return { what: `${nounOf(kind)} ${one} is registered no more`, from: two };
   if (one instanceof Map) {
