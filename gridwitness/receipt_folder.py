@@ -167,16 +167,22 @@ def _lines(
     found: _Folder, fields: dict[str, Any], parts: list[tuple[dict[str, Any], str]]
 ) -> Iterator[str]:
     meters = "1 meter" if len(parts) == 1 else f"{len(parts)} meters"
-    if fields["verified"]:
+    if fields["verified"] and found.receipts == 1:
+        yield f"VERIFIED: 1 receipt of {meters}, from the genesis file down"
+    elif fields["verified"]:
         yield f"VERIFIED: {found.receipts} receipts of {meters}, each from the genesis file down"
+    elif not found.receipts and fields["files"] == 1:
+        yield "NOT VERIFIED: the one receipt that is there does not hold"
     else:
-        yield f"NOT VERIFIED: {found.receipts} of {fields['files']} receipts hold, of {meters}"
+        hold = "holds" if found.receipts == 1 else "hold"
+        yield f"NOT VERIFIED: {found.receipts} of {fields['files']} receipts {hold}, of {meters}"
     for fault in found.faults[:_MOST_TOLD]:
         link = f" ({fault['failed_link']})" if fault["failed_link"] else ""
         yield f"  {fault['file']}{link}: {fault['reason']}."
     if len(found.faults) > _MOST_TOLD:
         yield f"  and {len(found.faults) - _MOST_TOLD} more"
     if found.twice:
-        yield f"  {found.twice} files repeat a reading that another file has"
+        files = "1 file repeats" if found.twice == 1 else f"{found.twice} files repeat"
+        yield f"  {files} a reading that another file has"
     for _, words in parts:
         yield words

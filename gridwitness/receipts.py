@@ -76,7 +76,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found))
     else:
-        print(f"{kept} receipts of {meter} verified and kept in {args.dir}; {there} were there")
+        new = "1 receipt" if kept == 1 else f"{kept} receipts"
+        old = "1 was" if there == 1 else f"{there} were"
+        print(f"{new} of {meter} verified and kept in {args.dir}; {old} there")
         print(f"  gridwitness verify {args.dir} --genesis {args.genesis}")
     return 0
 

@@ -15,6 +15,7 @@ from gridwitness import verify_from
 from gridwitness.forged_receipt import changed_fields
 from gridwitness.known_meter import with_commissioning
 from gridwitness.labelled_meter import OtherMeter, read_label
+from gridwitness.other_file import transaction_told
 from gridwitness.own_account import clock_fields, doubts, own_account, words_of
 from gridwitness.progress import Bar
 from gridwitness.receipt_folder import verify_folder
@@ -155,6 +156,8 @@ def _folder(args: argparse.Namespace, genesis: Genesis | None) -> "Outcome":
 
 def _outcome(args: argparse.Namespace, data: bytes, genesis: Genesis | None) -> "Outcome":
     sources = _sources(args, genesis)
+    if args.file is not None and (other := transaction_told(data, args.file)):
+        raise Refused(f"{args.file}: {other}")
     if not _is_records(args, data):
         if genesis is None:
             raise Refused("a receipt is checked with --genesis, a meter's records with --key")

@@ -194,13 +194,20 @@ def _some(entries: list[tuple[int, int]], words: Callable[[tuple[int, int]], str
 
 
 def _rests_on(found: Findings, registered: Registered) -> list[str]:
-    boots = "once" if found.boots == 1 else f"{found.boots} times" if found.boots else "never"
-    events = "1 event" if found.events == 1 else f"{found.events} events"
     what = ", ".join(shown(value) for _, value in sorted(registered.fields.items()))
     known = f", and {registered.source} ({what})" if what else ""
     whence = f" ({registered.known_from})" if registered.known_from else ""
     return [
-        f"  meter     booted {boots}, logged {events}; status bits seen: "
-        f"{status_words(found.status)}",
+        f"  meter     {_life(found)}status bits seen: {status_words(found.status)}",
         f"This rests on the key {registered.key.kid.hex()}{whence}{known}.",
     ]
+
+
+def _life(found: Findings) -> str:
+    """What changed between a meter's own records: a single one, and a gateway, tell nothing."""
+    first, _ = _ends(found)
+    if found.records == 1 or first.origin:
+        return ""
+    boots = "once" if found.boots == 1 else f"{found.boots} times" if found.boots else "never"
+    events = "1 event" if found.events == 1 else f"{found.events} events"
+    return f"booted {boots}, logged {events}; "

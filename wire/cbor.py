@@ -124,6 +124,8 @@ def decode(data: bytes) -> Any:
         again = cbor2.dumps(plain)
     except Malformed:
         raise
+    except cbor2.CBORDecodeEOF:
+        raise Malformed("not CBOR: it breaks off" if data else "it is empty") from None
     except (
         cbor2.CBORError,
         ValueError,

@@ -100,6 +100,8 @@ def _say_what_is_lost(records: list[SignedReading]) -> None:
 def _verified(args: argparse.Namespace) -> tuple[PublicKey, list[SignedReading]]:
     with args.file.open("rb") as file:
         data: bytes = file.read(MAX_FILE + 1)
+    if not data:
+        raise Refused(f"{args.file} is empty")
     genesis = None if args.genesis is None else Genesis.load(args.genesis)
     if data.startswith(HEADS) or args.file.suffix == SUFFIX:
         return _of_history(args, History.decode(data), genesis)

@@ -32,6 +32,14 @@ def test_what_is_encoded_decodes_to_itself(value: Any) -> None:
     assert cbor.decode(cbor.encode(value)) == value
 
 
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"", "it is empty"), (b"\x82\x01", "not CBOR: it breaks off")]
+)
+def test_what_is_empty_or_breaks_off_is_said_to(data: bytes, words: str) -> None:
+    with pytest.raises(Malformed, match=f"^{words}$"):
+        cbor.decode(data)
+
+
 @given(st.binary(max_size=64))
 def test_every_byte_string_is_refused_or_is_its_own_encoding(data: bytes) -> None:
     try:
