@@ -89,8 +89,9 @@ function verdictOf({ proved, broken, held, none }) {
   const rows = LINKS.filter(([name]) => name !== "zone" || broken || proved.seal).map(([name, words]) => {
     const here = name === broken?.link;
     const [sign, kind] = here ? ["✗", "broken"] : held.has(name) ? ["✓", "holds"] : ["·", "quiet"];
-    const told = here ? `${broken.message}.` : name === "reading" && proved ? `${signer(proved.reading)} signed exactly these numbers, and they are in the batch.` : words;
-    return h("li", {}, h("b", { class: kind }, sign), h("span", {}, name), h("span", { class: here ? "broken" : null }, told));
+    const told = here ? `${broken.message[0].toUpperCase()}${broken.message.slice(1)}.` : name === "reading" && proved ? `${signer(proved.reading)} signed exactly these numbers, and they are in the batch.` : words;
+    const before = here || held.has(name) ? "" : "Not checked: ";
+    return h("li", {}, h("b", { class: kind }, sign), h("span", {}, name), h("span", { class: here ? "broken" : before ? "quiet" : null }, before, told));
   });
   const title = broken ? h("b", { class: "broken" }, `✗ Not proved: the link “${broken.link}” does not hold`) : h("b", { class: "holds" }, "✓ Verified here, in your browser");
   return h("div", { class: `card${broken ? " problem" : ""}`, role: "status" }, title, broken ? h("p", {}, BROKEN[broken.link]) : null, h("ol", { class: "links" }, rows));

@@ -256,7 +256,7 @@ function opened(octets) {
   try {
     receipt = decode(octets);
   } catch (reason) {
-    throw new NoReceipt(octets.length ? reason.message : "it is empty");
+    throw new NoReceipt(octets.length ? `its bytes are not those of a receipt, or of a part of one only (${reason.message})` : "it is empty");
   }
   const keys = receipt instanceof Map && [...SHAPE.keys()].filter((key) => key !== 8 || receipt.has(8));
   if (!keys || keys.length !== receipt.size) throw new NoReceipt("not a map with the keys 1 to 11");
