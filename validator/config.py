@@ -137,6 +137,12 @@ def address(text: str, place: str) -> Address:
     return Address(host, int(port))
 
 
+_OWN = {"api", "data", "listen"}
+"""Without any of these keys a file is another kind of file."""
+
+_KINDS = {str: "it needs text in quotes", int: "it needs a whole number", list: "it needs a list"}
+
+
 class _Table:
     """One TOML table whose keys are taken one by one, so that what is left over is unknown."""
 
@@ -150,6 +156,8 @@ class _Table:
     def take(self, key: str, kind: type[T]) -> T:
         """A value of exactly that type."""
         value = self._left.pop(key, None)
+        if value is None:
+            raise BadConfiguration(f"{self._name}: {key} is missing: {_KINDS[kind]}")
         if type(value) is not kind:
             raise BadConfiguration(f"{self._name}: {key} needs a value of type {kind.__name__}")
         return value
@@ -225,7 +233,14 @@ def load(path: Path) -> ValidatorConfig:
     try:
         content = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as reason:
-        raise BadConfiguration(f"{path}: not TOML: {reason}") from None
+        words = f"{path} is no validator's configuration: it is not TOML ({reason})"
+        raise BadConfiguration(words) from None
+    if not _OWN & content.keys():
+        whose = "a gateway's" if "bus" in content else "some other"
+        raise BadConfiguration(
+            f"{path} is {whose} configuration, and no validator's: it has none of"
+            f" {', '.join(sorted(_OWN))}"
+        )
     top = _Table(content, path.name, path.resolve().parent)
     listen = top.address("listen")
     config = ValidatorConfig(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.polling.probing import Answer, Probe
 
 _PROGRESS_EVERY_S = 2.0
+_LAST_UNIT = 247
 
 
 def add_commands(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -160,7 +161,10 @@ def _reason(probe: "Probe") -> str:
 def run_probe(args: argparse.Namespace) -> int:
     """Say what is at an address; the status is 1 when a template would read it wrongly."""
     from gateway import config
+    from wire.errors import WrongUsage
 
+    if not 1 <= args.unit <= _LAST_UNIT:
+        raise WrongUsage(f"unit {args.unit}: a meter's address is 1 to {_LAST_UNIT}")
     return asyncio.run(_probe_unit(args, config.load(args.config)))
 
 

@@ -18,6 +18,7 @@ from wire.errors import Unavailable
 
 REQUEST_TIMEOUT_S = 5.0
 MOST_REQUEST = 8_192
+MOST_REPORT = 64 * 2**20
 Report = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
@@ -75,15 +76,23 @@ class StatusPage:
 def ask(address: Address) -> Mapping[str, Any]:
     """Ask a running gateway for its report; raises Unavailable."""
     connection = http.client.HTTPConnection(address.host, address.port, timeout=REQUEST_TIMEOUT_S)
+    nobody = f"no gateway answers at {address.host}:{address.port}"
+    another = f"{nobody}, but another program: is that a gateway's `status` address?"
     try:
         connection.request("GET", "/status")
-        report: dict[str, Any] = json.loads(connection.getresponse().read())
-        return report
-    except (OSError, ValueError, http.client.HTTPException) as reason:
-        where = f"{address.host}:{address.port}"
-        raise Unavailable(f"no gateway answers at {where}: {reason}") from None
+        report: Any = json.loads(connection.getresponse().read(MOST_REPORT))
+    except ConnectionRefusedError as reason:
+        words = f"{nobody}: nobody listens there; `gridwitness gateway run` should ({reason})"
+        raise Unavailable(words) from None
+    except OSError as reason:
+        raise Unavailable(f"{nobody}: {reason}") from None
+    except (ValueError, RecursionError, http.client.HTTPException):
+        raise Unavailable(another) from None
     finally:
         connection.close()
+    if not isinstance(report, dict) or "gateway" not in report:
+        raise Unavailable(another)
+    return report
 
 
 def _response(status: str, kind: str, body: str) -> bytes:

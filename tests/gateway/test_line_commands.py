@@ -109,6 +109,8 @@ def test_probe_tells_the_harm_of_a_wrong_mode(gateway: Gateway) -> None:
     status, _, err = gateway("probe", "9")
     assert status == 75
     assert "nobody answers at unit 9" in err
+    status, _, err = gateway("probe", "999")
+    assert (status, "a meter's address is 1 to 247" in err) == (2, True)
 
 
 def test_read_shows_energy_and_where_it_came_from(gateway: Gateway) -> None:

@@ -2,12 +2,19 @@
 
 import re
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import Any
 
+import pytest
+
+from gateway.config import Address
 from gateway.operation.metrics import metrics
 from gateway.operation.page import page
+from gateway.operation.status import ask
 from gateway.operation.status_words import status_words
 from gateway.operation.symptoms import symptoms
+from wire.errors import Unavailable
 
 SAMPLE = re.compile(r'^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.]+$')
 
@@ -141,3 +148,27 @@ def test_the_text_says_what_is_out_of_order() -> None:
     assert "configuration: refused: m3" in ill
     assert "time: waiting for the first synchronisation" in ill
     assert "bus b: down, no /dev/ttyUSB0\n  m<1>: dead, modbus, no reading yet" in ill
+
+
+class Validator(BaseHTTPRequestHandler):
+    """What a validator's API says to who takes it for a gateway."""
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+        self.wfile.write(b'{"detail": "no such page"}')
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_another_program_is_no_gateway_and_nobody_is_nobody() -> None:
+    with HTTPServer(("127.0.0.1", 0), Validator) as server:
+        address = Address("127.0.0.1", server.server_port)
+        asked = Thread(target=server.handle_request)
+        asked.start()
+        with pytest.raises(Unavailable, match="but another program: is that a gateway's"):
+            ask(address)
+        asked.join(10)
+    with pytest.raises(Unavailable, match="nobody listens there; `gridwitness gateway run` should"):
+        ask(address)

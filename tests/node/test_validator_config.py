@@ -77,7 +77,7 @@ def test_a_key_in_a_token_needs_no_passphrase(tmp_path: Path) -> None:
         (lambda each: each.update(bootnodes="boot:1"), "bootnodes needs a value of type list"),
         (lambda each: each.update(bootnodes=["boot"]), "bootnodes needs the form host:port"),
         (lambda each: each.update(bootnodes=["boot:1"], listen="0.0.0.0:1"), "say in advertise"),
-        (lambda each: each.pop("key"), "key needs a value"),
+        (lambda each: each.pop("key"), "key is missing: it needs text in quotes"),
         (lambda each: each.update(key=""), "key is empty"),
         (lambda each: each.update(key="pkcs11:object=k"), "names no token"),
         (lambda each: each.pop("passphrase_file"), "passphrase_file is needed"),
@@ -101,12 +101,27 @@ def test_what_is_wrong_is_refused_by_its_name(
 def test_what_is_no_toml_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "validator.toml"
     path.write_bytes(b"\xff = [")
-    with pytest.raises(config.BadConfiguration, match="not TOML"):
+    with pytest.raises(config.BadConfiguration, match="is not TOML"):
         config.load(path)
 
 
 def test_a_file_that_is_nested_too_deeply_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "validator.toml"
     path.write_text("a = " + "[" * 5_000)
-    with pytest.raises(Refused, match="not TOML"):
+    with pytest.raises(Refused, match="is not TOML"):
         config.load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[[bus]]\nname = 'b'\n", "a gateway's configuration, and no validator's"),
+        ("[project]\n", "some other configuration, and no validator's"),
+        ('{"format": 1}', "no validator's configuration: it is not TOML"),
+    ],
+)
+def test_another_kind_of_file_is_said_to_be_one(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "file"
+    file.write_text(text)
+    with pytest.raises(config.BadConfiguration, match=words):
+        config.load(file)
