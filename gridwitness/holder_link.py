@@ -6,16 +6,15 @@ decide (`validator.app.holders`).
 """
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from gridwitness import registry_file
+from gridwitness.registry_fit import check_fit
+from gridwitness.registry_show import add_known, known_of, say
 from hsm.durable import write_new
 from wire.access import HolderSecret
 from wire.errors import Refused
 from wire.genesis import Genesis
-from wire.transaction import Transaction
 from wire.transaction_bodies import LEAKED, MOVED, ChangeHolder
 
 _DESCRIPTION = """
@@ -26,11 +25,9 @@ new one opens all that the old one did, and the old one nothing any more. --move
 moves in; the new link opens intervals from --from on, the old one those before.
 """
 
-Say = Callable[[argparse.Namespace, Transaction, Genesis, str], Any]
 
-
-def add_new_link(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", say: Say) -> None:
-    """Add `new-link`; `say` prints what a prepared change says."""
+def add_new_link(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `new-link`."""
     parser = verbs.add_parser(
         "new-link",
         help="give a household another link to its readings; the old one stops",
@@ -47,7 +44,7 @@ def add_new_link(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", s
     link = parser.add_mutually_exclusive_group(required=True)
     link.add_argument("--link", type=Path, metavar="FILE", help="new file for the link (secret)")
     link.add_argument("--none", action="store_true", help="nobody gets a link")
-    parser.add_argument("--genesis", type=Path, required=True, metavar="FILE", help="the network")
+    add_known(parser, "the network, and what it is checked against", required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="new file (.gwt)")
     parser.add_argument(
         "--from",
@@ -58,26 +55,27 @@ def add_new_link(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", s
         " an hour ahead by default",
     )
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.set_defaults(run=lambda args: _new_link(args, say))
+    parser.set_defaults(run=_new_link)
 
 
-def _new_link(args: argparse.Namespace, say: Say) -> int:
+def _new_link(args: argparse.Namespace) -> int:
     genesis = Genesis.load(args.genesis)
     from_s = registry_file.first_interval(genesis, args.begins)
     if args.out.exists():
         raise Refused(f"{args.out} is there already: name a new file")
-    digest = b""
-    ending = f"written      {args.out}: the zone's operator signs it next"
-    if not args.none:
-        secret = HolderSecret.make()
-        digest = secret.digest
-        text = secret.text if args.explorer is None else secret.link(args.explorer, args.meter)
-        write_new(args.link, f"{text}\n".encode())
-        ending = (
-            f"written      {args.link}: for the household, when a block has the change\n{ending}"
-        )
+    secret = None if args.none else HolderSecret.make()
+    digest = b"" if secret is None else secret.digest
     body = ChangeHolder.of_items([ChangeHolder.kind, args.meter, digest, from_s, args.cause])
     transaction = registry_file.prepared(genesis, body)
-    write_new(args.out, registry_file.content(transaction))
-    say(args, transaction, genesis, ending)
+    ending = f"written      {args.out}: the zone's operator signs it next"
+    with known_of(args, transaction) as known:
+        assert known is not None
+        check_fit(transaction, genesis, known)
+        if secret is not None:
+            text = secret.text if args.explorer is None else secret.link(args.explorer, args.meter)
+            write_new(args.link, f"{text}\n".encode())
+            words = f"written      {args.link}: for the household, when a block has the change"
+            ending = f"{words}\n{ending}"
+        write_new(args.out, registry_file.content(transaction))
+        say(args, transaction, known, ending)
     return 0

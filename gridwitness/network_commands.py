@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from gridwitness import zone_from
 from gridwitness.change_arguments import add_change_commands
+from wire.errors import WrongUsage
+from wire.fields import identifier
 
 if TYPE_CHECKING:
     from gridwitness.plan import GatewayPlan, NetworkPlan, ValidatorPlan
@@ -24,7 +26,9 @@ AUTHORITIES = (
     ("PEA", "Provincial Electricity Authority", "PEA"),
     ("ERC", "Energy Regulatory Commission", "ERC"),
 )
-MOST_VALIDATORS = 100
+LEAST_VALIDATORS, MOST_VALIDATORS = 4, 100
+LONGEST_NAME = 20
+"""Characters, as in a genesis file."""
 
 # Each validator's two ports; the first has the defaults of a real one.
 FIRST_API_PORT = 8_800
@@ -68,9 +72,10 @@ def init_network(args: argparse.Namespace) -> int:
     """Make the folder and say what to start."""
     from gridwitness.network import make_network
 
-    if not 1 <= args.validators <= MOST_VALIDATORS:
-        print(f"gridwitness: --validators is 1 to {MOST_VALIDATORS}", file=sys.stderr)
-        return 2
+    if not LEAST_VALIDATORS <= args.validators <= MOST_VALIDATORS:
+        numbers = f"{LEAST_VALIDATORS} to {MOST_VALIDATORS}"
+        raise WrongUsage(f"--validators is {numbers}: with fewer than four none may fail")
+    identifier(args.name, "--name", most=LONGEST_NAME)
     plan = synthetic_plan(args.name, args.validators, args.open_readings)
     network = make_network(args.dir, plan, lambda words: print(f"making {words}", file=sys.stderr))
     found = {

@@ -14,6 +14,7 @@ from device.provision.keys import signer_of
 from device.provision.submission import PATIENCE_S, Submission, Validator
 from gridwitness import registry_file, registry_show, registry_state
 from gridwitness.holder_link import add_new_link
+from gridwitness.registry_fit import check_fit
 from gridwitness.registry_parties import check_part
 from hsm.durable import replace, write_new
 from hsm.registered import registered_key
@@ -73,7 +74,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_prepare(verbs)
-    add_new_link(verbs, registry_show.say_prepared)
+    add_new_link(verbs)
     _add_sign(verbs)
     registry_show.add_show(verbs)
     _add_submit(verbs)
@@ -141,7 +142,7 @@ def _kind(
     begins: bool = True,
 ) -> argparse.ArgumentParser:
     parser = kinds.add_parser(name, help=words, description=f"{name}: {words}.")
-    parser.add_argument("--genesis", type=Path, required=True, metavar="FILE", help="the network")
+    registry_show.add_known(parser, "the network, and what it is checked against", required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="new file (.gwt)")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     if begins:
@@ -160,8 +161,11 @@ def _kind(
 def _prepare(args: argparse.Namespace) -> int:
     genesis = Genesis.load(args.genesis)
     transaction = registry_file.prepared(genesis, args.make(args, genesis))
-    write_new(args.out, registry_file.content(transaction))
-    registry_show.say_prepared(args, transaction, genesis, f"written      {args.out}: sign it next")
+    with registry_show.known_of(args, transaction) as known:
+        assert known is not None
+        check_fit(transaction, genesis, known)
+        write_new(args.out, registry_file.content(transaction))
+        registry_show.say(args, transaction, known, f"written      {args.out}: sign it next")
     return 0
 
 

@@ -23,9 +23,9 @@ from wire.transaction import Transaction
 TABLES = tuple(sorted(registry_listing.COLUMNS))
 
 
-def add_known(parser: argparse.ArgumentParser, words: str) -> None:
+def add_known(parser: argparse.ArgumentParser, words: str, *, required: bool = False) -> None:
     """Add the arguments that say who tells what is registered."""
-    parser.add_argument("--genesis", type=Path, metavar="FILE", help=words)
+    parser.add_argument("--genesis", type=Path, required=required, metavar="FILE", help=words)
     parser.add_argument("--from-validator", metavar="URL", help="likewise, as it is now")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="vouches for an https:// one")
 
@@ -61,13 +61,6 @@ def say(
     first, *rest = registry_file.lines(found)
     lines = [first, *registry_details.lines(found), *rest]
     print("\n".join(lines + ([] if ending is None else [ending])))
-
-
-def say_prepared(
-    args: argparse.Namespace, transaction: Transaction, genesis: Genesis, ending: str
-) -> None:
-    """Print a change that was made by the genesis file."""
-    say(args, transaction, ByGenesis(genesis), ending)
 
 
 def add_show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

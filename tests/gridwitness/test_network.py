@@ -11,6 +11,7 @@ import pytest
 from cryptography import x509
 
 from gateway import config as gateway_config
+from gridwitness import cli
 from gridwitness.addresses import free_ports
 from gridwitness.network import Network, NetworkExists, make_network
 from gridwitness.network_commands import synthetic_plan
@@ -144,3 +145,20 @@ def test_a_certificate_serves_one_purpose(network: Network) -> None:
 def test_a_network_to_try_shows_its_readings_to_anybody_only_when_that_is_asked_for() -> None:
     assert synthetic_plan("test", 4, open_readings=True).parameters["open_readings"] == 1
     assert "open_readings" not in synthetic_plan("test", 4).parameters
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--name", "a b"), "--name: not an identifier of 1 to 20 letters"),
+        (("--name", "n" * 21), "--name: not an identifier"),
+        (("--validators", "3"), "--validators is 4 to 100"),
+    ],
+)
+def test_what_no_network_can_be_is_refused_before_anything_is_made(
+    words: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "net"
+    assert cli.main(["network", "init", "--dir", str(folder), *words]) != 0
+    assert said in capsys.readouterr().err
+    assert not folder.exists()

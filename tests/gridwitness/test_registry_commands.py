@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from gridwitness import registry_file
+from gridwitness import registry_file, registry_fit
 from gridwitness.cli import main
 from tests.app.enrolments import TECHNICIAN, Enrolment, refusal, starts
 from tests.app.registry_kinds import (
@@ -93,7 +93,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
+def desk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Desk:
+    monkeypatch.setattr(registry_fit, "now_s", lambda: START_S)
     return Desk(tmp_path, capsys)
 
 
