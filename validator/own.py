@@ -27,7 +27,7 @@ def check_own(settings: ValidatorConfig, report: Mapping[str, Any], url: str) ->
         raise AnotherValidator(f"{who}, not {settings.id}. {own}")
     genesis = _genesis(settings.genesis)
     if genesis is not None and report["network_id"] != genesis.network.hex():
-        raise AnotherValidator(f"{who}, and {settings.id} is of {genesis.topic_name}. {own}")
+        raise AnotherValidator(f"{who}, but this file is of {genesis.topic_name}. {own}")
 
 
 def _genesis(path: Path) -> Genesis | None:

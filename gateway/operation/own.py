@@ -47,7 +47,7 @@ def stranger_in(config: GatewayConfig, found: Mapping[str, Any]) -> str:
         return _another(config.status, found, f"not {config.id}")
     network = _network(config.genesis)
     if network and found.get("network") != network:
-        return _another(config.status, found, f"and {config.id} is of {network}")
+        return _another(config.status, found, f"but this file is of {network}")
     spool = str(config.spool.resolve())
     if found.get("spool", spool) != spool:
         return _another(config.status, found, f"with the spool {found['spool']}, not {spool}")

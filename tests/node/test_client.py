@@ -184,7 +184,7 @@ def test_a_status_is_of_the_validator_that_was_asked_for(
         assert main(["validator", "status", str(config)]) == status
     said = capsys.readouterr().err.splitlines()
     assert f"another validator answers at {url}: {me} of" in said[0]
-    assert f", and {me} is of x" in said[0]
+    assert ", but this file is of x" in said[0]
     assert said[1].endswith(", not val-other. Each needs an `api` address of its own")
 
 
