@@ -54,7 +54,9 @@ def say(
 ) -> None:
     """Print a change: in words, or as one JSON object."""
     found = registry_file.described(transaction, None if known is None else known.holders())
-    found |= registry_details.details(transaction, known) | more
+    if "height" not in more:  # Who submits has seen it.
+        found |= registry_details.details(transaction, known)
+    found |= more
     if args.json:
         print(json.dumps(found))
         return
