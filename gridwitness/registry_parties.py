@@ -24,7 +24,6 @@ from wire.transaction_bodies import (
 )
 from wire.transaction_bodies import Entry as EntryBody
 
-
 _READ = ("add-meter", "change-meter")
 
 
