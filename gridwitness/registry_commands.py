@@ -15,7 +15,7 @@ from device.provision.submission import PATIENCE_S, Submission, Validator
 from gridwitness import registry_file, registry_show, registry_state
 from gridwitness.holder_link import add_new_link
 from gridwitness.registry_fit import check_fit
-from gridwitness.registry_parties import check_part
+from gridwitness.registry_parties import check_part, parties_of
 from hsm.durable import replace, write_new
 from hsm.registered import registered_key
 from validator.client import Client
@@ -265,7 +265,7 @@ def _sign(args: argparse.Namespace) -> int:
                 else:
                     transaction = transaction.with_signature(signer)
                     endings.append(f"signed now   by {name}")
-        if known is None:
+        if known is None or parties_of(transaction, known) is None:
             endings.append("not checked  who has a part in it: --genesis FILE or --from-validator")
         replace(args.file, registry_file.content(transaction))
         endings.append(f"written      {args.file}: pass it on, or submit it")

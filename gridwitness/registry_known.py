@@ -4,7 +4,7 @@ Decides how an entry of some time, a key's holder and a change are looked up. Th
 nothing of what came later; a validator is asked for each entry once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Protocol
 
@@ -52,9 +52,10 @@ class ByGenesis:
     source = "the genesis file"
     newest = False
 
-    def __init__(self, genesis: Genesis) -> None:
-        """Take the genesis file."""
+    def __init__(self, genesis: Genesis, changes: Iterable[Transaction] = ()) -> None:
+        """Take the genesis file, and changes whose files are at hand."""
         self._genesis = genesis
+        self._changes = {each.id: each for each in changes}
 
     def entry(self, table: str, name: str, at_s: int) -> Entry | None:
         """An entry, whatever the time."""
@@ -69,8 +70,8 @@ class ByGenesis:
         return found
 
     def change(self, transaction: bytes) -> Transaction | None:
-        """None: it has no changes."""
-        return None
+        """A change whose file is at hand."""
+        return self._changes.get(transaction)
 
 
 class ByValidator:

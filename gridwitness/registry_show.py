@@ -37,12 +37,18 @@ def known_of(args: argparse.Namespace, transaction: Transaction) -> Iterator[Kno
     if genesis is not None and transaction.network != genesis.network:
         raise Refused(f"{args.genesis}: the change is for another network than this file's")
     if args.from_validator is None:
-        yield None if genesis is None else ByGenesis(genesis)
+        yield None if genesis is None else ByGenesis(genesis, _at_hand(args))
         return
     with Client([args.from_validator], trust=Trust(args.ca)) as client:
         if bytes.fromhex(client.status().network_id) != transaction.network:
             raise Refused(f"{args.from_validator}: the change is for another network than this")
         yield ByValidator(client, args.from_validator)
+
+
+def _at_hand(args: argparse.Namespace) -> list[Transaction]:
+    """The change that `prepare withdraw` names by its file."""
+    path = Path(getattr(args, "change", ""))
+    return [registry_file.read(path)] if path.is_file() else []
 
 
 def say(

@@ -256,7 +256,11 @@ def test_a_change_is_withdrawn_by_its_file_or_its_id(desk: Desk) -> None:
         desk.sign(back, "PEA")
         assert refusal(village, Transaction.open(back.read_bytes())) == ""
         status, found, _ = desk.run("show", back)
-        assert (status, found["id"]) == (0, change.id.hex())
+        assert (status, found["id"], found["withdraws"]) == (0, change.id.hex(), None)
+    back = desk.folder / "back.gwt"
+    genesis = ("--genesis", desk.folder / "genesis.json")
+    _, found, _ = desk.run("prepare", "withdraw", path, *genesis, "--out", back)
+    assert found["withdraws"]["before"]["id"] == "c1"
 
 
 def _of_authorities() -> bytes:

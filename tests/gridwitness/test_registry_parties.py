@@ -15,7 +15,7 @@ from tests.app.registry_kinds import GENESIS, KINDS, LOAD, Kind, zone_entry
 from tests.app.village import START_S, signer
 from wire.errors import Refused
 from wire.transaction import Body, Transaction, payload_of
-from wire.transaction_bodies import MOVED, ChangeHolder, Entry, Retirement
+from wire.transaction_bodies import LEAKED, MOVED, ChangeHolder, Entry, Retirement
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
@@ -75,3 +75,11 @@ def test_what_fits_is_prepared(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(registry_fit, "now_s", lambda: START_S)
     payload = payload_of(GENESIS.network, bytes(16), 9, kind.body(starts(2)))
     registry_fit.check_fit(Transaction.of(payload), GENESIS, ByGenesis(GENESIS))
+
+
+def test_a_link_that_leaked_ends_with_the_block_and_is_said_to() -> None:
+    for cause, said in ((LEAKED, True), (MOVED, False)):
+        body = ChangeHolder("c1", bytes(32), starts(2), cause)
+        transaction = Transaction.of(payload_of(GENESIS.network, bytes(16), 9, body))
+        lines = "\n".join(registry_file.lines(registry_file.described(transaction)))
+        assert ("the old link ends with the block already" in lines) is said
