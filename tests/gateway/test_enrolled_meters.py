@@ -83,7 +83,7 @@ def test_an_enrolment_that_does_not_fit_is_refused_in_words(
     ("content", "words"),
     [
         (None, r"the enrolment .*c9\.enrolment: No such file"),
-        (b"", "does not stand: not CBOR"),
+        (b"", "does not stand: it is empty"),
         (retire(GENESIS, NEW, 2).encoded, "it enrols no meter"),
     ],
     ids=["missing", "no transaction", "a retirement"],
