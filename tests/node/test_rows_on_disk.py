@@ -173,7 +173,7 @@ def test_a_page_that_begins_with_an_interval_has_every_reading_of_it(tmp_path: P
     view = LedgerView(disk.path)
     for span in (Span(from_s=3 * STEP_S), Span(from_s=3 * STEP_S, until_s=4 * STEP_S)):
         assert view.readings_of("m1", span) == disk.page("m1", span)
-    assert [each.sequence for each in view.readings_of("m1", Span(from_s=3 * STEP_S))][0] == 2
+    assert view.readings_of("m1", Span(from_s=3 * STEP_S))[0].sequence == 2
 
 
 @settings(max_examples=20, deadline=None)
