@@ -172,7 +172,7 @@ class ModbusHost:
             writer.close()
 
 
-async def until(condition: Callable[[], Any], at_most_s: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], at_most_s: float = 30.0) -> None:
     """Wait until something becomes true."""
     async with asyncio.timeout(at_most_s):
         while not condition():

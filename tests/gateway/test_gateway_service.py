@@ -94,7 +94,7 @@ async def ask(path: str) -> bytes:
     return answer.partition(b"\r\n\r\n")[2]
 
 
-async def report_where(condition: Any, at_most_s: float = 10.0) -> dict[str, Any]:
+async def report_where(condition: Any, at_most_s: float = 30.0) -> dict[str, Any]:
     report: dict[str, Any] = {}
     for _ in range(round(at_most_s / 0.02)):
         with contextlib.suppress(OSError, ValueError):

@@ -39,7 +39,7 @@ from wire.results import REASONS
 from wire.witness import Batch
 
 GATEWAY = "gw-a"
-WAIT_S = 30.0
+WAIT_S = 90.0
 LOOK_S = 0.05
 COMMAND = (sys.executable, "-m", "gridwitness.cli", "validator")
 PARAMETERS = {
